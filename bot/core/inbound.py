@@ -1,0 +1,208 @@
+"""What any chat event becomes before the rest of the product sees it.
+
+Every adapter reads its platform's payload into one of these values. They are frozen, carry everything needed to handle
+the event later, and survive a round trip through JSON, so the inbox stores them and a restart replays them.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Door = Literal["slash", "mention", "bang", "shortcut", "menu"]
+"""How a person addressed the bot. Every door leads to the same `Command`."""
+
+PersonKind = Literal["human", "bot", "webhook", "guest", "external"]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ThreadRef(_Value):
+    """One conversation thread of a platform.
+
+    `root` is the platform's id of the message that the thread hangs on, or None while there is none yet (a slash command
+    in a channel: the first card becomes the root). `native` is the platform's own thread id where it differs from the
+    root. Ids are opaque strings; a Slack `ts` is never a number.
+    """
+
+    platform: str
+    workspace_id: str
+    channel_id: str
+    root: str | None = None
+    native: str | None = None
+
+    @property
+    def canonical(self) -> str:
+        """`platform:workspace:channel:root`, the key that agent sessions hang on."""
+        return f"{self.platform}:{self.workspace_id}:{self.channel_id}:{self.root or ''}"
+
+
+class MessageRef(_Value):
+    """One message on a platform: where it is and its id."""
+
+    thread: ThreadRef
+    message_id: str
+
+
+class Person(_Value):
+    """Someone on a platform. `roles` are the platform's own (`owner`, `admin`, `member`, group or role ids)."""
+
+    platform: str
+    workspace_id: str
+    id: str
+    name: str = ""
+    kind: PersonKind = "human"
+    roles: frozenset[str] = frozenset()
+    locale: str | None = None
+    timezone: str | None = None
+
+
+class ReplyToken(_Value):
+    """A short-lived right to answer one interaction privately. The value is a secret: mask it in logs."""
+
+    value: str = Field(repr=False)
+    expires_at: datetime
+    uses_left: int
+
+
+class _Event(_Value):
+    """Fields of every inbound event.
+
+    `key` is the natural key: the same for every delivery of the same happening, starting with the app's id and a kind
+    letter (`A1:m:C1:171234.000100`). `event_id` is the transport's id, for logs only.
+    """
+
+    platform: str
+    app_id: str
+    workspace_id: str
+    key: str
+    event_id: str = ""
+    sent_at: datetime
+    received_at: datetime
+    raw: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+
+class Message(_Event):
+    """An ordinary message that did not address the bot (or did, in which case `door` says how)."""
+
+    kind: Literal["message"] = "message"
+    thread: ThreadRef
+    person: Person
+    message_id: str
+    text: str
+    in_thread: bool = False
+    mentions_others: bool = False
+
+
+class MessageEdited(_Event):
+    kind: Literal["message_edited"] = "message_edited"
+    thread: ThreadRef
+    person: Person
+    message_id: str
+    text: str
+
+
+class MessageDeleted(_Event):
+    kind: Literal["message_deleted"] = "message_deleted"
+    thread: ThreadRef
+    message_id: str
+
+
+class Command(_Event):
+    """Someone addressed the bot. `text` is raw: `services/commands.py` parses it with `core.commands`.
+
+    `message_id` is the message that carried or was targeted by the command (None for a slash command). `in_thread` says
+    whether the command was given inside an existing thread. For doors `shortcut` and `menu`, `text` is the text of the
+    targeted message and is taken as a description, never parsed for verbs.
+    """
+
+    kind: Literal["command"] = "command"
+    thread: ThreadRef
+    person: Person
+    door: Door
+    text: str
+    command: Literal["codetask", "followup"] = "codetask"
+    message_id: str | None = None
+    in_thread: bool = False
+    author: Person | None = None
+    reply_token: ReplyToken | None = None
+
+
+class ButtonPress(_Event):
+    """A button of ours was pressed. `value` is `codetask:<verb>:<id>`."""
+
+    kind: Literal["button_press"] = "button_press"
+    thread: ThreadRef
+    person: Person
+    value: str
+    message_id: str
+    reply_token: ReplyToken | None = None
+
+
+class FormSent(_Event):
+    """A form of ours was submitted. `form` is the `codetask:<verb>:<id>` it was opened for; `fields` are its answers."""
+
+    kind: Literal["form_sent"] = "form_sent"
+    thread: ThreadRef
+    person: Person
+    form: str
+    fields: dict[str, str]
+    reply_token: ReplyToken | None = None
+
+
+class Reaction(_Event):
+    """A reaction was added to or taken from a message. Carries no text: read it by `Platform.history` when needed."""
+
+    kind: Literal["reaction"] = "reaction"
+    thread: ThreadRef
+    person: Person
+    message_id: str
+    emoji: str
+    added: bool
+
+
+class BotAdded(_Event):
+    kind: Literal["bot_added"] = "bot_added"
+    thread: ThreadRef
+
+
+class BotRemoved(_Event):
+    kind: Literal["bot_removed"] = "bot_removed"
+    thread: ThreadRef
+
+
+class Gap(_Event):
+    """Events of this channel may have been missed since `since`; the backfill reads the channel again."""
+
+    kind: Literal["gap"] = "gap"
+    channel_id: str | None = None
+    since: datetime
+
+
+class Unreadable(_Event):
+    """A payload that could not be read. Kept so that nothing is lost; `ref` is also in the log."""
+
+    kind: Literal["unreadable"] = "unreadable"
+    ref: str
+    why: str
+
+
+Event = Annotated[
+    Message
+    | MessageEdited
+    | MessageDeleted
+    | Command
+    | ButtonPress
+    | FormSent
+    | Reaction
+    | BotAdded
+    | BotRemoved
+    | Gap
+    | Unreadable,
+    Field(discriminator="kind"),
+]
+
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+"""Reads and writes any event as JSON: `EVENT.validate_json(row.payload)`, `EVENT.dump_json(event)`."""
