@@ -1,6 +1,6 @@
 """What the core needs from outside, as Protocols and the plain values they exchange.
 
-Services and the worker know only these. Implementations: `platforms/*/adapter.py` (Platform), `storage/` (Store),
+Services and the worker know only these. Implementations: `platforms/*/adapter.py` (Platform),
 `bot/worker/agents|forges|sandbox/` (Agent, Forge, Sandbox), `bot/app.py` wires them. Refusals are values, not exceptions;
 exceptions mean broken infrastructure or a bug.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from bot.core.cards import Content, Doc
-from bot.core.inbound import Event, Message, MessageRef, Person, ReplyToken, ThreadRef
+from bot.core.inbound import Command, Event, Message, MessageRef, Person, ReplyToken, ThreadRef
 
 
 class Clock(Protocol):
@@ -74,7 +74,7 @@ class AuthFailed:
 
 @dataclass(frozen=True, slots=True)
 class Unsendable:
-    """The platform refused the content itself: a bug of ours. The delivery is parked and a plain text is sent instead."""
+    """The platform refused the content itself: a bug of ours. The delivery is parked, a plain text goes out."""
 
     why: str
 
@@ -172,6 +172,8 @@ class Posted:
     own: bool
     delivery_key: str | None = None
     """The delivery key stored with an own message, where the platform keeps one (Slack: message metadata)."""
+    event: Message | Command | None = None
+    """What the live transport would have delivered, for `Inbox.accept`; None for what it ignores (own messages)."""
 
 
 class Platform(Protocol):
@@ -212,13 +214,17 @@ class Platform(Protocol):
         """Shows something to one person only."""
         ...
 
-    async def history(
-        self, scope: ThreadRef, after: datetime | None, limit: int
-    ) -> Sequence[Posted] | Trouble:
+    async def history(self, scope: ThreadRef, after: datetime | None, limit: int) -> Sequence[Posted] | Trouble:
         """Messages of a thread, or of a channel when `scope.root` is None, oldest first."""
         ...
 
     async def permalink(self, message: MessageRef) -> str | None: ...
+
+    async def resolve(self, person: Person) -> Person:
+        """The person with name, roles (`owner`, `admin`, `member`), kind, zone and locale filled in from the platform.
+
+        Cached; never called before an event is acked. Returns the person as given when the platform cannot tell."""
+        ...
 
     async def aclose(self) -> None:
         """Closes the HTTP sessions used for sending."""
@@ -535,7 +541,9 @@ class Forge(Protocol):
 
     async def find_pull_request(self, repo: Repo, head: str) -> PullRequest | ForgeTrouble | None: ...
 
-    async def pull_request(self, repo: Repo, number: int, etag: str = "") -> PullRequest | NotModified | ForgeTrouble: ...
+    async def pull_request(
+        self, repo: Repo, number: int, etag: str = ""
+    ) -> PullRequest | NotModified | ForgeTrouble: ...
 
     async def close_pull_request(self, repo: Repo, number: int) -> PullRequest | ForgeTrouble: ...
 
