@@ -1,0 +1,241 @@
+"""`Card` and `Doc` rendered as Slack blocks. Pure; golden-tested.
+
+Only this module makes mentions and links: every text from outside is escaped, in code fences too. What is too long loses
+its body, never a button or a link. Limits: platforms.md 2.1; block shapes: `slack_sdk.models.blocks`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, assert_never
+
+from bot.core.cards import Button, Card, Content, Doc, Step, StepState
+from bot.core.hygiene import clean, cut
+from bot.core.inbound import Person
+
+MAX_SECTION: Final = 3000
+MAX_SUMMARY: Final = 3000
+"""Top-level text (ours; Slack advises at most 4,000)."""
+MAX_SECTIONS: Final = 40
+"""Sections of one message (ours; Slack takes 50 blocks, steps, buttons and foot need their room)."""
+MAX_TITLE: Final = 300
+MAX_LABEL: Final = 75
+MAX_CONFIRM: Final = {"title": 100, "text": 300, "confirm": 30}
+MAX_CONTEXT: Final = 2000
+
+Block = dict[str, Any]
+
+_STATUS: Final[dict[StepState, str]] = {
+    "done": "complete",
+    "active": "in_progress",
+    "pending": "pending",
+    "failed": "error",
+}
+_MARK: Final[dict[StepState, str]] = {"done": "✅", "active": "⏳", "pending": "○", "failed": "❌"}
+_USER_ID: Final = re.compile(r"[UW][A-Z0-9]{2,30}")
+_LINK: Final = re.compile(r"https?://[^\s<>|\"]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What `chat.postMessage` takes: `text` for notifications and screen readers, `blocks` for the eye."""
+
+    text: str
+    blocks: list[Block]
+
+
+def render(content: Content, edit: str, native_plan: bool = True) -> Rendered:
+    """Any content. `edit` names this rendering: Slack wants new block ids with every edit of a message."""
+    match content:
+        case Card():
+            return render_card(content, edit, native_plan)
+        case Doc():
+            return render_doc(content, edit)
+        case _:
+            assert_never(content)
+
+
+def render_card(card: Card, edit: str, native_plan: bool = True) -> Rendered:
+    """The living message of a code task. Without `native_plan` the steps are lines of emoji and words."""
+    head = f"*{escape(cut(_line(card.title), MAX_TITLE))}*"
+    if card.meta:
+        head += "\n" + fit(mrkdwn(card.meta), MAX_SECTION - len(head) - 1)
+    blocks = [_section(head)]
+    if card.steps:
+        blocks += [_plan(card, edit)] if native_plan else [_section(_step_lines(card.steps))]
+    blocks += [_section(piece) for piece in _sections(card.body)]
+    if card.buttons:
+        blocks.append(_actions(card.buttons))
+    if card.foot:
+        blocks.append({"type": "context", "elements": [_text(fit(mrkdwn(card.foot), MAX_CONTEXT))]})
+    return Rendered(escape_within(_line(card.summary), MAX_SUMMARY), _numbered(blocks, edit))
+
+
+def render_doc(doc: Doc, edit: str) -> Rendered:
+    """A reply or whisper: the one mention first, then the text, then the buttons."""
+    mention = mention_of(doc.mention) if doc.mention else ""
+    pieces = _sections(doc.text, len(mention) + 1)
+    first = " ".join(part for part in (mention, pieces[0] if pieces else "") if part)
+    blocks = [_section(piece) for piece in [first, *pieces[1:]] if piece]
+    if doc.buttons:
+        blocks.append(_actions(doc.buttons))
+    return Rendered(fit(first, MAX_SUMMARY) or "…", _numbered(blocks, edit))
+
+
+def mention_of(person: Person) -> str:
+    """A live mention. A person without a real Slack id is only named."""
+    if person.platform == "slack" and _USER_ID.fullmatch(person.id):
+        return f"<@{person.id}>"
+    return escape(_line(person.name or person.id))
+
+
+# --- Texts ------------------------------------------------------------------------------------------------------------
+
+
+def escape(text: str) -> str:
+    """Text that Slack shows as it is: no mention, no link, no date token can come of it."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def escape_within(text: str, limit: int) -> str:
+    """Escaped text of at most `limit` characters, never cut inside an entity."""
+    return fit(escape(text), limit)
+
+
+def fit(rendered: str, limit: int) -> str:
+    """Rendered text shortened to `limit` characters, with an ellipsis; entities, links and fences stay whole."""
+    if len(rendered) <= limit:
+        return rendered
+    head = rendered[: limit - 5]
+    head = head[: _whole(head)].rstrip()
+    return head + ("…\n```" if head.count("```") % 2 else "…")
+
+
+def _whole(head: str) -> int:
+    """How much of a cut text can stay: nothing of a `&lt;` or `<url|label>` that was cut through."""
+    end = len(head)
+    entity = head.rfind("&")
+    if entity >= 0 and ";" not in head[entity:] and end - entity < 6:
+        end = entity
+    token = head.rfind("<")
+    return min(end, token) if token >= 0 and ">" not in head[token:] else end
+
+
+def mrkdwn(markdown: str) -> str:
+    """Markdown as Slack's dialect, everything live taken out of it."""
+    return escape(clean(markdown).strip())
+
+
+def _line(text: str) -> str:
+    return " ".join(clean(text).split())
+
+
+def _sections(markdown: str, reserved: int = 0) -> list[str]:
+    pieces = list(_pieces(mrkdwn(markdown), MAX_SECTION - reserved))
+    if len(pieces) > MAX_SECTIONS:
+        pieces = [*pieces[: MAX_SECTIONS - 1], fit(pieces[MAX_SECTIONS - 1] + "…", MAX_SECTION)]
+    return pieces
+
+
+def _pieces(rendered: str, limit: int) -> Iterator[str]:
+    """Splits at paragraphs, lines or words; a code fence is closed and opened again."""
+    fenced = False
+    while rendered:
+        opening = "```\n" if fenced else ""
+        room = limit - len(opening) - 4
+        if len(opening) + len(rendered) <= limit:
+            yield opening + rendered
+            return
+        at = _border(rendered, room)
+        piece, rendered = rendered[:at], rendered[at:].lstrip("\n")
+        fenced = (opening + piece).count("```") % 2 == 1
+        yield (opening + piece).rstrip() + ("\n```" if fenced else "")
+
+
+def _border(text: str, limit: int) -> int:
+    for border in ("\n\n", "\n", " "):
+        at = text.rfind(border, limit // 2, limit)
+        if at > 0 and _whole(text[:at]) == at:
+            return at
+    return _whole(text[:limit]) or limit
+
+
+# --- Blocks -----------------------------------------------------------------------------------------------------------
+
+
+def _text(rendered: str) -> Block:
+    # verbatim: Slack would otherwise turn bare URLs, channel names and @names of foreign text into live ones.
+    return {"type": "mrkdwn", "text": rendered, "verbatim": True}
+
+
+def _plain(text: str, limit: int) -> Block:
+    return {"type": "plain_text", "text": cut(_line(text), limit) or "…", "emoji": False}
+
+
+def _section(rendered: str) -> Block:
+    return {"type": "section", "text": _text(rendered)}
+
+
+def _numbered(blocks: Sequence[Block], edit: str) -> list[Block]:
+    return [{**block, "block_id": f"{edit}-{number}"[-255:]} for number, block in enumerate(blocks)]
+
+
+def _current(steps: Sequence[Step]) -> Step:
+    return next((step for step in steps if step.state in ("active", "failed")), steps[-1])
+
+
+def _plan(card: Card, edit: str) -> Block:
+    tasks = [_task(step, f"{card.key}-{number}", edit) for number, step in enumerate(card.steps)]
+    return {"type": "plan", "title": cut(_line(_current(card.steps).label), MAX_TITLE) or "…", "tasks": tasks}
+
+
+def _task(step: Step, task_id: str, edit: str) -> Block:
+    task: Block = {
+        "type": "task_card",
+        "task_id": task_id,
+        "title": cut(_line(step.label), MAX_TITLE) or "…",
+        "status": _STATUS[step.state],
+        "block_id": f"{edit}-{task_id}"[-255:],
+    }
+    if step.detail:
+        said = {"type": "text", "text": cut(_line(step.detail), MAX_TITLE)}
+        rich = {"type": "rich_text_section", "elements": [said]}
+        task["details"] = {"type": "rich_text", "elements": [rich]}
+    return task
+
+
+def _step_lines(steps: Sequence[Step]) -> str:
+    def line(step: Step) -> str:
+        label = escape(cut(_line(step.label), MAX_TITLE))
+        shown = f"*{label}*" if step.state == "active" else label
+        return f"{_MARK[step.state]} {shown}" + (f" — {escape(cut(_line(step.detail), 200))}" if step.detail else "")
+
+    return fit("\n".join(line(step) for step in steps), MAX_SECTION)
+
+
+def _actions(buttons: Sequence[Button]) -> Block:
+    return {"type": "actions", "elements": [_button(button, number) for number, button in enumerate(buttons)][:25]}
+
+
+def _button(button: Button, number: int) -> Block:
+    element: Block = {
+        "type": "button",
+        "text": _plain(button.label, MAX_LABEL),
+        "action_id": f"{button.value or 'link'}#{number}",
+    }
+    if button.value:
+        element["value"] = button.value
+    if _LINK.fullmatch(button.url) and len(button.url) <= 3000:
+        element["url"] = button.url
+    if button.style != "default":
+        element["style"] = button.style
+    if button.name and button.name != button.label:
+        element["accessibility_label"] = cut(_line(button.name), MAX_LABEL)
+    if button.confirm:
+        element["confirm"] = {
+            "title": _plain(button.name, MAX_CONFIRM["title"]),
+            "text": _plain(button.confirm, MAX_CONFIRM["text"]),
+            "confirm": _plain(button.name, MAX_CONFIRM["confirm"]),
+            "deny": _plain("Not now", MAX_CONFIRM["confirm"]),
+        }
+    return element
