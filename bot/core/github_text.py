@@ -53,12 +53,9 @@ def defuse(text: str, allowed_hosts: frozenset[str] = frozenset()) -> str:
 
 
 def _address(url: str, allowed_hosts: frozenset[str]) -> str:
-    if url.lower() == "www.":
-        return url[:3] + ZWSP + "."
     if _PLAIN_URL.fullmatch(url) is not None and urlsplit(url).hostname in allowed_hosts:
         return url
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}:{ZWSP}//{rest}"
+    return re.sub(r"(?<=www)(?=\.)", ZWSP, url.replace("://", f":{ZWSP}//"), flags=re.IGNORECASE)
 
 
 def quote(text: str) -> str:
