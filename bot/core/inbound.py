@@ -22,8 +22,8 @@ class _Value(BaseModel):
 class ThreadRef(_Value):
     """One conversation thread of a platform.
 
-    `root` is the platform's id of the message that the thread hangs on, or None while there is none yet (a slash command
-    in a channel: the first card becomes the root). `native` is the platform's own thread id where it differs from the
+    `root` is the platform's id of the message that the thread hangs on, or None while there is none yet (a slash
+    command in a channel: the first card becomes the root). `native` is the platform's own thread id where it differs from the
     root. Ids are opaque strings; a Slack `ts` is never a number.
     """
 
@@ -70,8 +70,8 @@ class ReplyToken(_Value):
 class _Event(_Value):
     """Fields of every inbound event.
 
-    `key` is the natural key: the same for every delivery of the same happening, starting with the app's id and a kind
-    letter (`A1:m:C1:171234.000100`). `event_id` is the transport's id, for logs only.
+    `key` is the natural key: the same for every delivery of the same happening, starting with the app's id and a
+    kind letter (`A1:m:C1:171234.000100`). `event_id` is the transport's id, for logs only.
     """
 
     platform: str
@@ -142,7 +142,7 @@ class ButtonPress(_Event):
 
 
 class FormSent(_Event):
-    """A form of ours was submitted. `form` is the `codetask:<verb>:<id>` it was opened for; `fields` are its answers."""
+    """A form of ours was submitted. `form` is the `codetask:<verb>:<id>` it was opened for."""
 
     kind: Literal["form_sent"] = "form_sent"
     thread: ThreadRef

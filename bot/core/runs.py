@@ -19,6 +19,8 @@ class RunLease(StrEnum):
     """Waits to be claimed. A claim moves it on. A crash changes nothing."""
     ACTIVE = "active"
     """Leased by a worker. Its worker ends it; the reaper marks it lost once the lease has run out."""
+    WAITING = "waiting"
+    """Parked without a lease until a person answers. The answer queues it again. A crash changes nothing."""
     DONE = "done"
     """Finished well. Nobody moves it on."""
     FAILED = "failed"
@@ -46,7 +48,7 @@ class LogKind(StrEnum):
 
 
 class Run(SQLModel):
-    """One attempt. Shown to people as `CT-42#2`. `fence` grows with every claim: writes of an older claim are refused."""
+    """One attempt, shown to people as `CT-42#2`. `fence` grows with every claim; older claims cannot write."""
 
     id: int | None = None
     kind: str = "code_task"

@@ -24,9 +24,9 @@ class Stage(StrEnum):
     QUEUED = "queued"
     """Waits for a worker, a retry time or its start time. A worker's claim moves it on. A crash changes nothing."""
     RUNNING = "running"
-    """Claimed: checkout, setup, agent. Its worker moves it on. After a crash the lease ends and the retry rule applies."""
+    """Claimed: checkout, setup, agent. Its worker moves it on. After a crash the lease ends: retry rule."""
     TESTING = "testing"
-    """The change is committed, tests run. Its worker moves it on. After a crash the lease ends, the retry rule applies."""
+    """The change is committed, tests run. Its worker moves it on. After a crash the lease ends: retry rule."""
     REVIEW = "review"
     """Pushed: PR open, or branch only. A forge event, the poll or a person moves it on. A crash changes nothing."""
     MERGED = "merged"
@@ -107,6 +107,9 @@ class CodeTask(SQLModel):
     priority: int = 1
     source: str = "chat"
     dedup_key: str | None = None
+    """Unique: the message or event that filed it. The same one files nothing new."""
+    dedup_hash: str | None = None
+    """Hash of what was asked under that key; an API repeat with another body is refused."""
     draft: bool = False
     stage: Stage = Stage.QUEUED
     failure_reason: FailureReason | None = None
@@ -165,7 +168,7 @@ def title_of(description: str) -> str:
 
 
 def slug_of(title: str, suffix: int | None = None) -> str:
-    """A name made of a title without a model: lower-case ASCII words joined by `-`, at most 32 bytes with its suffix."""
+    """A name made of a title without a model: lower-case ASCII words joined by `-`, at most 32 bytes in all."""
     ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     words = re.sub(r"[^a-z0-9]+", "-", ascii_title.lower()).strip("-") or "code-task"
     tail = "" if suffix is None else f"-{suffix}"

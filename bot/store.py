@@ -1,0 +1,363 @@
+"""The store as services and the worker see it: `Store.run(unit)` and the queries of a `Transaction`, one group per noun.
+
+`storage/` implements these. Everything a unit does happens in one transaction; a method that returns None where a row is
+expected means that its guard did not hold (another actor was first) and that nothing was written.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol, TypeVar
+
+from bot.core.cards import Content
+from bot.core.inbound import Event, Person, ThreadRef
+from bot.core.runs import LogLine, Run, RunLease, RunLogEntry
+from bot.core.tasks import CodeTask, Stage
+
+T = TypeVar("T")
+Topic = Literal["inbound", "outbox", "run", "cancel", "task"]
+"""What a wake-up is about: new events, deliveries, claimable runs, ended leases, changed code tasks."""
+
+
+class StoreDown(Exception):
+    """The database cannot be reached. Nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One outgoing chat effect to be enqueued. `dedup_key` makes enqueueing it twice a no-op."""
+
+    kind: Literal["post", "edit", "react", "whisper"]
+    dedup_key: str
+    content: Content | None = None
+    card_key: str | None = None
+    target: Mapping[str, Any] | None = None
+    delay: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A delivery claimed for sending. `fence` guards its result; `check_first` asks to read back before posting."""
+
+    id: int
+    fence: int
+    thread_id: int
+    to: ThreadRef
+    kind: Literal["post", "edit", "react", "whisper"]
+    dedup_key: str
+    gate: str
+    content: Content | None
+    card_key: str | None
+    card_message_id: str | None
+    target: Mapping[str, Any]
+    attempt: int
+    check_first: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An accepted event that waits to be handled."""
+
+    id: int
+    event: Event
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A stored thread: its number and where it is."""
+
+    id: int
+    ref: ThreadRef
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One move of a code task, as the history shows it."""
+
+    seq: int
+    at: datetime
+    actor: str
+    from_stage: Stage | None
+    to_stage: Stage
+    reason: str
+    run_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which code tasks to list. Empty fields do not filter. `before_id` pages backwards (newest first)."""
+
+    stages: Collection[Stage] = ()
+    requester: tuple[str, str, str] | None = None
+    thread_id: int | None = None
+    repo: str | None = None
+    channel: tuple[str, str, str] | None = None
+    text: str | None = None
+    before_id: int | None = None
+    limit: int = 20
+
+
+class InboxQueries(Protocol):
+    def add(self, event: Event) -> int | None:
+        """Stores a new event and returns its number, or None when its key is known already."""
+        ...
+
+    def pending(self, limit: int) -> Sequence[Pending]:
+        """Events that wait to be handled, oldest first."""
+        ...
+
+    def done(self, inbound_id: int) -> bool:
+        """Marks an event handled; False when someone else did first (then write nothing else)."""
+        ...
+
+    def failed(self, inbound_id: int, error: str, retry_after: timedelta | None) -> None:
+        """Puts an event off after a fault, or gives it up when `retry_after` is None."""
+        ...
+
+    def last_sent_at(self, platform: str, workspace_id: str, channel_id: str) -> datetime | None:
+        """When the newest event known from a channel was sent: the watermark of the backfill."""
+        ...
+
+
+class ThreadQueries(Protocol):
+    def find(self, ref: ThreadRef) -> Thread | None:
+        """The thread by its root or native id."""
+        ...
+
+    def open(self, ref: ThreadRef) -> Thread:
+        """The thread, made if it is new. Without a root a fresh thread is made whose first post becomes the root."""
+        ...
+
+    def get(self, thread_id: int) -> Thread: ...
+
+    def rooted(self, thread_id: int, root: str, native: str | None = None) -> None:
+        """Fills in the root of a thread that had none yet."""
+        ...
+
+    def active(self, platform: str, since: datetime) -> Sequence[Thread]:
+        """Threads with an open code task or with traffic since then, for the backfill."""
+        ...
+
+
+class TaskQueries(Protocol):
+    def add(self, task: CodeTask, actor: str) -> CodeTask | None:
+        """Files a code task in stage queued with its first history entry; None when its dedup key is taken."""
+        ...
+
+    def get(self, task_id: int) -> CodeTask | None: ...
+
+    def find(self, *, uuid: str = "", name: str = "", dedup_key: str = "", requester: str = "") -> CodeTask | None: ...
+
+    def in_thread(self, thread_id: int) -> CodeTask | None:
+        """The newest code task of a thread."""
+        ...
+
+    def list(self, which: TaskFilter) -> Sequence[CodeTask]: ...
+
+    def names(self, requester: tuple[str, str, str], prefix: str) -> Collection[str]:
+        """Names the requester already uses that start with `prefix`."""
+        ...
+
+    def move(
+        self,
+        task_id: int,
+        from_stages: Collection[Stage],
+        to_stage: Stage,
+        *,
+        actor: str,
+        reason: str = "",
+        lease: tuple[int, int] | None = None,
+        **values: Any,
+    ) -> CodeTask | None:
+        """Moves a code task if it is in one of `from_stages` (and, with `lease` = (run id, fence), only while that
+        lease holds), writes the history entry, wakes `task`."""
+        ...
+
+    def update(self, task_id: int, in_stages: Collection[Stage], **values: Any) -> CodeTask | None:
+        """Changes fields without a move, guarded by the stage."""
+        ...
+
+    def history(self, task_id: int) -> Sequence[Move]: ...
+
+    def queue_position(self, task_id: int) -> int | None:
+        """1 for the next to be claimed; None when it is not queued."""
+        ...
+
+    def in_review(self) -> Sequence[CodeTask]:
+        """Code tasks whose pull request is to be watched: in review, and failed ones whose pull request may still be
+        merged or reopened."""
+        ...
+
+    def by_pull_request(self, repos: Collection[str], number: int) -> CodeTask | None: ...
+
+    def delete(self, task_id: int) -> bool:
+        """Removes a merged or failed code task with its runs, logs and history."""
+        ...
+
+
+class RunQueries(Protocol):
+    def enqueue(self, task: CodeTask, attempt: int, available_at: datetime) -> Run:
+        """Queues one attempt and wakes workers."""
+        ...
+
+    def claim(self, worker: str, host: str, per_repo: int, open_prs: int, lease: timedelta) -> Run | None:
+        """Leases the next ready run: one winner among any number of workers. None when nothing is ready."""
+        ...
+
+    def heartbeat(self, run_id: int, fence: int, lease: timedelta) -> bool:
+        """Extends the lease; False when it is lost (kill the run, write nothing)."""
+        ...
+
+    def holds(self, run_id: int, fence: int) -> bool:
+        """Whether the lease still holds."""
+        ...
+
+    def update(self, run_id: int, fence: int, **values: Any) -> bool:
+        """Changes fields of a leased run; False when the lease is lost."""
+        ...
+
+    def end(self, run_id: int, fence: int, state: RunLease, **values: Any) -> Run | None:
+        """Ends a leased run in a final state (or WAITING or QUEUED) and gives up its lease."""
+        ...
+
+    def cancel(self, task_id: int) -> Run | None:
+        """Ends the open run of a code task as cancelled, whoever holds it, and wakes its worker."""
+        ...
+
+    def settle(self, run_id: int, fence: int, cost_usd: float | None, tokens: int | None) -> None:
+        """Records what a cancelled run cost."""
+        ...
+
+    def expired(self) -> Sequence[Run]:
+        """Active runs whose lease has run out."""
+        ...
+
+    def get(self, run_id: int) -> Run | None: ...
+
+    def of_task(self, task_id: int) -> Sequence[Run]:
+        """All attempts of a code task, oldest first."""
+        ...
+
+    def resume(self, task_id: int) -> Run | None:
+        """Queues the waiting run of a code task again, without costing an attempt."""
+        ...
+
+    def log(self, run_id: int, lines: Sequence[LogLine]) -> None:
+        """Appends log entries; over the size cap one explicit "truncated" entry is written and the rest dropped."""
+        ...
+
+    def logs(self, run_id: int, after: int = 0, limit: int = 1000) -> Sequence[RunLogEntry]: ...
+
+    def next_available_at(self) -> datetime | None:
+        """When the next run that is not ready yet becomes ready."""
+        ...
+
+
+class OutboxQueries(Protocol):
+    def add(self, thread_id: int, delivery: Delivery) -> bool:
+        """Enqueues a delivery in its thread's order; an edit supersedes pending edits of the same card. False when the
+        key is known already."""
+        ...
+
+    def claim(self, platforms: Collection[str], paced: Collection[str], limit: int) -> Sequence[Outgoing]:
+        """Claims the heads of up to `limit` threads: nothing earlier of the thread is unsent, no rate gate is closed,
+        and the gate is not one of `paced`."""
+        ...
+
+    def sent(self, delivery: Outgoing, message_id: str | None, root: str | None, native: str | None = None) -> bool:
+        """Records the success: card and thread learn their ids. False when the claim was lost."""
+        ...
+
+    def retry(self, delivery: Outgoing, available_at: datetime, why: str, maybe_done: bool) -> bool: ...
+
+    def dead(self, delivery: Outgoing, why: str) -> bool:
+        """Parks a delivery for good."""
+        ...
+
+    def block(self, scope: str, until: datetime) -> None:
+        """Closes a rate gate for every process."""
+        ...
+
+    def reap(self) -> int:
+        """Returns deliveries whose sender vanished to the queue, marked as perhaps done. Returns how many."""
+        ...
+
+    def next_available_at(self) -> datetime | None: ...
+
+    def card_message(self, card_key: str) -> str | None:
+        """The platform's id of a code task's card."""
+        ...
+
+    def lose_card(self, card_key: str) -> None:
+        """Forgets the card's message: the next edit posts a fresh card as a reply."""
+        ...
+
+
+class PeopleQueries(Protocol):
+    def see(self, person: Person) -> None:
+        """Remembers someone and the roles the platform told of."""
+        ...
+
+    def find(self, platform: str, workspace_id: str, person_id: str) -> Person | None: ...
+
+    def last_repo(self, person: Person) -> str | None: ...
+
+    def remember_repo(self, person: Person, repo: str) -> None: ...
+
+    def setting(self, thread: ThreadRef, key: str) -> str | None:
+        """A channel's setting."""
+        ...
+
+    def set_setting(self, thread: ThreadRef, key: str, value: str | None) -> None: ...
+
+    def audit(self, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
+        """Appends a hash-chained audit entry."""
+        ...
+
+    def add_token(self, name: str, sha256: str, scopes: str, person_id: str, role: str) -> None: ...
+
+    def token(self, sha256: str) -> tuple[str, frozenset[str], str] | None:
+        """(person id, scopes, role) of a live API token."""
+        ...
+
+    def first_delivery(self, delivery_id: str) -> bool:
+        """Whether a forge delivery id is new; remembers it."""
+        ...
+
+
+class Transaction(Protocol):
+    """One transaction. `now` is the same instant for all of it: the database's clock on PostgreSQL."""
+
+    inbox: InboxQueries
+    threads: ThreadQueries
+    tasks: TaskQueries
+    runs: RunQueries
+    outbox: OutboxQueries
+    people: PeopleQueries
+
+    @property
+    def now(self) -> datetime: ...
+
+    def wake(self, topic: Topic) -> None:
+        """Signals `topic` once the commit is durable."""
+        ...
+
+
+class Store(Protocol):
+    async def run(self, unit: Callable[[Transaction], T], *, read: bool = False, urgent: bool = False) -> T:
+        """Runs the unit in one transaction; raises StoreDown when the database cannot be reached."""
+        ...
+
+    def run_sync(self, unit: Callable[[Transaction], T], *, read: bool = False) -> T:
+        """The same, in the calling thread."""
+        ...
+
+    def now(self) -> datetime: ...
+
+    def version(self, topic: Topic) -> int: ...
+
+    async def changed(self, topic: Topic, seen: int, timeout: float | None = None) -> int:
+        """Waits until `topic` was signalled more than `seen` times or `timeout` seconds passed; returns the count."""
+        ...

@@ -1,0 +1,208 @@
+"""The database: `open_database(url)` and `await db.run(unit)`.
+
+A unit of work is a plain function that gets a `Transaction`, reads and writes through it and returns a value. It runs on a
+small thread pool, in one transaction, and cannot await: so no network call ever happens inside a transaction. What it
+`wake`s is signalled once the commit is durable.
+"""
+
+import asyncio
+import itertools
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import structlog
+from sqlmodel import Session
+
+from bot.ports import Clock
+from bot.store import StoreDown, Topic
+from storage.transaction import Tx
+from storage.wakeups import DataVersionWatcher, PostgresListener, Wakeups
+
+T = TypeVar("T")
+Unit = Callable[[Tx], T]
+log = structlog.get_logger(__name__)
+
+URGENT, NORMAL = 0, 1
+READERS_SQLITE = 2
+THREADS_POSTGRES = 6
+TRIES = 3
+POSTGRES_RETRYABLE = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03"})
+"""Serialization failure, deadlock, lock timeout, and the three "server is going away" states."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class Lane:
+    """Threads that run queued jobs, urgent ones first."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._jobs: queue.PriorityQueue[tuple[int, int, Callable[[], None] | None]] = queue.PriorityQueue()
+        self._order = itertools.count()
+        self._threads = [threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True) for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, priority: int, job: Callable[[], T]) -> "Future[T]":
+        future: Future[T] = Future()
+
+        def call() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(job())
+            except Exception as error:
+                future.set_exception(error)
+
+        self._jobs.put((priority, next(self._order), call))
+        return future
+
+    def close(self) -> None:
+        for _ in self._threads:
+            self._jobs.put((NORMAL + 1, next(self._order), None))
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()[2]
+            if job is None:
+                return
+            job()
+
+
+class Database:
+    """The store of one process. Open it with `open_database`, close it with `close`."""
+
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
+        self.url = sa.make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._clock = clock
+        self.wakeups = Wakeups()
+        if self.is_sqlite:
+            self._open_sqlite()
+        else:
+            self._open_postgres()
+
+    def _open_sqlite(self) -> None:
+        memory = self.url.database in (None, "", ":memory:")
+        self._writer_engine = sqlite_engine(self.url, "BEGIN IMMEDIATE", static=memory)
+        self._reader_engine = self._writer_engine if memory else sqlite_engine(self.url, "BEGIN")
+        self._writer = Lane("db-write", 1)
+        self._reader = self._writer if memory else Lane("db-read", READERS_SQLITE)
+        self._watcher = None if memory else DataVersionWatcher(str(self.url.database), self.wakeups)
+
+    def _open_postgres(self) -> None:
+        self._writer_engine = self._reader_engine = postgres_engine(self.url)
+        self._writer = self._reader = Lane("db", THREADS_POSTGRES)
+        self._watcher = PostgresListener(self.url, self.wakeups)
+
+    @property
+    def engine(self) -> sa.Engine:
+        return self._writer_engine
+
+    async def run(self, unit: Unit[T], *, read: bool = False, urgent: bool = False) -> T:
+        """Runs the unit in one transaction and returns its value once the commit is durable.
+
+        `read` promises that nothing is written; `urgent` jumps the queue (inbound events inside their ack window). A
+        unit may run again after a deadlock or a dropped connection. Raises `StoreDown` when the database cannot be
+        reached, and whatever the unit raises (then nothing was written).
+        """
+        lane = self._reader if read else self._writer
+        future = lane.submit(URGENT if urgent else NORMAL, lambda: self.run_sync(unit, read=read))
+        return await asyncio.wrap_future(future)
+
+    def run_sync(self, unit: Unit[T], *, read: bool = False) -> T:
+        """The same in the calling thread, for the heartbeat's own thread and the command line."""
+        for attempt in itertools.count(1):
+            try:
+                return self._once(unit, read)
+            except sa.exc.OperationalError as error:
+                if attempt == TRIES or not self._may_retry(error):
+                    log.warning("store_down", error=type(error.orig).__name__)
+                    raise StoreDown(str(error.orig)) from error
+        raise AssertionError
+
+    def _once(self, unit: Unit[T], read: bool) -> T:
+        engine = self._reader_engine if read else self._writer_engine
+        with Session(engine, expire_on_commit=False) as session:
+            tx = Tx(session, self._clock, sqlite=self.is_sqlite)
+            with session.begin():
+                value = unit(tx)
+                if tx.topics and not self.is_sqlite:
+                    session.execute(sa.select(sa.func.pg_notify("codetask", ",".join(sorted(tx.topics)))))
+        for topic in tx.topics:
+            self.wakeups.wake(topic)
+        return value
+
+    def _may_retry(self, error: sa.exc.OperationalError) -> bool:
+        if self.is_sqlite:
+            return False
+        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in POSTGRES_RETRYABLE
+
+    def now(self) -> datetime:
+        """The present by the process's clock (inside a unit use `tx.now`)."""
+        return (self._clock or SystemClock()).now()
+
+    def version(self, topic: Topic) -> int:
+        """How often `topic` was signalled; hand it to `changed` so that no signal is lost in between."""
+        return self.wakeups.version(topic)
+
+    async def changed(self, topic: Topic, seen: int, timeout: float | None = None) -> int:
+        """Waits until `topic` was signalled more than `seen` times, or for `timeout` seconds; returns the count."""
+        return await self.wakeups.changed(topic, seen, timeout)
+
+    async def close(self) -> None:
+        """Finishes queued work, ends the threads and closes every connection."""
+        await asyncio.to_thread(self.close_sync)
+
+    def close_sync(self) -> None:
+        if self._watcher is not None:
+            self._watcher.close()
+        self._writer.close()
+        if self._reader is not self._writer:
+            self._reader.close()
+        self._writer_engine.dispose()
+        self._reader_engine.dispose()
+
+
+def sqlite_engine(url: sa.URL, begin: str, static: bool = False) -> sa.Engine:
+    """An engine whose transactions start with `begin`: writers take the write lock at once (a deferred BEGIN that
+    upgrades later fails with "database is locked" under load)."""
+    engine = sa.create_engine(
+        url,
+        poolclass=sa.pool.StaticPool if static else sa.pool.QueuePool,
+        connect_args={"check_same_thread": False, "isolation_level": None, "timeout": 10},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @sa.event.listens_for(engine, "begin")
+    def start(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def postgres_engine(url: sa.URL) -> sa.Engine:
+    """An engine on psycopg 3 whose sessions cannot hold locks or idle in a transaction for long."""
+    options = "-c idle_in_transaction_session_timeout=10s -c lock_timeout=5s -c timezone=UTC"
+    return sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=THREADS_POSTGRES + 2,
+        max_overflow=4,
+        connect_args={"options": options, "connect_timeout": 5},
+    )

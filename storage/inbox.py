@@ -1,0 +1,79 @@
+"""Events as accepted: stored once per natural key before the ack, handled from their rows."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlmodel import select
+
+from bot.core.inbound import EVENT, Event
+from bot.store import Pending
+from storage.models import InboundRow
+
+if TYPE_CHECKING:
+    from storage.transaction import Tx
+
+
+class Inbox:
+    """See `bot.store.InboxQueries`."""
+
+    def __init__(self, tx: "Tx") -> None:
+        self._tx = tx
+
+    def add(self, event: Event) -> int | None:
+        thread = getattr(event, "thread", None)
+        values = {
+            "platform": event.platform,
+            "workspace_id": event.workspace_id,
+            "natural_key": event.key,
+            "event_id": event.event_id,
+            "kind": event.kind,
+            "channel_id": thread.channel_id if thread else "",
+            "payload": EVENT.dump_json(event).decode(),
+            "state": "new",
+            "attempts": 0,
+            "sent_at": event.sent_at,
+            "received_at": event.received_at,
+            "available_at": self._tx.now,
+        }
+        inbound_id = self._tx.insert_new(InboundRow, values, InboundRow.id)
+        if inbound_id is not None:
+            self._tx.wake("inbound")
+        return inbound_id
+
+    def pending(self, limit: int) -> Sequence[Pending]:
+        rows = self._tx.session.exec(
+            select(InboundRow)
+            .where(sa.text("state = 'new'"), InboundRow.available_at <= self._tx.now)
+            .order_by(InboundRow.available_at, InboundRow.id)
+            .limit(limit)
+        )
+        return [Pending(row.id or 0, EVENT.validate_json(row.payload), row.attempts) for row in rows]
+
+    def done(self, inbound_id: int) -> bool:
+        statement = (
+            sa.update(InboundRow)
+            .where(InboundRow.id == inbound_id, sa.text("state = 'new'"))
+            .values(state="done", handled_at=self._tx.now)
+        )
+        return self._tx.session.execute(statement).rowcount == 1
+
+    def failed(self, inbound_id: int, error: str, retry_after: timedelta | None) -> None:
+        values: dict[str, object] = {"attempts": InboundRow.attempts + 1, "error": error}
+        if retry_after is None:
+            values |= {"state": "failed", "handled_at": self._tx.now}
+        else:
+            values |= {"available_at": self._tx.now + retry_after}
+        self._tx.session.execute(
+            sa.update(InboundRow).where(InboundRow.id == inbound_id, sa.text("state = 'new'")).values(values)
+        )
+
+    def last_sent_at(self, platform: str, workspace_id: str, channel_id: str) -> datetime | None:
+        return self._tx.session.exec(
+            select(sa.func.max(InboundRow.sent_at)).where(
+                InboundRow.platform == platform,
+                InboundRow.workspace_id == workspace_id,
+                InboundRow.channel_id == channel_id,
+            )
+        ).one()

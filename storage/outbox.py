@@ -1,0 +1,208 @@
+"""Deliveries: enqueued with the change they tell of, sent in their thread's order, each result guarded by a fence."""
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+from sqlmodel.sql.sqltypes import UTCDateTime
+
+from bot.core.cards import CONTENT
+from bot.store import Delivery, Outgoing
+from storage.models import CardRow, OutboxRow, RateGateRow, ThreadRow
+from storage.threads import as_ref
+
+if TYPE_CHECKING:
+    from storage.transaction import Tx
+
+LEASE = timedelta(seconds=60)
+
+CLAIM = """
+WITH heads AS {materialized} (
+  SELECT o.id AS id FROM outbox o
+  WHERE o.state IN ('pending', 'unknown') AND o.available_at <= :now AND o.platform IN :platforms
+    AND o.gate NOT IN :paced
+    AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.thread_id = o.thread_id AND e.seq < o.seq
+                    AND e.state IN ('pending', 'sending', 'unknown'))
+    AND NOT EXISTS (SELECT 1 FROM rate_gate g WHERE g.scope = o.gate AND g.blocked_until > :now)
+  ORDER BY o.available_at, o.id LIMIT :limit {lock}
+)
+UPDATE outbox SET attempt = attempt + CASE WHEN state = 'unknown' THEN 0 ELSE 1 END,
+  last_error = CASE WHEN state = 'unknown' THEN 'unknown' ELSE NULL END,
+  state = 'sending', fence = fence + 1, lease_until = :until
+WHERE id IN (SELECT id FROM heads) AND state IN ('pending', 'unknown') RETURNING id
+"""
+
+
+def claim_statement(*, sqlite: bool) -> sa.TextClause:
+    """The claim as one statement: the oldest unsent delivery of each thread, where no gate is closed."""
+    text = CLAIM.format(
+        materialized="" if sqlite else "MATERIALIZED", lock="" if sqlite else "FOR UPDATE OF o SKIP LOCKED"
+    )
+    return sa.text(text).bindparams(
+        sa.bindparam("now", type_=UTCDateTime()),
+        sa.bindparam("until", type_=UTCDateTime()),
+        sa.bindparam("platforms", expanding=True),
+        sa.bindparam("paced", expanding=True),
+    )
+
+
+class Outbox:
+    """See `bot.store.OutboxQueries`."""
+
+    def __init__(self, tx: "Tx") -> None:
+        self._tx = tx
+
+    def add(self, thread_id: int, delivery: Delivery) -> bool:
+        if self._known(delivery.dedup_key):
+            return False
+        seq = self._tx.threads.next_seq(thread_id)
+        if delivery.kind == "edit":
+            self._supersede(delivery.card_key)
+        thread = self._tx.session.get_one(ThreadRow, thread_id)
+        if delivery.card_key is not None and delivery.kind == "post":
+            self._tx.insert_new(CardRow, {"key": delivery.card_key, "thread_id": thread_id})
+        self._tx.session.add(
+            OutboxRow(
+                thread_id=thread_id,
+                seq=seq,
+                dedup_key=delivery.dedup_key,
+                kind=delivery.kind,
+                platform=thread.platform,
+                gate=gate_of(thread, delivery),
+                card_key=delivery.card_key,
+                target=json.dumps(dict(delivery.target or {})),
+                body=CONTENT.dump_json(delivery.content).decode() if delivery.content is not None else "",
+                available_at=self._tx.now + delivery.delay,
+                created_at=self._tx.now,
+            )
+        )
+        self._tx.session.flush()
+        self._tx.wake("outbox")
+        return True
+
+    def claim(self, platforms: Collection[str], paced: Collection[str], limit: int) -> Sequence[Outgoing]:
+        now = self._tx.now
+        values = {
+            "now": now,
+            "until": now + LEASE,
+            "platforms": list(platforms),
+            "paced": list(paced) or [""],
+            "limit": limit,
+        }
+        try:
+            with self._tx.session.begin_nested():
+                ids = self._tx.session.execute(claim_statement(sqlite=self._tx.sqlite), values).scalars().all()
+        except sa.exc.IntegrityError:
+            return []  # another sender took the same thread: the unique index decides
+        query = select(OutboxRow, ThreadRow, CardRow).join(ThreadRow, col(ThreadRow.id) == OutboxRow.thread_id)
+        query = query.join(CardRow, col(CardRow.key) == OutboxRow.card_key, isouter=True)
+        rows = self._tx.session.exec(
+            query.where(col(OutboxRow.id).in_(ids)).order_by(col(OutboxRow.id)),
+            execution_options={"populate_existing": True},
+        )
+        return [self._outgoing(row, thread, card) for row, thread, card in rows]
+
+    def sent(self, delivery: Outgoing, message_id: str | None, root: str | None, native: str | None = None) -> bool:
+        now = self._tx.now
+        values = {"state": "sent", "sent_at": now, "platform_message_id": message_id, "last_error": None}
+        if not self._write(delivery, values):
+            return False
+        if root is not None:
+            self._tx.threads.rooted(delivery.thread_id, root, native)
+        if delivery.card_key is not None and message_id is not None:
+            self._tx.session.execute(
+                sa.update(CardRow).where(CardRow.key == delivery.card_key).values(message_id=message_id, edited_at=now)
+            )
+        self._tx.wake("outbox")
+        return True
+
+    def retry(self, delivery: Outgoing, available_at: datetime, why: str, maybe_done: bool) -> bool:
+        state = "unknown" if maybe_done else "pending"
+        written = self._write(delivery, {"state": state, "available_at": available_at, "last_error": why})
+        self._tx.wake("outbox")
+        return written
+
+    def dead(self, delivery: Outgoing, why: str) -> bool:
+        written = self._write(delivery, {"state": "dead", "last_error": why})
+        self._tx.wake("outbox")
+        return written
+
+    def block(self, scope: str, until: datetime) -> None:
+        if self._tx.insert_new(RateGateRow, {"scope": scope, "blocked_until": until}) is None:
+            self._tx.session.execute(
+                sa.update(RateGateRow)
+                .where(RateGateRow.scope == scope, col(RateGateRow.blocked_until) < until)
+                .values(blocked_until=until)
+            )
+
+    def reap(self) -> int:
+        statement = (
+            sa.update(OutboxRow)
+            .where(sa.text("state = 'sending'"), col(OutboxRow.lease_until) < self._tx.now)
+            .values(state="unknown", lease_until=None, available_at=self._tx.now)
+        )
+        count = self._tx.session.execute(statement).rowcount
+        if count:
+            self._tx.wake("outbox")
+        return count
+
+    def next_available_at(self) -> datetime | None:
+        query = select(sa.func.min(OutboxRow.available_at)).where(
+            sa.text("state IN ('pending', 'unknown')"), col(OutboxRow.available_at) > self._tx.now
+        )
+        gates = select(sa.func.min(RateGateRow.blocked_until)).where(col(RateGateRow.blocked_until) > self._tx.now)
+        times = [t for t in (self._tx.session.exec(query).one(), self._tx.session.exec(gates).one()) if t is not None]
+        return min(times, default=None)
+
+    def card_message(self, card_key: str) -> str | None:
+        card = self._tx.session.get(CardRow, card_key)
+        return card.message_id if card else None
+
+    def lose_card(self, card_key: str) -> None:
+        self._tx.session.execute(sa.update(CardRow).where(CardRow.key == card_key).values(message_id=None))
+
+    def _known(self, dedup_key: str) -> bool:
+        return self._tx.session.exec(select(OutboxRow.id).where(OutboxRow.dedup_key == dedup_key)).first() is not None
+
+    def _supersede(self, card_key: str | None) -> None:
+        self._tx.session.execute(
+            sa.update(OutboxRow)
+            .where(OutboxRow.card_key == card_key, sa.text("state = 'pending' AND kind = 'edit'"))
+            .values(state="superseded")
+        )
+
+    def _write(self, delivery: Outgoing, values: dict[str, Any]) -> bool:
+        statement = (
+            sa.update(OutboxRow)
+            .where(OutboxRow.id == delivery.id, OutboxRow.fence == delivery.fence, sa.text("state = 'sending'"))
+            .values(lease_until=None, **values)
+        )
+        return self._tx.session.execute(statement).rowcount == 1
+
+    def _outgoing(self, row: OutboxRow, thread: ThreadRow, card: CardRow | None) -> Outgoing:
+        return Outgoing(
+            id=row.id or 0,
+            fence=row.fence,
+            thread_id=row.thread_id,
+            to=as_ref(thread),
+            kind=row.kind,  # type: ignore[arg-type]
+            dedup_key=row.dedup_key,
+            gate=row.gate,
+            content=CONTENT.validate_json(row.body) if row.body else None,
+            card_key=row.card_key,
+            card_message_id=card.message_id if card else None,
+            target=json.loads(row.target),
+            attempt=row.attempt,
+            check_first=row.last_error == "unknown",
+            created_at=row.created_at,
+        )
+
+
+def gate_of(thread: ThreadRow, delivery: Delivery) -> str:
+    """The rate gate a delivery passes: one per channel and kind, edits one per card."""
+    if delivery.kind == "edit":
+        return f"{thread.platform}:edit:{delivery.card_key}"
+    return f"{thread.platform}:{thread.workspace_id}:{thread.channel_id}:{delivery.kind}"

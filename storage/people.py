@@ -1,0 +1,116 @@
+"""People, channel settings, API tokens, forge deliveries and the audit trail."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+
+from bot.core.inbound import Person, ThreadRef
+from storage.models import ApiTokenRow, AuditRow, ChannelSettingRow, ForgeDeliveryRow, PersonRow
+
+if TYPE_CHECKING:
+    from storage.transaction import Tx
+
+
+class People:
+    """See `bot.store.PeopleQueries`."""
+
+    def __init__(self, tx: "Tx") -> None:
+        self._tx = tx
+
+    def see(self, person: Person) -> None:
+        values = {
+            "name": person.name,
+            "kind": person.kind,
+            "roles": json.dumps(sorted(person.roles)),
+            "timezone": person.timezone,
+            "locale": person.locale,
+            "seen_at": self._tx.now,
+        }
+        key = {"platform": person.platform, "workspace_id": person.workspace_id, "id": person.id}
+        if self._tx.insert_new(PersonRow, key | values) is None:
+            known = {name: value for name, value in values.items() if value not in ("", "[]", None)}
+            self._tx.session.execute(sa.update(PersonRow).where(*self._is(person)).values(known))
+
+    def find(self, platform: str, workspace_id: str, person_id: str) -> Person | None:
+        row = self._tx.session.get(PersonRow, (platform, workspace_id, person_id))
+        if row is None:
+            return None
+        return Person(
+            platform=platform,
+            workspace_id=workspace_id,
+            id=person_id,
+            name=row.name,
+            kind=row.kind,  # type: ignore[arg-type]
+            roles=frozenset(json.loads(row.roles)),
+            locale=row.locale,
+            timezone=row.timezone,
+        )
+
+    def last_repo(self, person: Person) -> str | None:
+        return self._tx.session.exec(select(PersonRow.last_repo).where(*self._is(person))).first()
+
+    def remember_repo(self, person: Person, repo: str) -> None:
+        self._tx.session.execute(sa.update(PersonRow).where(*self._is(person)).values(last_repo=repo))
+
+    def setting(self, thread: ThreadRef, key: str) -> str | None:
+        row = self._tx.session.get(ChannelSettingRow, (thread.platform, thread.workspace_id, thread.channel_id, key))
+        return row.value if row else None
+
+    def set_setting(self, thread: ThreadRef, key: str, value: str | None) -> None:
+        where = {
+            "platform": thread.platform,
+            "workspace_id": thread.workspace_id,
+            "channel_id": thread.channel_id,
+            "key": key,
+        }
+        self._tx.session.execute(sa.delete(ChannelSettingRow).filter_by(**where))
+        if value is not None:
+            self._tx.session.add(ChannelSettingRow(**where, value=value))
+
+    def audit(self, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
+        if not self._tx.sqlite:
+            self._tx.session.execute(sa.text("LOCK TABLE audit IN EXCLUSIVE MODE"))
+        last = self._tx.session.exec(select(AuditRow.hash).order_by(col(AuditRow.id).desc()).limit(1)).first() or ""
+        at, text = self._tx.now, json.dumps(dict(detail), sort_keys=True, ensure_ascii=False)
+        digest = audit_hash(last, at.isoformat(), actor, action, subject, text)
+        self._tx.session.add(AuditRow(at=at, actor=actor, action=action, subject=subject, detail=text, hash=digest))
+        self._tx.session.flush()
+
+    def audit_broken_at(self) -> int | None:
+        """The number of the first audit entry whose hash does not fit the one before; None when the chain is whole."""
+        last = ""
+        for row in self._tx.session.exec(select(AuditRow).order_by(col(AuditRow.id))):
+            expected = audit_hash(last, row.at.isoformat(), row.actor, row.action, row.subject, row.detail)
+            if row.hash != expected:
+                return row.id
+            last = row.hash
+        return None
+
+    def add_token(self, name: str, sha256: str, scopes: str, person_id: str, role: str) -> None:
+        values = {"name": name, "scopes": scopes, "person_id": person_id, "role": role, "created_at": self._tx.now}
+        self._tx.insert_new(ApiTokenRow, {"sha256": sha256, **values})
+
+    def token(self, sha256: str) -> tuple[str, frozenset[str], str] | None:
+        query = select(ApiTokenRow).where(ApiTokenRow.sha256 == sha256, col(ApiTokenRow.revoked_at).is_(None))
+        row = self._tx.session.exec(query).first()
+        return (row.person_id, frozenset(row.scopes.split()), row.role) if row else None
+
+    def first_delivery(self, delivery_id: str) -> bool:
+        values = {"id": delivery_id, "received_at": self._tx.now}
+        return self._tx.insert_new(ForgeDeliveryRow, values) is not None
+
+    def _is(self, person: Person) -> list[sa.ColumnElement[bool]]:
+        return [
+            col(PersonRow.platform) == person.platform,
+            col(PersonRow.workspace_id) == person.workspace_id,
+            col(PersonRow.id) == person.id,
+        ]
+
+
+def audit_hash(*parts: str) -> str:
+    """The chained hash of one audit entry: SHA-256 over the previous hash and the entry's fields."""
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()

@@ -1,0 +1,211 @@
+"""Runs: claims, leases, fences and logs. The hand-written heart of the queue; keep it short and its tests long.
+
+States in WHERE clauses are literals, not bound parameters, so that the partial indexes are used on both databases.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+from sqlmodel.sql.sqltypes import UTCDateTime
+
+from bot.core.runs import LogKind, LogLine, Run, RunLease, RunLogEntry, RunState
+from bot.core.tasks import CodeTask
+from storage.models import RunLogRow, RunRow
+
+if TYPE_CHECKING:
+    from storage.transaction import Tx
+
+LOG_BYTES_MAX = 5 * 1024 * 1024
+CLAIM_TRIES = 5
+
+CLAIM = """
+WITH ready AS {materialized} (
+  SELECT r.id AS id, {free_slot} AS slot FROM run r
+  WHERE r.state = 'queued' AND r.available_at <= :now AND {free_slot} IS NOT NULL
+    AND (SELECT count(*) FROM code_task t WHERE t.repo = r.repo_key AND t.stage = 'review') < :open_prs
+  ORDER BY r.priority, r.available_at, r.id LIMIT 1 {lock}
+)
+UPDATE run SET state = 'active', run_state = 'working', fence = fence + 1, lease_owner = :worker, host = :host,
+  lease_until = :until, started_at = :now, slot = (SELECT slot FROM ready)
+WHERE id = (SELECT id FROM ready) AND state = 'queued' RETURNING id
+"""
+
+
+def claim_statement(per_repo: int, *, sqlite: bool) -> sa.TextClause:
+    """The claim as one statement: the next ready run whose repository has a free slot becomes active."""
+    slots = " UNION ALL ".join(f"SELECT {n} AS n" for n in range(per_repo))
+    free_slot = (
+        f"(SELECT min(s.n) FROM ({slots}) s WHERE NOT EXISTS (SELECT 1 FROM run a"
+        " WHERE a.repo_key = r.repo_key AND a.slot = s.n AND a.state = 'active'))"
+    )
+    text = CLAIM.format(
+        materialized="" if sqlite else "MATERIALIZED",
+        free_slot=free_slot,
+        lock="" if sqlite else "FOR UPDATE OF r SKIP LOCKED",
+    )
+    instants = [sa.bindparam(name, type_=UTCDateTime()) for name in ("now", "until")]
+    return sa.text(text).bindparams(*instants)
+
+
+class Runs:
+    """See `bot.store.RunQueries`."""
+
+    def __init__(self, tx: "Tx") -> None:
+        self._tx = tx
+
+    def enqueue(self, task: CodeTask, attempt: int, available_at: datetime) -> Run:
+        row = RunRow(
+            code_task_id=task.id,
+            thread_id=task.thread_id,
+            attempt=attempt,
+            priority=task.priority,
+            available_at=available_at,
+            repo_key=task.repo,
+            agent=task.agent,
+            created_at=self._tx.now,
+        )
+        self._tx.session.add(row)
+        self._tx.session.flush()
+        self._tx.wake("run")
+        return row
+
+    def claim(self, worker: str, host: str, per_repo: int, open_prs: int, lease: timedelta) -> Run | None:
+        now = self._tx.now
+        statement = claim_statement(per_repo, sqlite=self._tx.sqlite)
+        values = {"now": now, "until": now + lease, "worker": worker, "host": host, "open_prs": open_prs}
+        for _ in range(CLAIM_TRIES):
+            try:
+                with self._tx.session.begin_nested():
+                    run_id = self._tx.session.execute(statement, values).scalar_one_or_none()
+            except sa.exc.IntegrityError:
+                continue  # another worker took the same repository slot: the unique index decides, try the next
+            return self._fresh(run_id) if run_id is not None else None
+        return None
+
+    def heartbeat(self, run_id: int, fence: int, lease: timedelta) -> bool:
+        return self._write(run_id, fence, {"lease_until": self._tx.now + lease})
+
+    def holds(self, run_id: int, fence: int) -> bool:
+        query = select(RunRow.id).where(RunRow.id == run_id, RunRow.fence == fence, sa.text("state = 'active'"))
+        return self._tx.session.exec(query).first() is not None
+
+    def update(self, run_id: int, fence: int, **values: Any) -> bool:
+        return self._write(run_id, fence, values)
+
+    def end(self, run_id: int, fence: int, state: RunLease, **values: Any) -> Run | None:
+        ended = {
+            "state": state,
+            "lease_until": None,
+            "lease_owner": None,
+            "slot": None,
+            "finished_at": None if state in (RunLease.QUEUED, RunLease.WAITING) else self._tx.now,
+            "run_state": RunState.COMPLETE if state is RunLease.DONE else RunState.FAILED,
+        } | values
+        if not self._write(run_id, fence, ended):
+            return None
+        self._tx.wake("run")
+        return self._fresh(run_id)
+
+    def cancel(self, task_id: int) -> Run | None:
+        now = self._tx.now
+        statement = (
+            sa.update(RunRow)
+            .where(col(RunRow.code_task_id) == task_id, sa.text("state IN ('queued', 'active', 'waiting')"))
+            .values(
+                state=RunLease.CANCELLED,
+                run_state=RunState.FAILED,
+                cancel_requested_at=now,
+                finished_at=now,
+                lease_until=None,
+                slot=None,
+            )
+            .returning(RunRow.id)
+        )
+        run_id = self._tx.session.execute(statement).scalar_one_or_none()
+        if run_id is None:
+            return None
+        self._tx.wake("cancel")
+        self._tx.wake("run")
+        return self._fresh(run_id)
+
+    def settle(self, run_id: int, fence: int, cost_usd: float | None, tokens: int | None) -> None:
+        self._tx.session.execute(
+            sa.update(RunRow)
+            .where(col(RunRow.id) == run_id, col(RunRow.fence) == fence, sa.text("state = 'cancelled'"))
+            .values(cost_usd=cost_usd, tokens=tokens)
+        )
+
+    def expired(self) -> Sequence[Run]:
+        query = select(RunRow).where(sa.text("state = 'active'"), col(RunRow.lease_until) < self._tx.now)
+        return self._tx.session.exec(query.order_by(col(RunRow.lease_until)).limit(100)).all()
+
+    def get(self, run_id: int) -> Run | None:
+        return self._tx.session.get(RunRow, run_id)
+
+    def of_task(self, task_id: int) -> Sequence[Run]:
+        query = select(RunRow).where(RunRow.code_task_id == task_id).order_by(col(RunRow.attempt))
+        return self._tx.session.exec(query).all()
+
+    def resume(self, task_id: int) -> Run | None:
+        statement = (
+            sa.update(RunRow)
+            .where(col(RunRow.code_task_id) == task_id, sa.text("state = 'waiting'"))
+            .values(state=RunLease.QUEUED, run_state=None, available_at=self._tx.now)
+            .returning(RunRow.id)
+        )
+        run_id = self._tx.session.execute(statement).scalar_one_or_none()
+        if run_id is None:
+            return None
+        self._tx.wake("run")
+        return self._fresh(run_id)
+
+    def log(self, run_id: int, lines: Sequence[LogLine]) -> None:
+        seq, size = self._tx.session.execute(
+            select(
+                sa.func.coalesce(sa.func.max(RunLogRow.seq), 0),
+                sa.func.coalesce(sa.func.sum(sa.func.length(RunLogRow.content)), 0),
+            ).where(RunLogRow.run_id == run_id)
+        ).one()
+        rows: list[RunLogRow] = []
+        for line in lines:
+            if size > LOG_BYTES_MAX:
+                break
+            size += len(line.content)
+            over = size > LOG_BYTES_MAX
+            rows.append(
+                RunLogRow(
+                    run_id=run_id,
+                    seq=seq + len(rows) + 1,
+                    at=self._tx.now,
+                    type=LogKind.EVENT if over else line.type,
+                    content="truncated: the log reached its limit of 5 MiB" if over else line.content,
+                )
+            )
+        self._tx.session.add_all(rows)
+        self._tx.wake("task")
+
+    def logs(self, run_id: int, after: int = 0, limit: int = 1000) -> Sequence[RunLogEntry]:
+        query = select(RunLogRow).where(RunLogRow.run_id == run_id, RunLogRow.seq > after)
+        return self._tx.session.exec(query.order_by(col(RunLogRow.seq)).limit(limit)).all()
+
+    def next_available_at(self) -> datetime | None:
+        query = select(sa.func.min(RunRow.available_at)).where(
+            sa.text("state = 'queued'"), col(RunRow.available_at) > self._tx.now
+        )
+        return self._tx.session.exec(query).one()
+
+    def _write(self, run_id: int, fence: int, values: dict[str, Any]) -> bool:
+        statement = (
+            sa.update(RunRow)
+            .where(col(RunRow.id) == run_id, col(RunRow.fence) == fence, sa.text("state = 'active'"))
+            .values(values)
+        )
+        return self._tx.session.execute(statement).rowcount == 1
+
+    def _fresh(self, run_id: int) -> RunRow:
+        row = self._tx.session.get_one(RunRow, run_id)
+        self._tx.session.refresh(row)
+        return row

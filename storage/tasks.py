@@ -1,0 +1,224 @@
+"""Code tasks: filing, the guarded moves between stages, lists and history."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+
+from bot.core.tasks import CodeTask, FailureReason, Stage, may_move
+from bot.store import Move, TaskFilter
+from storage.models import CodeTaskRow, RunLogRow, RunRow, TaskEventRow, ThreadRow
+
+if TYPE_CHECKING:
+    from storage.transaction import Tx
+
+LISTED_MAX = 200
+ENTERED_AT = {Stage.RUNNING: "started_at", Stage.TESTING: "testing_at", Stage.REVIEW: "review_at"}
+
+
+class Tasks:
+    """See `bot.store.TaskQueries`."""
+
+    def __init__(self, tx: "Tx") -> None:
+        self._tx = tx
+
+    def add(self, task: CodeTask, actor: str) -> CodeTask | None:
+        values = task.model_dump(exclude={"id"})
+        task_id = self._tx.insert_new(CodeTaskRow, values, CodeTaskRow.id)
+        if task_id is None:
+            return None
+        self._record(task_id, actor, None, Stage.QUEUED, "filed", None)
+        self._tx.wake("task")
+        return self.get(task_id)
+
+    def get(self, task_id: int) -> CodeTask | None:
+        return self._tx.session.get(CodeTaskRow, task_id)
+
+    def find(self, *, uuid: str = "", name: str = "", dedup_key: str = "", requester: str = "") -> CodeTask | None:
+        query = select(CodeTaskRow).order_by(col(CodeTaskRow.id).desc()).limit(1)
+        if uuid:
+            query = query.where(CodeTaskRow.uuid == uuid)
+        if name:
+            query = query.where(CodeTaskRow.name == name)
+        if dedup_key:
+            query = query.where(CodeTaskRow.dedup_key == dedup_key)
+        if requester:
+            query = query.where(sa.or_(CodeTaskRow.requester_id == requester, CodeTaskRow.requester_name == requester))
+        return self._tx.session.exec(query).first()
+
+    def in_thread(self, thread_id: int) -> CodeTask | None:
+        query = select(CodeTaskRow).where(CodeTaskRow.thread_id == thread_id).order_by(col(CodeTaskRow.id).desc())
+        return self._tx.session.exec(query.limit(1)).first()
+
+    def list(self, which: TaskFilter) -> Sequence[CodeTask]:
+        query = select(CodeTaskRow).order_by(col(CodeTaskRow.id).desc()).limit(min(which.limit, LISTED_MAX))
+        if which.stages:
+            query = query.where(col(CodeTaskRow.stage).in_(which.stages))
+        if which.requester:
+            platform, workspace, person = which.requester
+            query = query.where(
+                CodeTaskRow.requester_platform == platform,
+                CodeTaskRow.requester_workspace == workspace,
+                CodeTaskRow.requester_id == person,
+            )
+        if which.thread_id is not None:
+            query = query.where(CodeTaskRow.thread_id == which.thread_id)
+        if which.repo:
+            query = query.where(CodeTaskRow.repo == which.repo)
+        if which.channel:
+            platform, workspace, channel = which.channel
+            query = query.join(ThreadRow, col(ThreadRow.id) == CodeTaskRow.thread_id).where(
+                ThreadRow.platform == platform, ThreadRow.workspace_id == workspace, ThreadRow.channel_id == channel
+            )
+        if which.text:
+            query = query.where(col(CodeTaskRow.description).icontains(which.text, autoescape=True))
+        if which.before_id is not None:
+            query = query.where(col(CodeTaskRow.id) < which.before_id)
+        return self._tx.session.exec(query).all()
+
+    def names(self, requester: tuple[str, str, str], prefix: str) -> Collection[str]:
+        platform, workspace, person = requester
+        return set(
+            self._tx.session.exec(
+                select(CodeTaskRow.name).where(
+                    CodeTaskRow.requester_platform == platform,
+                    CodeTaskRow.requester_workspace == workspace,
+                    CodeTaskRow.requester_id == person,
+                    col(CodeTaskRow.name).startswith(prefix, autoescape=True),
+                )
+            )
+        )
+
+    def move(
+        self,
+        task_id: int,
+        from_stages: Collection[Stage],
+        to_stage: Stage,
+        *,
+        actor: str,
+        reason: str = "",
+        lease: tuple[int, int] | None = None,
+        **values: Any,
+    ) -> CodeTask | None:
+        task = self._locked(task_id)
+        if task is None or task.stage not in from_stages or not may_move(task.stage, to_stage):
+            return None
+        before = task.stage
+        guards: list[sa.ColumnElement[bool]] = [col(CodeTaskRow.id) == task_id, col(CodeTaskRow.stage) == before]
+        if lease is not None:
+            held = select(RunRow.id).where(RunRow.id == lease[0], RunRow.fence == lease[1], sa.text("state = 'active'"))
+            guards.append(held.exists())
+        changed = {"stage": to_stage, "updated_at": self._tx.now, **self._entering(before, to_stage), **values}
+        if not self._tx.session.execute(sa.update(CodeTaskRow).where(*guards).values(changed)).rowcount:
+            return None
+        self._record(task_id, actor, before, to_stage, reason, lease)
+        self._tx.wake("task")
+        self._tx.session.refresh(task)
+        return task
+
+    def update(self, task_id: int, in_stages: Collection[Stage], **values: Any) -> CodeTask | None:
+        statement = (
+            sa.update(CodeTaskRow)
+            .where(col(CodeTaskRow.id) == task_id, col(CodeTaskRow.stage).in_(in_stages))
+            .values(updated_at=self._tx.now, **values)
+        )
+        if not self._tx.session.execute(statement).rowcount:
+            return None
+        self._tx.wake("task")
+        task = self._tx.session.get_one(CodeTaskRow, task_id)
+        self._tx.session.refresh(task)
+        return task
+
+    def history(self, task_id: int) -> Sequence[Move]:
+        rows = self._tx.session.exec(
+            select(TaskEventRow).where(TaskEventRow.code_task_id == task_id).order_by(col(TaskEventRow.seq))
+        )
+        return [Move(r.seq, r.at, r.actor, r.from_stage, r.to_stage, r.reason, r.run_id) for r in rows]
+
+    def queue_position(self, task_id: int) -> int | None:
+        mine = self._tx.session.exec(
+            select(RunRow).where(RunRow.code_task_id == task_id, sa.text("state = 'queued'"))
+        ).first()
+        if mine is None:
+            return None
+        ahead = sa.tuple_(RunRow.priority, RunRow.available_at, RunRow.id) < sa.tuple_(
+            sa.literal(mine.priority), sa.literal(mine.available_at, RunRow.__table__.c.available_at.type), mine.id
+        )
+        count = select(sa.func.count()).select_from(RunRow).where(sa.text("state = 'queued'"), ahead)
+        return self._tx.session.exec(count).one() + 1
+
+    def in_review(self) -> Sequence[CodeTask]:
+        closed = sa.and_(
+            col(CodeTaskRow.stage) == Stage.FAILED,
+            col(CodeTaskRow.failure_reason).in_((FailureReason.PR_CLOSED, FailureReason.CANCELLED)),
+            col(CodeTaskRow.pr_number).is_not(None),
+        )
+        query = select(CodeTaskRow).where(
+            sa.or_(sa.and_(col(CodeTaskRow.stage) == Stage.REVIEW, col(CodeTaskRow.pr_number).is_not(None)), closed)
+        )
+        return self._tx.session.exec(query.order_by(col(CodeTaskRow.id).desc()).limit(LISTED_MAX)).all()
+
+    def by_pull_request(self, repos: Collection[str], number: int) -> CodeTask | None:
+        query = select(CodeTaskRow).where(col(CodeTaskRow.repo).in_(repos), CodeTaskRow.pr_number == number)
+        return self._tx.session.exec(query.order_by(col(CodeTaskRow.id).desc()).limit(1)).first()
+
+    def delete(self, task_id: int) -> bool:
+        task = self._locked(task_id)
+        if task is None or task.stage not in (Stage.MERGED, Stage.FAILED):
+            return False
+        runs = select(RunRow.id).where(RunRow.code_task_id == task_id)
+        for statement in (
+            sa.delete(RunLogRow).where(col(RunLogRow.run_id).in_(runs)),
+            sa.delete(RunRow).where(col(RunRow.code_task_id) == task_id),
+            sa.delete(TaskEventRow).where(col(TaskEventRow.code_task_id) == task_id),
+            sa.delete(CodeTaskRow).where(col(CodeTaskRow.id) == task_id),
+        ):
+            self._tx.session.execute(statement)
+        self._tx.wake("task")
+        return True
+
+    def _locked(self, task_id: int) -> CodeTaskRow | None:
+        query = select(CodeTaskRow).where(CodeTaskRow.id == task_id).with_for_update()
+        return self._tx.session.exec(query, execution_options={"populate_existing": True}).first()
+
+    def _entering(self, before: Stage, stage: Stage) -> dict[str, Any]:
+        now = self._tx.now
+        values: dict[str, Any] = {}
+        if stage is not Stage.FAILED:
+            values |= {"failure_reason": None, "error": None, "failed_at_stage": None, "cancelled_by": None}
+        if stage in (Stage.MERGED, Stage.FAILED):
+            values["finished_at"] = now
+        else:
+            values["finished_at"] = None
+        if stage is Stage.FAILED:
+            values["failed_at_stage"] = before
+        if stage in ENTERED_AT:
+            values[ENTERED_AT[stage]] = now
+        return values
+
+    def _record(
+        self,
+        task_id: int,
+        actor: str,
+        before: Stage | None,
+        stage: Stage,
+        reason: str,
+        lease: tuple[int, int] | None,
+    ) -> None:
+        last = select(sa.func.coalesce(sa.func.max(TaskEventRow.seq), 0)).where(TaskEventRow.code_task_id == task_id)
+        run_id, fence = lease or (None, None)
+        self._tx.session.add(
+            TaskEventRow(
+                code_task_id=task_id,
+                seq=self._tx.session.exec(last).one() + 1,
+                at=self._tx.now,
+                actor=actor,
+                from_stage=before,
+                to_stage=stage,
+                reason=reason,
+                run_id=run_id,
+                fence=fence,
+            )
+        )
+        self._tx.session.flush()
