@@ -1,7 +1,7 @@
 """`Card` and `Doc` rendered as Slack blocks. Pure; golden-tested.
 
-Only this module makes mentions and links: every text from outside is escaped, in code fences too. What is too long loses
-its body, never a button or a link. Limits: platforms.md 2.1; block shapes: `slack_sdk.models.blocks`.
+Only this module makes mentions and links: every text from outside is escaped, in code fences too. What is too long
+loses its body, never a button or a link. Limits: platforms.md 2.1; block shapes: `slack_sdk.models.blocks`.
 """
 
 import re

@@ -78,9 +78,8 @@ def _status(error: SlackApiError) -> int:
 
 def _retry_after(error: SlackApiError) -> timedelta:
     headers: Any = getattr(error.response, "headers", None) or {}
-    given = next((value for name, value in headers.items() if str(name).lower() == "retry-after"), "")
-    given = given[0] if isinstance(given, list | tuple) and given else given
-    return timedelta(seconds=int(given)) if str(given).isdecimal() and len(str(given)) < 7 else SOON
+    given = next((str(value) for name, value in headers.items() if str(name).lower() == "retry-after"), "")
+    return timedelta(seconds=int(given)) if given.isdecimal() and len(given) < 7 else SOON
 
 
 def trouble_of(error: Exception) -> Trouble | None:

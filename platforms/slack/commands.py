@@ -1,0 +1,331 @@
+"""Slash commands, mentions, shortcuts and all other events: registered with Bolt, stored, then acked.
+
+`Intake.dispatch` is the one way in, for Socket Mode and for HTTP. Nothing is done here but read, persist, ack; whatever
+goes wrong, no exception reaches the SDK.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from slack_bolt.adapter.socket_mode.async_internals import send_async_response
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.context.async_context import AsyncBoltContext
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.webhook.async_client import AsyncWebhookClient
+
+from bot.core.inbound import Event, Unreadable
+from bot.ports import Clock, Inbox, InboxDown
+from platforms.slack.errors import WebhookRefused
+from platforms.slack.inbound import Me, read, short_ref, unreadable
+
+log: Final = logging.getLogger("platforms.slack")
+
+ACCEPT_BUDGET: Final = timedelta(seconds=2.5)
+"""The inbox has 2 s of Slack's 3 s; half a second on top is for a busy loop (ours)."""
+EVENT: Final = "codetask_event"
+"""Where the middleware leaves the event that it read for the listener."""
+INTERACTIONS: Final = frozenset(
+    {"block_actions", "message_action", "shortcut", "view_submission", "view_closed", "block_suggestion"}
+)
+
+Respond = Callable[[str, dict[str, Any]], Awaitable[None]]
+Part = Callable[[AsyncApp, "Intake"], None]
+"""Registers listeners: `register` here and in `buttons.py`."""
+
+
+def not_saved(ref: str) -> str:
+    """What a person reads whose command could not be stored. Slack never redelivers it, so they must know."""
+    return f"I couldn't save that (ref `{ref}`). Nothing was filed. Please try again in a minute."
+
+
+def not_read(ref: str) -> str:
+    """What a person reads whose command made no sense on the wire."""
+    return f"I couldn't read that (ref `{ref}`). Nothing was filed. Please try again."
+
+
+class Intake:
+    """Stores what Slack delivers. The adapter sets `me` and `inbox` while it runs; without them nothing is acked."""
+
+    def __init__(self, clock: Clock, client: AsyncWebClient, respond: Respond, parts: Sequence[Part]) -> None:
+        self.me: Me | None = None
+        self.inbox: Inbox | None = None
+        self.last_inbound_at: datetime | None = None
+        self.revoked = asyncio.Event()
+        """Set when Slack says that the tokens were revoked or the app was removed."""
+        self.channels: dict[str, datetime] = {}
+        """Channels lately heard from, newest last."""
+        self._clock = clock
+        self._respond = respond
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.app = self._build(client)
+        for part in parts:
+            part(self.app, self)
+
+    def _build(self, client: AsyncWebClient) -> AsyncApp:
+        # `authorize` is given so that neither SLACK_CLIENT_ID in the environment turns on OAuth, nor an `auth.test`
+        # delays the first ack. The listeners only persist, so they run before the response.
+        return AsyncApp(
+            name="codetask",
+            logger=logging.getLogger("platforms.slack.bolt"),
+            client=client,
+            signing_secret="",
+            authorize=self._authorize,
+            process_before_response=True,
+            request_verification_enabled=False,
+            ignoring_self_events_enabled=False,
+            ssl_check_enabled=False,
+            url_verification_enabled=False,
+            attaching_function_token_enabled=False,
+            attaching_conversation_kwargs_enabled=False,
+        )
+
+    async def _authorize(self, enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
+        me = self.me or Me("", "", "", "")
+        return AuthorizeResult(
+            enterprise_id=enterprise_id, team_id=team_id, bot_id=me.bot_id, bot_user_id=me.bot_user_id
+        )
+
+    # --- The way in ---------------------------------------------------------------------------------------------------
+
+    async def dispatch(self, payload: Mapping[str, Any]) -> BoltResponse:
+        """Runs one payload through Bolt. 200: stored or not ours, ack it. 503: not stored, do not ack. Never raises."""
+        if self.me is None or self.inbox is None:
+            return BoltResponse(status=503)
+        self.last_inbound_at = self._clock.now()
+        try:
+            request = AsyncBoltRequest(mode="socket_mode", body=dict(payload))
+            response = await self.app.async_dispatch(request)
+        except Exception as error:  # Bolt's own reading breaks on payloads that Slack never sends
+            return await self._keep_broken(payload, type(error).__name__)
+        if response.status in (200, 503):
+            return response
+        return await self._keep_broken(payload, f"bolt answered {response.status}")
+
+    async def _keep_broken(self, payload: Mapping[str, Any], why: str) -> BoltResponse:
+        event = unreadable(payload, why, self._me(), self._clock.now())
+        return BoltResponse(status=503 if await self.accept(event) else 200)
+
+    def read(self, payload: Mapping[str, Any]) -> Event | None:
+        """The event of a payload, noting where it came from."""
+        event = read(payload, self._me(), self._clock.now())
+        body = payload.get("event")
+        if isinstance(body, Mapping):
+            if body.get("type") in ("tokens_revoked", "app_uninstalled"):
+                self.revoked.set()
+            self._note_channel(body.get("channel"))
+        return event
+
+    def _me(self) -> Me:
+        return self.me or Me("", "", "", "")
+
+    def _note_channel(self, channel: object) -> None:
+        if isinstance(channel, str):
+            self.channels.pop(channel, None)
+            self.channels[channel] = self._clock.now()
+            while len(self.channels) > 20:
+                del self.channels[next(iter(self.channels))]
+
+    async def accept(self, event: Event) -> str | None:
+        """Stores an event. None when it is safe; else the reference under which the loss is logged."""
+        if isinstance(event, Unreadable):
+            log.warning("an unreadable Slack payload was kept (ref %s): %s", event.ref, event.why)
+        try:
+            if self.inbox is None:
+                raise InboxDown(_ref(event.key))
+            async with asyncio.timeout(ACCEPT_BUDGET.total_seconds()):
+                await self.inbox.accept(event)
+        except InboxDown as error:
+            log.error("a Slack event could not be stored (ref %s): %s", error.ref, event.key)
+            return error.ref
+        except Exception:  # the SDK must not see it: it would ack or print as it likes
+            ref = _ref(event.key)
+            log.exception("a Slack event could not be stored (ref %s): %s", ref, event.key)
+            return ref
+        return None
+
+    # --- Private answers ----------------------------------------------------------------------------------------------
+
+    def tell(self, event: Event | None, text: str) -> None:
+        """Answers an interaction privately, beside the ack. Not repeated: it is a courtesy, the log has the loss."""
+        token = getattr(event, "reply_token", None)
+        if token is None:
+            return
+        answer = {"text": text, "response_type": "ephemeral", "replace_original": False}
+        self._spawn(self._tell(token.value, answer))
+
+    async def _tell(self, url: str, answer: dict[str, Any]) -> None:
+        try:
+            await self._respond(url, answer)
+        except Exception as error:  # a courtesy: see tell
+            log.warning("a private Slack answer was not delivered: %s", type(error).__name__)
+
+    def _spawn(self, work: Awaitable[Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self.track(task)
+
+    def track(self, task: "asyncio.Task[Any]") -> None:
+        """Makes `drain` wait for a task."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, limit: timedelta) -> None:
+        """Waits for what is being stored or answered, then cancels the rest."""
+        left = {task for task in self._tasks if task is not asyncio.current_task()}
+        if not left:
+            return
+        _, late = await asyncio.wait(left, timeout=limit.total_seconds())
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+class Connection(SocketModeClient):
+    """One Socket Mode connection. Where the SDK would reconnect by itself, without end, it only reports the loss."""
+
+    def __init__(self, app_token: str, web_client: AsyncWebClient, ping: timedelta, intake: Intake) -> None:
+        logger = logging.getLogger("platforms.slack.socket")
+        super().__init__(app_token, logger=logger, web_client=web_client, ping_interval=ping.total_seconds())
+        self.proxy = web_client.proxy
+        self._intake = intake
+        self._lost = asyncio.Event()
+        self._greeted = asyncio.Event()
+        self.message_listeners.append(self._greet)
+        self.socket_mode_request_listeners.append(self._receive)
+
+    async def open(self, url: str, limit: timedelta) -> bool:
+        """Connects and waits for Slack's greeting. False when there was none within `limit`."""
+        self.wss_uri = url
+        try:
+            async with asyncio.timeout(limit.total_seconds()):
+                await self.connect()
+                await self._greeted.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def lost_within(self, limit: timedelta) -> bool:
+        """Waits at most `limit`; True as soon as the connection is lost, closed, or its pings go unanswered."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit.total_seconds()):
+                await self._lost.wait()
+        return self._lost.is_set() or not await self.is_connected()
+
+    async def connect_to_new_endpoint(self, force: bool = False) -> None:
+        self._lost.set()
+
+    async def _greet(self, _client: Any, message: dict[str, Any], _raw: str | None) -> None:
+        if message.get("type") == "hello":
+            self._greeted.set()
+
+    async def _receive(self, _client: Any, request: SocketModeRequest) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._intake.track(task)
+        answer = await self._intake.dispatch(request.payload)
+        try:
+            await send_async_response(self, request, answer, 0.0)
+        except Exception as error:  # stored, but not acked: Slack delivers it again and the inbox knows its key
+            log.info("an ack did not reach Slack: %s", type(error).__name__)
+
+    async def shut(self, limit: timedelta) -> None:
+        """Closes everything, whatever state it is in; no task and no socket is left."""
+        self.closed, self.auto_reconnect_enabled = True, False
+        try:
+            async with asyncio.timeout(limit.total_seconds()):
+                await self.disconnect()
+        except Exception as error:  # a connection that cannot be closed politely is dropped below
+            log.debug("a Slack connection did not close politely: %s", type(error).__name__)
+        tasks = [self.message_processor, self.current_session_monitor, self.message_receiver]
+        running = [task for task in tasks if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self.aiohttp_client_session.close()
+
+
+def _ref(key: str) -> str:
+    return short_ref(hashlib.sha256(key.encode()).digest())
+
+
+def register(app: AsyncApp, intake: Intake) -> None:
+    """The global middleware that stores events, the slash and shortcut doors, and a catch-all that acks the rest."""
+
+    async def keep(
+        body: dict[str, Any],
+        ack: AsyncAck,
+        context: AsyncBoltContext,
+        next: Callable[[], Awaitable[Any]],  # Bolt hands it over by this name
+    ) -> BoltResponse | None:
+        event = intake.read(body)
+        slash = "command" in body and "type" not in body
+        if isinstance(event, Unreadable):
+            lost = await intake.accept(event)
+            if slash:
+                return await ack(not_saved(lost) if lost else not_read(event.ref))
+            return BoltResponse(status=503) if lost else await ack()
+        if slash or body.get("type") in INTERACTIONS:
+            context[EVENT] = event
+            return await next()
+        if event is not None and await intake.accept(event):
+            return BoltResponse(status=503)
+        return await next() if body.get("type") == "event_callback" else await ack()
+
+    async def slash(ack: AsyncAck, context: AsyncBoltContext) -> None:
+        lost = await intake.accept(context[EVENT])
+        if lost:
+            await ack(text=not_saved(lost), response_type="ephemeral")
+        else:
+            await ack()
+
+    async def shortcut(ack: AsyncAck, context: AsyncBoltContext) -> None:
+        await forward(intake, ack, context[EVENT])
+
+    async def other(ack: AsyncAck) -> None:
+        await ack()
+
+    anything = re.compile(".*", re.DOTALL)
+    app.middleware(keep)
+    app.command(anything)(slash)
+    app.shortcut(anything)(shortcut)
+    app.event(anything)(other)
+
+
+async def forward(intake: Intake, ack: AsyncAck, event: Event | None) -> None:
+    """Stores an interaction, then acks it; the person is told privately when it could not be stored."""
+    lost = await intake.accept(event) if event is not None else None
+    if lost:
+        intake.tell(event, not_saved(lost))
+    await ack()
+
+
+async def respond(client: AsyncWebClient, url: str, answer: dict[str, Any]) -> None:
+    """Posts to a `response_url`. Raises `WebhookRefused` when Slack does not take it, ValueError for a foreign host."""
+    if not is_ours(url, client.base_url):
+        raise ValueError("a response_url that is not Slack's")
+    hook = AsyncWebhookClient(url, session=client.session, retry_handlers=[], logger=log, ssl=client.ssl)
+    hook.proxy = client.proxy
+    answered = await hook.send_dict(answer)
+    if answered.status_code != 200 or answered.body.startswith('{"ok":false'):
+        raise WebhookRefused(answered.status_code)
+
+
+def is_ours(url: str, base_url: str) -> bool:
+    """Whether an address that a payload named belongs to Slack, or to the server we were told to use."""
+    found, base = urlsplit(url), urlsplit(base_url)
+    host = found.hostname or ""
+    if (found.scheme, found.netloc) == (base.scheme, base.netloc):
+        return True
+    return found.scheme == "https" and host.endswith((".slack.com", ".slack-gov.com"))
