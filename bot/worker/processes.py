@@ -1,7 +1,7 @@
-"""Child processes of the worker: started from the event loop's thread, awaited without their pipes, read within bounds.
+"""Child processes of the worker: started from the event loop's thread, awaited without their pipes.
 
-`asyncio.subprocess.Process.wait()` may wait until every pipe has ended, so a grandchild that keeps one open would hold the
-worker; `Child.wait()` ends with the process itself.
+`asyncio.subprocess.Process.wait()` may wait until every pipe has ended, so a grandchild that keeps one open would
+hold the worker; `Child.wait()` ends with the process itself.
 """
 
 import asyncio
@@ -109,7 +109,7 @@ def marked_processes(run: str) -> list[int]:
 
 
 async def kill_marked(run: str, *, limit: float = 5.0) -> list[int]:
-    """Sends SIGKILL to every process carrying this run's mark until none is found; returns those that survived `limit`."""
+    """SIGKILL to every process carrying this run's mark until none is found; returns what survived `limit` seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + limit
     while (left := marked_processes(run)) and loop.time() < deadline:
@@ -121,7 +121,7 @@ async def kill_marked(run: str, *, limit: float = 5.0) -> list[int]:
 
 
 def hide_own_memory() -> None:
-    """Makes `/proc/<us>/environ`, `mem` and `maps` unreadable to other processes of the same user. Call it first of all.
+    """Makes `/proc/<us>/environ`, `mem`, `maps` unreadable to other processes of the same user. Call it first of all.
 
     Raises OSError when the kernel refuses."""
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,13 +1,14 @@
 """The bubblewrap fence (>= 0.8.0): own user, PID, network, IPC and mount namespaces, nothing of the host but `/usr`.
 
-The profile and its traps: options travel by `--args FD` and the environment is built from nothing, because PID 1 inside is
-bwrap itself and the command can read its `cmdline` and `environ`.
+Options travel by `--args FD` and the environment is built from nothing, because PID 1 inside is
+bwrap itself, whose `cmdline` and `environ` the command can read.
 """
 
 import asyncio
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Sequence
@@ -23,50 +24,22 @@ from bot.worker.sandbox.refusals import refuse
 TMP_BYTES = 256 * 1024 * 1024
 SHM_BYTES = 64 * 1024 * 1024
 
-_FENCE = [
-    "--unshare-user",
-    "--unshare-ipc",
-    "--unshare-pid",
-    "--unshare-net",
-    "--unshare-uts",
-    "--unshare-cgroup-try",
-    "--die-with-parent",
-    "--new-session",
-    "--cap-drop",
-    "ALL",
-    "--disable-userns",
-    "--assert-userns-disabled",
-    "--hostname",
-    "sandbox",
-    "--ro-bind",
-    "/usr",
-    "/usr",
-    "--symlink",
-    "usr/bin",
-    "/bin",
-    "--symlink",
-    "usr/sbin",
-    "/sbin",
-    "--symlink",
-    "usr/lib",
-    "/lib",
-    "--symlink",
-    "usr/lib64",
-    "/lib64",
-    "--ro-bind-try",
-    "/etc/ssl",
-    "/etc/ssl",
-    "--ro-bind-try",
-    "/etc/alternatives",
-    "/etc/alternatives",
-    "--ro-bind-try",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.cache",
-]
-_MEMORY = (
-    f"--proc /proc --dev /dev --size {SHM_BYTES} --tmpfs /dev/shm --remount-ro /dev "
-    f"--size {TMP_BYTES} --tmpfs /tmp --size {TMP_BYTES} --tmpfs {HOME}"
-).split()
+_FENCE = shlex.split(
+    """
+    --unshare-user --unshare-ipc --unshare-pid --unshare-net --unshare-uts --unshare-cgroup-try
+    --die-with-parent --new-session --cap-drop ALL --disable-userns --assert-userns-disabled --hostname sandbox
+    --ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/sbin /sbin
+    --symlink usr/lib /lib --symlink usr/lib64 /lib64
+    --ro-bind-try /etc/ssl /etc/ssl --ro-bind-try /etc/alternatives /etc/alternatives
+    --ro-bind-try /etc/ld.so.cache /etc/ld.so.cache
+    """
+)
+_MEMORY = shlex.split(
+    f"""
+    --proc /proc --dev /dev --size {SHM_BYTES} --tmpfs /dev/shm --remount-ro /dev
+    --size {TMP_BYTES} --tmpfs /tmp --size {TMP_BYTES} --tmpfs {HOME}
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +127,10 @@ class BubblewrapSandbox:
                 open_fds.callback(os.close, fd)
             options_fd = _memory_file("".join(word + "\0" for word in _options(shown, data_fds)))
             open_fds.callback(os.close, options_fd)
+            words = ["--args", str(options_fd), "--info-fd", str(write_end), "--"]
             try:
                 child = await start_child(
-                    [self._program, "--args", str(options_fd), "--info-fd", str(write_end), "--"]
-                    + [*prlimit_prefix(spec.limits), *argv],
+                    [self._program, *words, *prlimit_prefix(spec.limits), *argv],
                     env=clean_env(spec, HOME),
                     pass_fds=[*data_fds, options_fd, write_end],
                 )
@@ -245,7 +218,7 @@ async def _read_to_end(fd: int) -> bytes:
 
 
 class _Watched:
-    """PID 1 of a namespace, held by a pidfd (a number could be reused). It has ended only when all others in it are dead."""
+    """PID 1 of a namespace, held by a pidfd (a number could be reused). It ends only after all others in it."""
 
     def __init__(self, pid: int | None) -> None:
         self.ended = asyncio.Event()

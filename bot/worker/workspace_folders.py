@@ -1,0 +1,101 @@
+"""Making and removing workspace folders. Only folders with our marker file are ever removed."""
+
+import asyncio
+import os
+import re
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+MARKER: Final = ".codetask-workspace"
+_NAME: Final = re.compile(r"ct-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_FOLDERS: Final = ("tree", "test", "home", "agent-home", "scratch")
+_ENV: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+
+
+def new_folder(root: Path, name: str) -> Path:
+    """Makes the folders of a workspace, readable to us only."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = root / name
+    path.mkdir(mode=0o700)
+    (path / MARKER).touch(mode=0o600)
+    for folder in _FOLDERS:
+        (path / folder).mkdir(mode=0o700)
+    return path
+
+
+def is_workspace(path: Path) -> bool:
+    """Whether a path is a real folder of ours: its name, no link, with the marker as a regular file in it."""
+    if _NAME.fullmatch(path.name) is None:
+        return False
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode) and stat.S_ISREG((path / MARKER).lstat().st_mode)
+    except OSError:
+        return False
+
+
+async def remove_folder(root: Path, name: str) -> None:
+    """Removes a workspace; nothing happens when it is gone. Raises OSError when it is not ours or something is left.
+
+    `rm` and `chmod` never follow links below the folder and reach paths longer than the system's limit."""
+    path = root / name
+    if not _exists(path):
+        return
+    if not is_workspace(path):
+        raise OSError(f"{name} is not a workspace of ours")
+    # The marker goes last, so that an interrupted removal is finished by the janitor.
+    inner = [os.fspath(path / entry) for entry in os.listdir(path) if entry != MARKER]
+    if not await _remove(inner):
+        await _call("chmod", "-R", "u+rwX", "--", *inner)
+        if not await _remove(inner):
+            raise OSError(f"the workspace {name} could not be removed")
+    (path / MARKER).unlink(missing_ok=True)
+    path.rmdir()
+
+
+async def remove_stale(root: Path, live: set[str], older_than: timedelta, now: datetime) -> list[str]:
+    """The janitor: removes workspaces that no live run names and that were last touched before `now - older_than`.
+
+    Returns the removed names. One that cannot be removed is left for the next time."""
+    removed: list[str] = []
+    for entry in _entries(root):
+        path = root / entry
+        if entry in live or not is_workspace(path):
+            continue
+        touched_at = datetime.fromtimestamp((path / MARKER).lstat().st_mtime, UTC)
+        if now - touched_at < older_than:
+            continue
+        try:
+            await remove_folder(root, entry)
+        except OSError:
+            continue
+        removed.append(entry)
+    return removed
+
+
+def _exists(path: Path) -> bool:
+    return os.path.lexists(path)
+
+
+def _entries(root: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(root))
+    except FileNotFoundError:
+        return []
+
+
+async def _remove(paths: list[str]) -> bool:
+    return not paths or await _call("rm", "-rf", "--one-file-system", "--", *paths)
+
+
+async def _call(*argv: str) -> bool:
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=_ENV,
+        cwd="/",
+    )
+    return await process.wait() == 0
