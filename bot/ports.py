@@ -6,7 +6,7 @@ exceptions mean broken infrastructure or a bug.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -340,12 +340,16 @@ class AgentLimits:
 
 @dataclass(frozen=True, slots=True)
 class ModelEndpoint:
-    """How an agent reaches a model: the gateway's address as seen inside the sandbox, and the run's dummy key."""
+    """How an agent reaches a model: the gateway's address as seen inside the sandbox, and the run's dummy key.
+
+    `base_url` has no path (agents add `/v1`). `socket` is the inside path of the gateway's unix socket where the sandbox has
+    no way to the host's loopback: the agent's transport then forwards `base_url` to it; empty where none is needed."""
 
     base_url: str
     key: str = field(repr=False)
     model: str
     provider: str = "openai"
+    socket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +367,8 @@ class RunSpec:
     model: ModelEndpoint | None = None
     session_ref: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    trouble: Callable[[], str] | None = None
+    """Why the model endpoint refused this run (`budget`, `auth`, `quota`, `unreachable`), or "": the gateway knows best."""
 
 
 @dataclass(frozen=True, slots=True)

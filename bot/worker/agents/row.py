@@ -1,0 +1,41 @@
+"""What one agent that speaks ACP is, as data: how to start it and what is peculiar about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.ports import ModelEndpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What a row's environment is built from, paths as the agent sees them. `state` is None when nothing is kept."""
+
+    cwd: str
+    model: ModelEndpoint | None
+    state: str | None
+
+
+def no_env(_: Inside) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRow:
+    """One agent program. `program` is looked up on PATH when the settings name no path; `args` follow it.
+
+    `state_target` is where its per-session state folder is bound, empty when it cannot resume in a new process.
+    `tried` names the versions this row was measured with; empty means untried live."""
+
+    name: str
+    program: str
+    args: tuple[str, ...] = ()
+    env: Callable[[Inside], Mapping[str, str]] = no_env
+    mode: str = ""
+    state_target: str = ""
+    needs_model: bool = True
+    tool_folders: Callable[[Path], list[Path]] | None = None
+    tried: str = ""
+    install: str = ""
