@@ -95,7 +95,8 @@ class GitHubForge:
         if isinstance(answer, Unchanged):
             return NotModified()
         if isinstance(answer, Failure):
-            return answer.trouble
+            gone = answer.kind == "missing" and isinstance(answer.trouble, ForgeRefused)
+            return ForgeRefused(f"GitHub shows no pull request {number} here (404).") if gone else answer.trouble
         pull = _pull(answer.data)
         return _UNREADABLE if pull is None else replace(pull, etag=answer.etag)
 

@@ -140,7 +140,7 @@ class Credentials:
         if answer.kind == "limited" and isinstance(answer.trouble, ForgeRetry):
             self._limits.hold(repo.owner, answer.trouble.after)
         if answer.kind == "unauthorized":
-            say = "GitHub refused the App's key (401): check GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY and the machine's clock."
+            say = "GitHub refused the App's key (401): check GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY and the clock."
             return ForgeRefused(say, config=True)
         return answer.trouble
 

@@ -1,7 +1,7 @@
 """What GitHub's refusals mean: pass by themselves, need a setting, or are final.
 
-Sources: GitHub docs "Rate limits for the REST API" (retry-after, x-ratelimit-reset, else wait at least a minute),
-"Troubleshooting the REST API" (404 instead of 403 for what a token may not see), gidgethub 6.0 `sansio.decipher_response`.
+Sources: GitHub docs "Rate limits for the REST API" (retry-after, x-ratelimit-reset, else wait at least a minute) and
+"Troubleshooting the REST API" (404 instead of 403 for what a token may not see), gidgethub 6.0 `sansio`.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Our own brake in front of GitHub's: 60 content requests a minute and 400 an hour (GitHub: 80 and 500), and its pauses."""
+"""Our brake in front of GitHub's: 60 content requests a minute, 400 an hour (GitHub: 80 and 500), and its pauses."""
 
 from collections import deque
 from datetime import datetime, timedelta
