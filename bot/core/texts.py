@@ -1,8 +1,8 @@
 """Every sentence a person reads, by key, from `texts/<language>.toml`.
 
 A key is the path in the file (`refused.too_short`). `{name}` is a placeholder. A table of the forms `one` and `other`
-(also `two`, `few` for ordinals) is a plural: the form is chosen by `n`. A language that lacks a key falls back to English
-for that key alone. An unknown key or a missing placeholder is a bug of ours and raises `TextError`.
+(also `two`, `few` for ordinals) is a plural: the form is chosen by `n`. A language that lacks a key falls back to
+English for that key alone. An unknown key or a missing placeholder is a bug of ours and raises `TextError`.
 """
 
 import re
@@ -101,9 +101,7 @@ def _flatten(prefix: str, table: Mapping[str, Any]) -> list[tuple[str, str | Map
     flat: list[tuple[str, str | Mapping[str, str]]] = []
     for name, value in table.items():
         key = f"{prefix}{name}"
-        if isinstance(value, str):
-            flat.append((key, value))
-        elif "other" in value and set(value) <= _FORMS:
+        if isinstance(value, str) or ("other" in value and set(value) <= _FORMS):
             flat.append((key, value))
         else:
             flat += _flatten(f"{key}.", value)
