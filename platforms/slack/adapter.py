@@ -37,7 +37,7 @@ from platforms.slack.cards import Rendered, render
 from platforms.slack.commands import Connection, Intake, respond
 from platforms.slack.errors import AUTH_FIX, is_already_so, refuses_blocks, trouble_of
 from platforms.slack.inbound import DELIVERY_EVENT, Me, parse_body, read_past, verify_signature
-from platforms.slack.setup import BOT_SCOPES
+from platforms.slack.setup import missing_scopes
 
 T = TypeVar("T")
 Sending = Callable[[Rendered], Awaitable[T]]
@@ -184,7 +184,7 @@ class SlackPlatform:
                 if isinstance(told, _TROUBLE):
                     return told
                 identity = await self._identify(told)
-                missing = sorted(set(BOT_SCOPES) - identity.granted) if identity.granted else []
+                missing = missing_scopes(identity.granted) if identity.granted else ()
                 if missing:
                     fix = f"Add the scopes {', '.join(missing)} to the Slack app and reinstall it to the workspace."
                     return NotAllowed(fix, "missing_scope")
@@ -494,7 +494,19 @@ class SlackPlatform:
                 parse="none",
             ),
         )
+        if isinstance(told, Gone):
+            return await self._write_to(person, doc, key)
         return told if isinstance(told, _TROUBLE) else MessageRef(thread=to, message_id=str(told["message_ts"]))
+
+    async def _write_to(self, person: Person, doc: Doc, key: str) -> MessageRef | Trouble:
+        """A direct message: the last way to reach someone whose channel or thread is gone."""
+        opened = await self._attempt(lambda: self._writer.conversations_open(users=person.id))
+        if isinstance(opened, _TROUBLE):
+            return opened
+        channel = str((opened.get("channel") or {}).get("id"))
+        return await self.post(
+            ThreadRef(platform="slack", workspace_id=person.workspace_id, channel_id=channel), doc, key
+        )
 
     async def _answer(self, url: str, answer: dict[str, Any]) -> None:
         self._open_session()
@@ -551,9 +563,10 @@ class SlackPlatform:
         known = self._people.get(person.id)
         if known is None or known[0] <= now:
             found = await self._attempt(lambda: self._reader.users_info(user=person.id, include_locale=True))
-            if isinstance(found, _TROUBLE) or not isinstance(found.get("user"), Mapping):
+            user = None if isinstance(found, _TROUBLE) else found.get("user")
+            if not isinstance(user, Mapping):
                 return known[1] if known else person
-            known = (now + PERSON_LIFE, describe(person, found["user"]))
+            known = (now + PERSON_LIFE, describe(person, user))
             self._people = {**dict(list(self._people.items())[-4999:]), person.id: known}
         kind = person.kind if person.kind == "external" else known[1].kind
         return known[1].model_copy(update={"workspace_id": person.workspace_id, "kind": kind})

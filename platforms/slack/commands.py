@@ -29,7 +29,7 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from bot.core.inbound import Event, Unreadable
 from bot.ports import Clock, Inbox, InboxDown
 from platforms.slack.errors import WebhookRefused
-from platforms.slack.inbound import Me, read, short_ref, unreadable
+from platforms.slack.inbound import Me, read, short_ref
 
 log: Final = logging.getLogger("platforms.slack")
 
@@ -82,7 +82,7 @@ class Intake:
             logger=logging.getLogger("platforms.slack.bolt"),
             client=client,
             signing_secret="",
-            authorize=self._authorize,
+            authorize=self._authorizer(),
             process_before_response=True,
             request_verification_enabled=False,
             ignoring_self_events_enabled=False,
@@ -92,11 +92,15 @@ class Intake:
             attaching_conversation_kwargs_enabled=False,
         )
 
-    async def _authorize(self, enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
-        me = self.me or Me("", "", "", "")
-        return AuthorizeResult(
-            enterprise_id=enterprise_id, team_id=team_id, bot_id=me.bot_id, bot_user_id=me.bot_user_id
-        )
+    def _authorizer(self) -> Callable[..., Awaitable[AuthorizeResult]]:
+        # Bolt passes arguments by the names it finds in the signature, `self` included: hence a plain function.
+        async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
+            me = self._me()
+            return AuthorizeResult(
+                enterprise_id=enterprise_id, team_id=team_id, bot_id=me.bot_id, bot_user_id=me.bot_user_id
+            )
+
+        return authorize
 
     # --- The way in ---------------------------------------------------------------------------------------------------
 
@@ -109,14 +113,14 @@ class Intake:
             request = AsyncBoltRequest(mode="socket_mode", body=dict(payload))
             response = await self.app.async_dispatch(request)
         except Exception as error:  # Bolt's own reading breaks on payloads that Slack never sends
-            return await self._keep_broken(payload, type(error).__name__)
-        if response.status in (200, 503):
-            return response
-        return await self._keep_broken(payload, f"bolt answered {response.status}")
+            log.warning("Bolt could not read a Slack payload: %s", type(error).__name__)
+            return await self._keep(payload)
+        return response if response.status in (200, 503) else await self._keep(payload)
 
-    async def _keep_broken(self, payload: Mapping[str, Any], why: str) -> BoltResponse:
-        event = unreadable(payload, why, self._me(), self._clock.now())
-        return BoltResponse(status=503 if await self.accept(event) else 200)
+    async def _keep(self, payload: Mapping[str, Any]) -> BoltResponse:
+        """What Bolt could not handle is stored all the same, as far as we can read it."""
+        event = self.read(payload)
+        return BoltResponse(status=503 if event is not None and await self.accept(event) else 200)
 
     def read(self, payload: Mapping[str, Any]) -> Event | None:
         """The event of a payload, noting where it came from."""
@@ -274,7 +278,7 @@ def register(app: AsyncApp, intake: Intake) -> None:
         if isinstance(event, Unreadable):
             lost = await intake.accept(event)
             if slash:
-                return await ack(not_saved(lost) if lost else not_read(event.ref))
+                return await ack(text=not_saved(lost) if lost else not_read(event.ref), response_type="ephemeral")
             return BoltResponse(status=503) if lost else await ack()
         if slash or body.get("type") in INTERACTIONS:
             context[EVENT] = event
