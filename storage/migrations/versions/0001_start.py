@@ -1,0 +1,429 @@
+"""Start."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001_start"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "api_token",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("scopes", sa.String(), nullable=False),
+        sa.Column("person_id", sa.String(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_token")),
+        sa.UniqueConstraint("sha256", name=op.f("uq_api_token_sha256")),
+    )
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("detail", sa.String(), nullable=False),
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+    op.create_table(
+        "channel_setting",
+        sa.Column("platform", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("channel_id", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("value", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("platform", "workspace_id", "channel_id", "key", name=op.f("pk_channel_setting")),
+    )
+    op.create_table(
+        "forge_delivery",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_forge_delivery")),
+    )
+    op.create_table(
+        "inbound",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("platform", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("natural_key", sa.String(), nullable=False),
+        sa.Column("event_id", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("channel_id", sa.String(), nullable=False),
+        sa.Column("payload", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("error", sa.String(), nullable=True),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("available_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("handled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("state IN ('new', 'done', 'failed')", name=op.f("ck_inbound_state_known")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_inbound")),
+        sa.UniqueConstraint(
+            "platform", "workspace_id", "natural_key", name=op.f("uq_inbound_platform_workspace_id_natural_key")
+        ),
+    )
+    with op.batch_alter_table("inbound", schema=None) as batch_op:
+        batch_op.create_index("ix_inbound_channel", ["platform", "workspace_id", "channel_id", "sent_at"], unique=False)
+        batch_op.create_index(
+            "ix_inbound_new",
+            ["available_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'new'"),
+            postgresql_where=sa.text("state = 'new'"),
+        )
+
+    op.create_table(
+        "lease",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_lease")),
+    )
+    op.create_table(
+        "person",
+        sa.Column("platform", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("roles", sa.String(), nullable=False),
+        sa.Column("timezone", sa.String(), nullable=True),
+        sa.Column("locale", sa.String(), nullable=True),
+        sa.Column("last_repo", sa.String(), nullable=True),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("platform", "workspace_id", "id", name=op.f("pk_person")),
+    )
+    op.create_table(
+        "rate_gate",
+        sa.Column("scope", sa.String(), nullable=False),
+        sa.Column("blocked_until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("scope", name=op.f("pk_rate_gate")),
+    )
+    op.create_table(
+        "thread",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("platform", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("channel_id", sa.String(), nullable=False),
+        sa.Column("thread_key", sa.String(), nullable=False),
+        sa.Column("native", sa.String(), nullable=True),
+        sa.Column("next_seq", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_thread")),
+        sa.UniqueConstraint(
+            "platform",
+            "workspace_id",
+            "channel_id",
+            "thread_key",
+            name=op.f("uq_thread_platform_workspace_id_channel_id_thread_key"),
+        ),
+    )
+    op.create_table(
+        "worker",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("host", sa.String(), nullable=False),
+        sa.Column("version", sa.String(), nullable=False),
+        sa.Column("sandbox", sa.String(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_worker")),
+    )
+    op.create_table(
+        "card",
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("thread_id", sa.Integer(), nullable=False),
+        sa.Column("message_id", sa.String(), nullable=True),
+        sa.Column("edited_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["thread_id"], ["thread.id"], name=op.f("fk_card_thread_id")),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_card")),
+    )
+    op.create_table(
+        "code_task",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("thread_id", sa.Integer(), nullable=True),
+        sa.Column("requester_platform", sa.String(), nullable=False),
+        sa.Column("requester_workspace", sa.String(), nullable=False),
+        sa.Column("requester_id", sa.String(), nullable=False),
+        sa.Column("requester_name", sa.String(), nullable=False),
+        sa.Column("title", sa.String(length=80), nullable=False),
+        sa.Column("description", sa.String(), nullable=False),
+        sa.Column("context", sa.String(), nullable=False),
+        sa.Column("repo", sa.String(), nullable=False),
+        sa.Column("base", sa.String(), nullable=False),
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("dedup_key", sa.String(), nullable=True),
+        sa.Column("dedup_hash", sa.String(), nullable=True),
+        sa.Column("draft", sa.Boolean(), nullable=False),
+        sa.Column("stage", sa.String(), nullable=False),
+        sa.Column("failure_reason", sa.String(), nullable=True),
+        sa.Column("error", sa.String(), nullable=True),
+        sa.Column("failed_at_stage", sa.String(), nullable=True),
+        sa.Column("cancelled_by", sa.String(), nullable=True),
+        sa.Column("instruction", sa.String(), nullable=True),
+        sa.Column("branch", sa.String(), nullable=True),
+        sa.Column("pr_url", sa.String(), nullable=True),
+        sa.Column("pr_number", sa.Integer(), nullable=True),
+        sa.Column("pr_draft", sa.Boolean(), nullable=False),
+        sa.Column("pushed_sha", sa.String(), nullable=True),
+        sa.Column("base_sha", sa.String(), nullable=True),
+        sa.Column("insertions", sa.Integer(), nullable=True),
+        sa.Column("deletions", sa.Integer(), nullable=True),
+        sa.Column("tests_passed", sa.Boolean(), nullable=True),
+        sa.Column("test_summary", sa.String(), nullable=True),
+        sa.Column("test_exit_code", sa.Integer(), nullable=True),
+        sa.Column("test_seconds", sa.Float(), nullable=True),
+        sa.Column("test_tail", sa.String(), nullable=True),
+        sa.Column("cost_usd", sa.Float(), nullable=True),
+        sa.Column("tokens", sa.Integer(), nullable=True),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("max_attempts", sa.Integer(), nullable=False),
+        sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("testing_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("review_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(stage = 'failed') = (failure_reason IS NOT NULL)", name=op.f("ck_code_task_failed_has_reason")
+        ),
+        sa.CheckConstraint(
+            "failed_at_stage IN ('queued', 'running', 'testing', 'review', 'merged', 'failed')",
+            name=op.f("ck_code_task_failed_at_stage_known"),
+        ),
+        sa.CheckConstraint(
+            "failure_reason IN ('cancelled', 'no_changes', 'agent_failed', 'timed_out', 'tests_failed', 'push_failed', 'pr_closed', 'worker_lost', 'refused', 'budget', 'config')",
+            name=op.f("ck_code_task_failure_reason_known"),
+        ),
+        sa.CheckConstraint(
+            "stage IN ('queued', 'running', 'testing', 'review', 'merged', 'failed')",
+            name=op.f("ck_code_task_stage_known"),
+        ),
+        sa.ForeignKeyConstraint(["thread_id"], ["thread.id"], name=op.f("fk_code_task_thread_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_code_task")),
+        sa.UniqueConstraint(
+            "requester_platform",
+            "requester_workspace",
+            "requester_id",
+            "name",
+            name=op.f("uq_code_task_requester_platform_requester_workspace_requester_id_name"),
+        ),
+        sa.UniqueConstraint("uuid", name=op.f("uq_code_task_uuid")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("code_task", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_code_task_review",
+            ["repo"],
+            unique=False,
+            sqlite_where=sa.text("stage = 'review'"),
+            postgresql_where=sa.text("stage = 'review'"),
+        )
+        batch_op.create_index("ix_code_task_stage", ["stage", "id"], unique=False)
+        batch_op.create_index("ix_code_task_thread_id", ["thread_id"], unique=False)
+        batch_op.create_index("ux_code_task_dedup_key", ["dedup_key"], unique=True)
+
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("thread_id", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("dedup_key", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("platform", sa.String(), nullable=False),
+        sa.Column("gate", sa.String(), nullable=False),
+        sa.Column("card_key", sa.String(), nullable=True),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("body", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("available_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("platform_message_id", sa.String(), nullable=True),
+        sa.Column("last_error", sa.String(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("(state = 'sending') = (lease_until IS NOT NULL)", name=op.f("ck_outbox_lease_iff_sending")),
+        sa.CheckConstraint("kind IN ('post', 'edit', 'react', 'whisper')", name=op.f("ck_outbox_kind_known")),
+        sa.CheckConstraint(
+            "state IN ('pending', 'sending', 'sent', 'dead', 'superseded', 'unknown')",
+            name=op.f("ck_outbox_state_known"),
+        ),
+        sa.ForeignKeyConstraint(["thread_id"], ["thread.id"], name=op.f("fk_outbox_thread_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
+        sa.UniqueConstraint("dedup_key", name=op.f("uq_outbox_dedup_key")),
+        sa.UniqueConstraint("thread_id", "seq", name=op.f("uq_outbox_thread_id_seq")),
+    )
+    with op.batch_alter_table("outbox", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_outbox_card_edit",
+            ["card_key"],
+            unique=False,
+            sqlite_where=sa.text("state = 'pending' AND kind = 'edit'"),
+            postgresql_where=sa.text("state = 'pending' AND kind = 'edit'"),
+        )
+        batch_op.create_index(
+            "ix_outbox_lane",
+            ["thread_id", "seq"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('pending', 'sending', 'unknown')"),
+            postgresql_where=sa.text("state IN ('pending', 'sending', 'unknown')"),
+        )
+        batch_op.create_index(
+            "ix_outbox_lease",
+            ["lease_until"],
+            unique=False,
+            sqlite_where=sa.text("state = 'sending'"),
+            postgresql_where=sa.text("state = 'sending'"),
+        )
+        batch_op.create_index(
+            "ix_outbox_ready",
+            ["available_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('pending', 'unknown')"),
+            postgresql_where=sa.text("state IN ('pending', 'unknown')"),
+        )
+        batch_op.create_index(
+            "ux_outbox_sending",
+            ["thread_id"],
+            unique=True,
+            sqlite_where=sa.text("state = 'sending'"),
+            postgresql_where=sa.text("state = 'sending'"),
+        )
+
+    op.create_table(
+        "run",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("code_task_id", sa.Integer(), nullable=True),
+        sa.Column("thread_id", sa.Integer(), nullable=True),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("run_state", sa.String(), nullable=True),
+        sa.Column("message", sa.String(), nullable=True),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("available_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("repo_key", sa.String(), nullable=False),
+        sa.Column("slot", sa.Integer(), nullable=True),
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("lease_owner", sa.String(), nullable=True),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("workspace", sa.String(), nullable=True),
+        sa.Column("host", sa.String(), nullable=True),
+        sa.Column("sandbox", sa.String(), nullable=True),
+        sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("error", sa.String(), nullable=True),
+        sa.Column("exit_code", sa.Integer(), nullable=True),
+        sa.Column("cost_usd", sa.Float(), nullable=True),
+        sa.Column("reported_usd", sa.Float(), nullable=True),
+        sa.Column("tokens", sa.Integer(), nullable=True),
+        sa.Column("counts_attempt", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("(state = 'active') = (lease_until IS NOT NULL)", name=op.f("ck_run_lease_iff_active")),
+        sa.CheckConstraint(
+            "run_state IN ('working', 'waiting_for_input', 'idle', 'complete', 'failed')",
+            name=op.f("ck_run_run_state_known"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('queued', 'active', 'waiting', 'done', 'failed', 'lost', 'cancelled')",
+            name=op.f("ck_run_state_known"),
+        ),
+        sa.ForeignKeyConstraint(["code_task_id"], ["code_task.id"], name=op.f("fk_run_code_task_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
+        sa.UniqueConstraint("code_task_id", "attempt", name=op.f("uq_run_code_task_id_attempt")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("run", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_run_lease",
+            ["lease_until"],
+            unique=False,
+            sqlite_where=sa.text("state = 'active'"),
+            postgresql_where=sa.text("state = 'active'"),
+        )
+        batch_op.create_index(
+            "ix_run_ready",
+            ["priority", "available_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'queued'"),
+            postgresql_where=sa.text("state = 'queued'"),
+        )
+        batch_op.create_index(
+            "ix_run_waiting",
+            ["available_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'queued'"),
+            postgresql_where=sa.text("state = 'queued'"),
+        )
+        batch_op.create_index(
+            "ux_run_open",
+            ["code_task_id"],
+            unique=True,
+            sqlite_where=sa.text("state IN ('queued', 'active', 'waiting')"),
+            postgresql_where=sa.text("state IN ('queued', 'active', 'waiting')"),
+        )
+        batch_op.create_index(
+            "ux_run_slot",
+            ["repo_key", "slot"],
+            unique=True,
+            sqlite_where=sa.text("state = 'active'"),
+            postgresql_where=sa.text("state = 'active'"),
+        )
+
+    op.create_table(
+        "task_event",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("code_task_id", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("from_stage", sa.String(), nullable=True),
+        sa.Column("to_stage", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=True),
+        sa.Column("fence", sa.Integer(), nullable=True),
+        sa.CheckConstraint(
+            "from_stage IN ('queued', 'running', 'testing', 'review', 'merged', 'failed')",
+            name=op.f("ck_task_event_from_stage_known"),
+        ),
+        sa.CheckConstraint(
+            "to_stage IN ('queued', 'running', 'testing', 'review', 'merged', 'failed')",
+            name=op.f("ck_task_event_to_stage_known"),
+        ),
+        sa.ForeignKeyConstraint(["code_task_id"], ["code_task.id"], name=op.f("fk_task_event_code_task_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_task_event")),
+        sa.UniqueConstraint("code_task_id", "seq", name=op.f("uq_task_event_code_task_id_seq")),
+    )
+    op.create_table(
+        "run_log",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("content", sa.String(), nullable=False),
+        sa.CheckConstraint("type IN ('input', 'output', 'event')", name=op.f("ck_run_log_type_known")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_run_log_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "seq", name=op.f("pk_run_log")),
+    )
+
+
+def downgrade() -> None:
+    raise RuntimeError("there is no downgrade: restore a backup from before the upgrade")

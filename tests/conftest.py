@@ -1,0 +1,129 @@
+"""Fixtures that every test may use: a database of its own on each store, and a clock moved by hand.
+
+`database_url` and `store` run a test once per store (ids `sqlite`, `postgres`; add `memory` with the decorator
+`every_store` of tests/stores.py). PostgreSQL comes from tests/postgres_server.py; where it cannot be had those tests
+are skipped, and under CODETASK_REQUIRE_POSTGRES=1 a run in which no PostgreSQL test executed fails.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from storage.engine import Database, postgres_engine, sqlite_engine
+from storage.schema import migrate
+from tests.clock import FakeClock
+from tests.postgres_server import PostgresServer, Unavailable, execute
+
+POSTGRES_RAN = pytest.StashKey[int]()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until the test moves it."""
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL on which databases can be made; the test is skipped where there is none."""
+    if url := os.environ.get("TEST_POSTGRES_URL"):
+        yield url
+        return
+    try:
+        server = PostgresServer()
+    except Unavailable as why:
+        pytest.skip(str(why))
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> Iterator[str]:
+    """The name of a migrated database that others are copied from."""
+    name = f"codetask_template_{uuid.uuid4().hex[:8]}"
+    execute(postgres_url, f"CREATE DATABASE {name}")
+    engine = postgres_engine(sa.make_url(postgres_url).set(database=name))
+    migrate(engine)
+    engine.dispose()
+    yield name
+    execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file that others are copied from."""
+    path = tmp_path_factory.mktemp("template") / "codetask.db"
+    engine = sqlite_engine(sa.make_url(f"sqlite:///{path}"), "BEGIN IMMEDIATE")
+    migrate(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_url: str) -> Iterator[str]:
+    """A PostgreSQL database without tables."""
+    yield from _postgres_database(postgres_url, "template0")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh, migrated database, once per store."""
+    if request.param == "memory":
+        yield "sqlite://"
+    elif request.param == "sqlite":
+        path = tmp_path / "codetask.db"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+    else:
+        template = request.getfixturevalue("postgres_template")
+        yield from _postgres_database(request.getfixturevalue("postgres_url"), template)
+
+
+@pytest.fixture
+def store(database_url: str, clock: FakeClock) -> Iterator[Database]:
+    """An open store on `database_url` that tells the time by `clock`."""
+    database = Database(database_url, clock)
+    if database_url == "sqlite://":
+        migrate(database.engine)
+    yield database
+    database.close_sync()
+
+
+def _postgres_database(server: str, template: str) -> Iterator[str]:
+    name = f"codetask_test_{uuid.uuid4().hex[:12]}"
+    execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+    execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[POSTGRES_RAN] = 0
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    if "postgres_url" in getattr(item, "fixturenames", ()) or "[postgres" in item.name:
+        item.config.stash[POSTGRES_RAN] += 1
+    return (yield)
+
+
+def _postgres_missing(config: pytest.Config) -> bool:
+    return os.environ.get("CODETASK_REQUIRE_POSTGRES") == "1" and config.stash[POSTGRES_RAN] == 0
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _postgres_missing(session.config) and not session.config.option.collectonly:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    ran = config.stash[POSTGRES_RAN]
+    if _postgres_missing(config):
+        terminalreporter.write_line("FAILED: no test ran on PostgreSQL, and CODETASK_REQUIRE_POSTGRES=1", red=True)
+    elif ran:
+        terminalreporter.write_line(f"{ran} tests ran on PostgreSQL")
