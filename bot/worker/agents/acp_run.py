@@ -240,7 +240,7 @@ class AcpRun:
 
     def _finished(self, result: AgentResult, code: int | None) -> AgentResult:
         told = self._spec.trouble() if self._spec.trouble else ""
-        if told and result.stop not in ("cancelled", "timed_out"):
+        if told and (result.stop in ("failed", "idle") or told == "budget"):
             result = replace(result, stop="failed", cause=told)
         return replace(
             result,
