@@ -10,6 +10,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -123,7 +124,10 @@ class Intake:
         return BoltResponse(status=503 if event is not None and await self.accept(event) else 200)
 
     def read(self, payload: Mapping[str, Any]) -> Event | None:
-        """The event of a payload, noting where it came from."""
+        """The event of a payload, noting where it came from and, if nothing told it before, which app it is for."""
+        app_id = payload.get("api_app_id")
+        if self.me and not self.me.app_id and isinstance(app_id, str):
+            self.me = replace(self.me, app_id=app_id)
         event = read(payload, self._me(), self._clock.now())
         body = payload.get("event")
         if isinstance(body, Mapping):

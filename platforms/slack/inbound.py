@@ -168,11 +168,8 @@ def _guarded(payload: Json, me: Me, now: datetime, reading: Callable[[], Event |
 
 def unreadable(payload: object, why: str, me: Me, now: datetime) -> Unreadable:
     """A payload kept as it came, under its transport id or the hash of its bytes; `ref` is for logs and people."""
-    try:
-        kept = tidy(payload)
-        raw = json.dumps(kept, sort_keys=True, ensure_ascii=True, default=str)
-    except _UNREADABLE:
-        kept, raw = {}, repr(payload)[:MAX_BODY].encode("ascii", "replace").decode()
+    kept = tidy(payload)
+    raw = json.dumps(kept, sort_keys=True)
     digest = hashlib.sha256(raw.encode()).digest()
     known = kept if isinstance(kept, dict) else {}
     event_id = known.get("event_id")
@@ -184,7 +181,7 @@ def unreadable(payload: object, why: str, me: Me, now: datetime) -> Unreadable:
         event_id=_string(event_id),
         sent_at=now,
         received_at=now,
-        raw=known or {"text": raw[: 64 * 1024]},
+        raw=known or {"payload": kept},
         ref=short_ref(digest),
         why=why.replace("\x00", ""),
     )
@@ -200,9 +197,9 @@ def _string(value: object) -> str:
 
 
 def tidy(value: Any, depth: int = 0) -> Any:
-    """A copy that every store can hold: no NUL, no lone surrogates, finite numbers, bounded depth, no shared secret."""
+    """A copy that every store can hold: no NUL, no lone surrogates, numbers of 64 bits, bounded depth; no shared secret."""
     if depth > MAX_DEPTH:
-        raise Malformed("nested too deeply")
+        return "…"
     match value:
         case str():
             return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
@@ -213,7 +210,7 @@ def tidy(value: Any, depth: int = 0) -> Any:
         case float() if not math.isfinite(value):
             return None
         case int() if abs(value) >= 2**63:
-            return str(value) if abs(value) < 2**4096 else None
+            return None
         case int() | float() | None:
             return value
         case _:
@@ -573,4 +570,4 @@ def parse_body(headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None
             found = json.loads(form["payload"][-1]) if "payload" in form else {k: v[-1] for k, v in form.items()}
     except (ValueError, RecursionError):
         return None
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) and found else None
