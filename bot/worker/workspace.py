@@ -22,7 +22,7 @@ from bot.worker import mirrors
 from bot.worker import workspace_scripts as scripts
 from bot.worker.changes import Changes, read_changes
 from bot.worker.confined import Confined, run_confined
-from bot.worker.git import LOCAL_LIMIT, Git, GitCall, GitFailed, flags_as_env, git_env, git_flags, is_sha
+from bot.worker.git import LOCAL_LIMIT, Git, GitCall, GitFailed, GitProtocol, flags_as_env, git_env, git_flags, is_sha
 from bot.worker.pushing import ForeignTip, Pushed, push_branch, read_remote_tip
 from bot.worker.workspace_folders import MARKER, new_folder, remove_folder
 
@@ -118,8 +118,7 @@ class Workspace:
         _require_sha(base_sha)
         binds = (Bind(self.tree, "/ws"), *self._trusted_binds(writable=True), *self._scratch(), *self._home())
         spec = self._worktree_spec(binds, self.tree)
-        scratch = self.sandbox.inside(spec, self._scratch_folder()) if self._scratch() else "/tmp"
-        done = await self._script(scripts.SNAPSHOT, [scratch, base_sha], spec)
+        done = await self._script(scripts.SNAPSHOT, [os.fspath(self._scratch_folder()), base_sha], spec)
         if done.code in _REFUSALS:
             return replace(_REFUSALS[done.code], say=_REFUSALS[done.code].say + done.hint())
         tree = done.out.decode("ascii", "replace").strip()
@@ -183,6 +182,12 @@ class Workspace:
     def _run_spec(self, folder: Path, run: str, env: Mapping[str, str], extra: Sequence[Bind]) -> SandboxSpec:
         return SandboxSpec(run=run, env=env, binds=(Bind(folder, "/ws", writable=True), *self._home(), *extra))
 
+    async def top_level(self, tree_sha: str) -> frozenset[str] | GitFailed:
+        """The names at the top of a tree, read from objects."""
+        _require_sha(tree_sha)
+        listed = await self.git.run(self._objects_call(["ls-tree", "--name-only", "-z", "--end-of-options", tree_sha]))
+        return listed if isinstance(listed, GitFailed) else frozenset(listed.decode("utf-8", "replace").split("\0"))
+
     def _objects_call(self, args: Sequence[str]) -> GitCall:
         """A host git call that reads and writes objects of the trusted directory on top of the mirror's."""
         env = {
@@ -202,27 +207,27 @@ class Workspace:
 
     def _worktree_spec(self, binds: Sequence[Bind], worktree: Path) -> SandboxSpec:
         spec = SandboxSpec(run=self.run, binds=binds, limits=SNAPSHOT_LIMITS)
-        scratch = self._scratch_folder() if not self.sandbox.isolates else Path("/tmp")
         env = {
             **self._git_env("none"),
             "GIT_DIR": self.sandbox.inside(spec, self.trusted),
             "GIT_WORK_TREE": self.sandbox.inside(spec, worktree),
-            "GIT_INDEX_FILE": os.fspath(scratch / f"index-{uuid.uuid4()}"),
+            "GIT_INDEX_FILE": os.fspath(self._scratch_folder() / f"index-{uuid.uuid4()}"),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": self.sandbox.inside(spec, self.mirror / "objects"),
         }
         return replace(spec, env=env)
 
-    def _git_env(self, protocol: str) -> dict[str, str]:
+    def _git_env(self, allowed: GitProtocol) -> dict[str, str]:
         home = "/home/agent" if self.sandbox.isolates else os.fspath(self.path / "home")
-        allowed = "file" if protocol == "file" else "none"
-        return {**git_env(home, allowed), **flags_as_env(git_flags(allowed))}
+        flags = [*git_flags(allowed), ("core.fsync", "none")]  # all of it can be made again
+        return {**git_env(home, allowed), **flags_as_env(flags)}
 
     def _scratch_folder(self) -> Path:
-        return self.path / "scratch"
+        """Where scripts keep their scratch files, as they see it."""
+        return Path("/tmp") if self.sandbox.isolates else self.path / "scratch"
 
     def _scratch(self) -> tuple[Bind, ...]:
         """Without a fence `/tmp` is everybody's, so scratch files get a folder of the workspace."""
-        return () if self.sandbox.isolates else (Bind(self._scratch_folder(), "/scratch", writable=True),)
+        return () if self.sandbox.isolates else (Bind(self.path / "scratch", "/scratch", writable=True),)
 
     def _home(self) -> tuple[Bind, ...]:
         return () if self.sandbox.isolates else (Bind(self.path / "agent-home", "/home/agent", writable=True),)

@@ -30,10 +30,16 @@ if [ -s "$1/nested" ]; then
   ignored=$(git check-ignore -z --stdin < "$1/nested" | tr -dc '\\000' | wc -c) || ignored=0
   [ "$found" = "$ignored" ] || exit {NESTED_GIT}
 fi
+git update-index -q --refresh || true
+touch -d '2 seconds' "$GIT_INDEX_FILE"
 git add -A -- . || exit {ADD_FAILED}
 git write-tree
 """
-"""Arguments: scratch folder, base commit. A nested repository is refused, unless it is ignored and so never stored."""
+"""Arguments: scratch folder, base commit. A nested repository is refused, unless it is ignored and so never stored.
+
+`add` would store every unchanged file again (it cannot refresh the time of a pack that is read-only): the refresh matches
+them by content first, and the index is dated ahead so that git believes it. Nothing can change a file in between: the
+agent is dead and the work tree read-only."""
 
 TEST_CHECKOUT: Final = """
 set -eu
