@@ -1,0 +1,123 @@
+"""The buttons of cards and replies. Their values are stateless, `codetask:<verb>:<id>`, and checked on every press."""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from bot.core.cards import Button
+from bot.core.quoting import is_web
+from bot.core.tasks import CodeTask, FailureReason, Stage
+from bot.core.texts import Texts
+from bot.core.verbs import CancelTask, Command, LogsOf, RetryTask, ShowTask, StatusOf, TaskId
+
+ButtonVerb = Literal["cancel", "details", "retry", "merged", "status", "logs", "file"]
+"""`file` files the text of a stored command (its id is the inbox row, `IN-7`); the others act on a code task."""
+
+_VERBS: Final = frozenset(get_args(ButtonVerb))
+_VALUE: Final = re.compile(r"codetask:([a-z]{2,10}):(CT|IN)-([1-9]\d{0,17})", re.ASCII)
+_URL_MAX: Final = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonAction:
+    """What a pressed button asks for: the verb and the number of the code task, or of the inbox row for `file`."""
+
+    verb: ButtonVerb
+    number: int
+
+
+def parse_button(value: str) -> ButtonAction | None:
+    """Reads a button's value; None when it is none of ours. Says nothing about rights or stage."""
+    found = _VALUE.fullmatch(value)
+    if found is None or found[1] not in _VERBS or (found[1] == "file") != (found[2] == "IN"):
+        return None
+    verb: ButtonVerb = next(verb for verb in get_args(ButtonVerb) if verb == found[1])
+    return ButtonAction(verb, int(found[3]))
+
+
+def value_of(verb: ButtonVerb, number: int) -> str:
+    """The value of a button."""
+    return f"codetask:{verb}:{'IN' if verb == 'file' else 'CT'}-{number}"
+
+
+def task_buttons(task: CodeTask, texts: Texts) -> tuple[Button, ...]:
+    """The buttons of a code task's card: what its stage allows, `Details` always last."""
+    return (*_stage_buttons(task, texts), details(task, texts))
+
+
+def _stage_buttons(task: CodeTask, texts: Texts) -> tuple[Button, ...]:
+    match task.stage:
+        case Stage.QUEUED | Stage.RUNNING | Stage.TESTING:
+            return (cancel(task, texts),)
+        case Stage.REVIEW:
+            first = open_pull_request(task, texts) if task.pr_number is not None else (mark_merged(task, texts),)
+            return (*first, cancel(task, texts))
+        case Stage.MERGED:
+            return open_pull_request(task, texts)
+        case Stage.FAILED:
+            return (retry(task, texts),)
+
+
+def cancel(task: CodeTask, texts: Texts) -> Button:
+    return Button(
+        label=texts.say("button.cancel"),
+        name=texts.say("button_name.cancel", ref=task.ref),
+        value=value_of("cancel", task.id or 0),
+        style="danger",
+        confirm=texts.say("confirm.cancel", ref=task.ref),
+    )
+
+
+def details(task: CodeTask, texts: Texts) -> Button:
+    return Button(
+        label=texts.say("button.details"),
+        name=texts.say("button_name.details", ref=task.ref),
+        value=value_of("details", task.id or 0),
+    )
+
+
+def retry(task: CodeTask, texts: Texts) -> Button:
+    """`Retry`, or `Queue again` for a cancelled code task: the same verb."""
+    name = "queue_again" if task.failure_reason is FailureReason.CANCELLED else "retry"
+    return Button(
+        label=texts.say(f"button.{name}"),
+        name=texts.say(f"button_name.{name}", ref=task.ref),
+        value=value_of("retry", task.id or 0),
+        style="default" if name == "queue_again" else "primary",
+    )
+
+
+def open_pull_request(task: CodeTask, texts: Texts) -> tuple[Button, ...]:
+    """A link button, or nothing when the pull request has no web address."""
+    if task.pr_url is None or not is_web(task.pr_url) or len(task.pr_url) > _URL_MAX:
+        return ()
+    label, name = texts.say("button.open_pull_request"), texts.say("button_name.open_pull_request", ref=task.ref)
+    return (Button(label=label, name=name, url=task.pr_url, style="primary"),)
+
+
+def mark_merged(task: CodeTask, texts: Texts) -> Button:
+    return Button(
+        label=texts.say("button.mark_merged"),
+        name=texts.say("button_name.mark_merged", ref=task.ref),
+        value=value_of("merged", task.id or 0),
+        confirm=texts.say("confirm.mark_merged", ref=task.ref),
+    )
+
+
+def action_of(command: Command) -> ButtonAction | None:
+    """The press that does what the command says, where one can: a verb on one code task, without a text."""
+    verb: ButtonVerb
+    match command:
+        case CancelTask(TaskId("CT", number)):
+            verb = "cancel"
+        case RetryTask(TaskId("CT", number), None):
+            verb = "retry"
+        case ShowTask(TaskId("CT", number)):
+            verb = "details"
+        case StatusOf(TaskId("CT", number)):
+            verb = "status"
+        case LogsOf(TaskId("CT", number), None):
+            verb = "logs"
+        case _:
+            return None
+    return ButtonAction(verb, number)
