@@ -158,9 +158,9 @@ def _empty_list(chosen: ListFilter, texts: Texts) -> str:
 def show_doc(card: Card, events: Sequence[EventLine], texts: Texts, now: datetime) -> Doc:
     """The card as a document, and the last 5 events, oldest first."""
     marks = {"done": "✓", "active": "●", "pending": "○", "failed": "✗"}
-    steps = [escape(f"{marks[step.state]} {step.label} {step.detail}".rstrip()) for step in card.steps]
+    steps = [f"- {escape(f'{marks[step.state]} {step.label} {step.detail}'.rstrip())}" for step in card.steps]
     history = [f"- {_event_line(event, texts, now)}" for event in events[-EVENTS:]]
-    parts = [f"**{escape(card.title)}**", card.meta, "\\\n".join(steps), card.body, card.foot, "\n".join(history)]
+    parts = [f"**{escape(card.title)}**", card.meta, "\n".join(steps), card.body, card.foot, "\n".join(history)]
     return Doc(text="\n\n".join(part for part in parts if part), buttons=card.buttons)
 
 
@@ -211,7 +211,7 @@ def _run_lines(run: Run, texts: Texts, mask: Mask) -> list[str]:
         RunState.WAITING_FOR_INPUT: "status.agent_waiting",
         RunState.IDLE: "status.agent_idle",
     }
-    lines = [texts.say(states[run.run_state])] if run.run_state in states else []
+    lines = [texts.say(states[run.run_state])] if run.run_state is not None and run.run_state in states else []
     if run.message:
         lines.append(say_markdown(texts, "status.last_step", step=plain(run.message, mask)))
     if run.lease_owner:
