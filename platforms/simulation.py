@@ -23,7 +23,7 @@ ANY = "*"
 
 
 class SimulatedClock:
-    """Runs on like real time and can be moved forward. Implements `bot.ports.Clock`, so the code under test can share it."""
+    """Runs on like real time and can be moved forward. It is a `bot.ports.Clock`: share it with the code under test."""
 
     def __init__(self, start: datetime | None = None) -> None:
         self._start = start or datetime.now(UTC)
@@ -52,7 +52,7 @@ class Timer:
 
 
 class Timers:
-    """Actions at instants of a simulated clock. They run on one loop, as time passes and whenever the clock is moved."""
+    """Actions at instants of a simulated clock. They run on one loop, as time passes and when the clock is moved."""
 
     def __init__(self, clock: SimulatedClock) -> None:
         self._clock = clock
