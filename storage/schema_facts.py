@@ -2,7 +2,7 @@
 predicates and CHECK constraints; this does not."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -10,34 +10,48 @@ import sqlalchemy as sa
 def facts(connection: sa.Connection, tables: Collection[str]) -> set[str]:
     """What the database says about those tables. Order of columns and constraints does not count."""
     inspector = sa.inspect(connection)
-    schema = inspector.default_schema_name
-    if connection.dialect.name != "sqlite":
-        schema = connection.execute(sa.text("SELECT current_schema()")).scalar_one()
-    present = set(inspector.get_table_names(schema if connection.dialect.name != "sqlite" else None))
-    found = {f"table {name}" for name in tables if name in present}
-    for name in sorted(present & set(tables)):
-        where = None if connection.dialect.name == "sqlite" else schema
-        found.update(f"{name}: {fact}" for fact in _table_facts(inspector, name, where))
-    read_indexes = _sqlite_indexes if connection.dialect.name == "sqlite" else _postgres_indexes
-    found.update(fact for table, fact in read_indexes(connection) if table in tables)
+    on_sqlite = connection.dialect.name == "sqlite"
+    schema = None if on_sqlite else connection.execute(sa.text("SELECT current_schema()")).scalar_one()
+    present = [name for name in inspector.get_table_names(schema) if name in tables]
+    found = {f"table {name}" for name in present}
+    for reader in (_columns, _primary_keys, _uniques, _foreign_keys, _checks):
+        found.update(f"{table}: {fact}" for table, fact in reader(inspector, schema, present))
+    read_indexes = _sqlite_indexes if on_sqlite else _postgres_indexes
+    found.update(f"{table}: {fact}" for table, fact in read_indexes(connection) if table in tables)
     return found
 
 
-def _table_facts(inspector: sa.Inspector, table: str, schema: str | None) -> Iterator[str]:
-    for column in inspector.get_columns(table, schema):
-        null = "" if column["nullable"] else " NOT NULL"
-        default = column["default"] if "nextval" not in str(column["default"]) else "serial"
-        yield f"column {column['name']} {column['type']}{null} default {default}"
-    key = inspector.get_pk_constraint(table, schema)
-    yield f"primary key ({', '.join(key['constrained_columns'])})"
-    for unique in inspector.get_unique_constraints(table, schema):
-        yield f"unique {unique['name']} ({', '.join(unique['column_names'])})"
-    for foreign in inspector.get_foreign_keys(table, schema):
-        columns = f"({', '.join(foreign['constrained_columns'])})"
-        target = f"{foreign['referred_table']} ({', '.join(foreign['referred_columns'])})"
-        yield f"foreign key {foreign['name']} {columns} -> {target} {foreign['options']}"
-    for check in inspector.get_check_constraints(table, schema):
-        yield f"check {check['name']} {_normal(check['sqltext'])}"
+def _columns(inspector: sa.Inspector, schema: str | None, tables: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for (_, table), columns in inspector.get_multi_columns(schema, filter_names=tables).items():
+        for column in columns:
+            null = "" if column["nullable"] else " NOT NULL"
+            default = column["default"] if "nextval" not in str(column["default"]) else "serial"
+            yield table, f"column {column['name']} {column['type']}{null} default {default}"
+
+
+def _primary_keys(inspector: sa.Inspector, schema: str | None, tables: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for (_, table), key in inspector.get_multi_pk_constraint(schema, filter_names=tables).items():
+        yield table, f"primary key ({', '.join(key['constrained_columns']) if key else ''})"
+
+
+def _uniques(inspector: sa.Inspector, schema: str | None, tables: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for (_, table), uniques in inspector.get_multi_unique_constraints(schema, filter_names=tables).items():
+        for unique in uniques:
+            yield table, f"unique {unique['name']} ({', '.join(unique['column_names'])})"
+
+
+def _foreign_keys(inspector: sa.Inspector, schema: str | None, tables: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for (_, table), keys in inspector.get_multi_foreign_keys(schema, filter_names=tables).items():
+        for key in keys:
+            target = f"{key['referred_table']} ({', '.join(key['referred_columns'])})"
+            columns = ", ".join(key["constrained_columns"])
+            yield table, f"foreign key {key['name']} ({columns}) -> {target} {key['options']}"
+
+
+def _checks(inspector: sa.Inspector, schema: str | None, tables: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for (_, table), checks in inspector.get_multi_check_constraints(schema, filter_names=tables).items():
+        for check in checks:
+            yield table, f"check {check['name']} {_normal(check['sqltext'])}"
 
 
 def _sqlite_indexes(connection: sa.Connection) -> Iterator[tuple[str, str]]:
@@ -46,9 +60,9 @@ def _sqlite_indexes(connection: sa.Connection) -> Iterator[tuple[str, str]]:
     )
     for kind, table, sql in connection.exec_driver_sql(query):
         if kind != "table":
-            yield table, f"{table}: {_normal(sql)}"
+            yield table, _normal(sql)
         elif "AUTOINCREMENT" in sql:
-            yield table, f"{table}: autoincrement"
+            yield table, "autoincrement"
 
 
 def _postgres_indexes(connection: sa.Connection) -> Iterator[tuple[str, str]]:
@@ -58,7 +72,7 @@ def _postgres_indexes(connection: sa.Connection) -> Iterator[tuple[str, str]]:
         " WHERE n.nspname = current_schema()"
     )
     for table, schema, definition in connection.execute(sa.text(query)):
-        yield table, f"{table}: {_normal(definition.replace(f' ON {schema}.', ' ON '))}"
+        yield table, _normal(definition.replace(f" ON {schema}.", " ON "))
 
 
 def _normal(sql: str) -> str:

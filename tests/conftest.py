@@ -10,14 +10,15 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import sqlalchemy as sa
 
-from storage.engine import Database, postgres_engine, sqlite_engine
-from storage.schema import migrate
 from tests.clock import FakeClock
-from tests.postgres_server import PostgresServer, Unavailable, execute
+from tests.postgres_server import PostgresServer, Unavailable, execute, with_database
+
+if TYPE_CHECKING:
+    from storage.engine import Database
 
 POSTGRES_RAN = pytest.StashKey[int]()
 
@@ -47,9 +48,7 @@ def postgres_template(postgres_url: str) -> Iterator[str]:
     """The name of a migrated database that others are copied from."""
     name = f"codetask_template_{uuid.uuid4().hex[:8]}"
     execute(postgres_url, f"CREATE DATABASE {name}")
-    engine = postgres_engine(sa.make_url(postgres_url).set(database=name))
-    migrate(engine)
-    engine.dispose()
+    _migrate(with_database(postgres_url, name))
     yield name
     execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -58,9 +57,7 @@ def postgres_template(postgres_url: str) -> Iterator[str]:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file that others are copied from."""
     path = tmp_path_factory.mktemp("template") / "codetask.db"
-    engine = sqlite_engine(sa.make_url(f"sqlite:///{path}"), "BEGIN IMMEDIATE")
-    migrate(engine)
-    engine.dispose()
+    _migrate(f"sqlite:///{path}")
     return path
 
 
@@ -85,8 +82,11 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture
-def store(database_url: str, clock: FakeClock) -> Iterator[Database]:
+def store(database_url: str, clock: FakeClock) -> Iterator["Database"]:
     """An open store on `database_url` that tells the time by `clock`."""
+    from storage.engine import Database
+    from storage.schema import migrate
+
     database = Database(database_url, clock)
     if database_url == "sqlite://":
         migrate(database.engine)
@@ -94,10 +94,22 @@ def store(database_url: str, clock: FakeClock) -> Iterator[Database]:
     database.close_sync()
 
 
+def _migrate(url: str) -> None:
+    import sqlalchemy as sa
+
+    from storage.engine import postgres_engine, sqlite_engine
+    from storage.schema import migrate
+
+    where = sa.make_url(url)
+    engine = sqlite_engine(where, "BEGIN IMMEDIATE") if url.startswith("sqlite") else postgres_engine(where)
+    migrate(engine)
+    engine.dispose()
+
+
 def _postgres_database(server: str, template: str) -> Iterator[str]:
     name = f"codetask_test_{uuid.uuid4().hex[:12]}"
     execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+    yield with_database(server, name)
     execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 

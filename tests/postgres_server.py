@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -94,6 +95,11 @@ def execute(url: str, *statements: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement)
+
+
+def with_database(url: str, name: str) -> str:
+    """The same URL for another database of the server."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
 def _binaries() -> Path:
