@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
+
 from bot.core.cards import Button, Card, Content, Doc, Step, StepState
 from bot.core.hygiene import clean, cut
 from bot.core.inbound import Person
@@ -33,6 +36,8 @@ _STATUS: Final[dict[StepState, str]] = {
 }
 _MARK: Final[dict[StepState, str]] = {"done": "✅", "active": "⏳", "pending": "○", "failed": "❌"}
 _USER_ID: Final = re.compile(r"[UW][A-Z0-9]{2,30}")
+_PARSER: Final = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+_ADDRESS: Final = re.compile(r"://|\bwww\.|^[\w.-]+\.[a-z]{2,}(?:/|$)", re.IGNORECASE)
 _LINK: Final = re.compile(r"https?://[^\s<>|\"]+", re.IGNORECASE)
 
 
@@ -122,8 +127,91 @@ def _whole(head: str) -> int:
 
 
 def mrkdwn(markdown: str) -> str:
-    """Markdown as Slack's dialect, everything live taken out of it."""
-    return escape(clean(markdown).strip())
+    """Markdown in Slack's dialect. Only what this function writes is live: links to http(s), never a mention."""
+    return _blocks(SyntaxTreeNode(_PARSER.parse(clean(markdown))).children)
+
+
+def _blocks(nodes: Sequence[SyntaxTreeNode], between: str = "\n\n") -> str:
+    return between.join(shown for node in nodes if (shown := _block(node)))
+
+
+def _block(node: SyntaxTreeNode) -> str:
+    match node.type:
+        case "paragraph":
+            return _inlines(node)
+        case "heading":
+            return f"*{_inlines(node)}*"
+        case "fence" | "code_block":
+            return _fence(node.content)
+        case "blockquote":
+            return "\n".join(f"> {line}" for line in _blocks(node.children).split("\n"))
+        case "bullet_list" | "ordered_list":
+            first = int(node.attrs.get("start") or 1)
+            marks = ("•" if node.type == "bullet_list" else f"{first + at}." for at in range(len(node.children)))
+            return "\n".join(_item(mark, item) for mark, item in zip(marks, node.children, strict=True))
+        case "table":
+            rows = [row for part in node.children for row in part.children]
+            return _fence("\n".join(" | ".join(_bare(cell) for cell in row.children) for row in rows))
+        case "hr":
+            return "———"
+        case _:
+            return escape(node.content) if node.is_nested is False else _blocks(node.children)
+
+
+def _item(mark: str, item: SyntaxTreeNode) -> str:
+    return f"{mark} " + _blocks(item.children, "\n").replace("\n", "\n    ")
+
+
+def _fence(code: str) -> str:
+    return f"```\n{escape(_no_ticks(code.strip(chr(10))))}\n```"
+
+
+def _no_ticks(text: str) -> str:
+    """Backticks that end no code and start none: a zero-width space keeps three from being a fence."""
+    return text.replace("``", "`\u200b`\u200b")
+
+
+def _inlines(node: SyntaxTreeNode) -> str:
+    return "".join(_inline(child) for part in node.children for child in part.children)
+
+
+def _inline(node: SyntaxTreeNode) -> str:
+    inner = "".join(_inline(child) for child in node.children)
+    match node.type:
+        case "text" | "html_inline":
+            return escape(_no_ticks(node.content))
+        case "code_inline":
+            return f"`{escape(node.content.replace('`', 'ˋ'))}`"
+        case "strong" | "em" | "s" if inner.strip():
+            mark = {"strong": "*", "em": "_", "s": "~"}[node.type]
+            return f"{mark}{inner}{mark}"
+        case "softbreak" | "hardbreak":
+            return "\n"
+        case "link":
+            return _link(str(node.attrs.get("href") or ""), _bare(node))
+        case "image":
+            return _link(str(node.attrs.get("src") or ""), node.content or "image")
+        case _:
+            return inner
+
+
+def _bare(node: SyntaxTreeNode) -> str:
+    """The words of a node without any markup."""
+    if node.type in ("softbreak", "hardbreak"):
+        return " "
+    words = "".join(_bare(child) for child in node.children)
+    return words or ("" if node.type in ("root", "inline", "link") or node.is_nested else node.content)
+
+
+def _link(url: str, label: str) -> str:
+    """A live link; a label that looks like another address is shown beside its target."""
+    label = _line(label)
+    if not _LINK.fullmatch(url):
+        return escape(label)
+    target = escape(url.replace("<", "%3C").replace(">", "%3E").replace("|", "%7C"))
+    if _ADDRESS.search(label) and label.rstrip("/") not in (url.rstrip("/"), url.split("://", 1)[1].rstrip("/")):
+        return f"{escape(label)} (<{target}>)"
+    return f"<{target}|{escape(label).replace('|', '¦') or 'link'}>"
 
 
 def _line(text: str) -> str:

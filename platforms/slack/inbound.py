@@ -197,7 +197,7 @@ def _string(value: object) -> str:
 
 
 def tidy(value: Any, depth: int = 0) -> Any:
-    """A copy that every store can hold: no NUL, no lone surrogates, numbers of 64 bits, bounded depth; no shared secret."""
+    """A copy that every store can hold: no NUL, no lone surrogate, 64-bit numbers, bounded depth; no shared secret."""
     if depth > MAX_DEPTH:
         return "…"
     match value:
