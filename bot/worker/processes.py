@@ -17,7 +17,10 @@ READ_AHEAD = 8 * 1024 * 1024
 """Bytes of one line a stream may hold; a stream pauses at twice this, so a flood never fills the worker's memory."""
 
 RUN_MARK = "CODETASK_RUN"
-"""The variable that every process of a run carries; strays are found by it."""
+"""The variable that every process of a run carries; the janitor finds strays by it."""
+
+FAMILY_MARK = "CODETASK_FAMILY"
+"""The variable that one started process and all its descendants share; its value is never used twice."""
 
 _PR_SET_DUMPABLE = 4
 
@@ -95,9 +98,9 @@ async def start_child(
     return Child(transport, protocol)
 
 
-def marked_processes(run: str) -> list[int]:
-    """Process ids whose environment carries this run's mark; only those we may read are seen."""
-    mark = f"{RUN_MARK}={run}".encode()
+def marked_processes(value: str, name: str = RUN_MARK) -> list[int]:
+    """Process ids whose environment carries `name=value`; only those we may read are seen."""
+    mark = f"{name}={value}".encode()
     found: list[int] = []
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -108,11 +111,11 @@ def marked_processes(run: str) -> list[int]:
     return found
 
 
-async def kill_marked(run: str, *, limit: float = 5.0) -> list[int]:
-    """SIGKILL to every process carrying this run's mark until none is found; returns what survived `limit` seconds."""
+async def kill_marked(value: str, name: str = RUN_MARK, *, limit: float = 5.0) -> list[int]:
+    """SIGKILL to every process carrying the mark until none is found; returns what survived `limit` seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + limit
-    while (left := marked_processes(run)) and loop.time() < deadline:
+    while (left := marked_processes(value, name)) and loop.time() < deadline:
         for pid in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

@@ -37,7 +37,7 @@ git write-tree
 """
 """Arguments: scratch folder, base commit. A nested repository is refused, unless it is ignored and so never stored.
 
-`add` would store every unchanged file again (it cannot refresh the time of a pack that is read-only): the refresh matches
+`add` would store every unchanged file again (it cannot refresh the time of a read-only pack): the refresh matches
 them by content first, and the index is dated ahead so that git believes it. Nothing can change a file in between: the
 agent is dead and the work tree read-only."""
 

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import uuid
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from bot.ports import SandboxProcess, SandboxRefused, SandboxSpec
-from bot.worker.processes import RUN_MARK, Child, kill_marked, start_child
+from bot.worker.processes import FAMILY_MARK, RUN_MARK, Child, kill_marked, start_child
 from bot.worker.sandbox.limits import prlimit_prefix
 
 HOME = "/home/agent"
@@ -31,11 +32,11 @@ def map_path(spec: SandboxSpec, host_path: Path) -> PurePosixPath | None:
 
 
 class PlainProcess:
-    """A process in its own session; its end takes everything that carries the run's mark with it."""
+    """A process in its own session; its end takes everything that inherited its mark with it."""
 
-    def __init__(self, child: Child, run: str) -> None:
+    def __init__(self, child: Child, family: str) -> None:
         self._child = child
-        self._run = run
+        self._family = family
         self.stdin, self.stdout, self.stderr = child.stdin, child.stdout, child.stderr
 
     @property
@@ -55,16 +56,16 @@ class PlainProcess:
         self._child.signal(signal.SIGTERM)
 
     async def kill(self) -> None:
-        """SIGKILL to the process and everything with the run's mark; returns when nothing is left."""
+        """SIGKILL to the process and everything that inherited its mark; returns when nothing is left."""
         self._child.signal(signal.SIGKILL)
         await self._child.wait()
         await self._sweep()
         self._child.close()
 
     async def _sweep(self) -> None:
-        left = await kill_marked(self._run)
+        left = await kill_marked(self._family, FAMILY_MARK)
         if left:
-            raise OSError(f"processes {left} of run {self._run} survived SIGKILL")
+            raise OSError(f"processes {left} survived SIGKILL")
 
 
 class NoSandbox:
@@ -81,13 +82,14 @@ class NoSandbox:
         """Starts `argv` in the host folder that is bound at the spec's working directory (else `/`)."""
         home = _source_of(spec, HOME) or Path("/nonexistent")
         cwd = _source_of(spec, spec.workdir) or Path("/")
+        family = uuid.uuid4().hex
         child = await start_child(
             [*prlimit_prefix(spec.limits, processes=False), *argv],
-            env=clean_env(spec, str(home)),
+            env={**clean_env(spec, str(home)), FAMILY_MARK: family},
             cwd=cwd,
             new_session=True,
         )
-        return PlainProcess(child, spec.run)
+        return PlainProcess(child, family)
 
     def inside(self, spec: SandboxSpec, host_path: Path) -> str:
         """The host path itself: nothing is mapped."""

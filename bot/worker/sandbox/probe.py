@@ -1,7 +1,7 @@
 """Runs inside a sandbox and says, as one JSON object, what it can see and do. Standard library only.
 
-The single argument is a JSON object: `canary` (a secret of the worker, reversed), `hidden` (host paths), `tcp` (port of a
-host listener), `abstract` (name of a host socket), `file_bytes`, `processes`.
+The single argument is a JSON object: `canary` (a secret of the worker, reversed), `hidden` (host paths), `tcp` (a port
+of the host), `abstract` (name of a host socket), `file_bytes`, `processes`.
 """
 
 import ctypes
