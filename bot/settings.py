@@ -116,6 +116,7 @@ class Settings(BaseSettings):
     github_app_id: str = Field("", description="GitHub App instead of a token.")
     github_app_private_key: SecretStr | None = Field(None, description="Its private key (PEM).")
     github_api_url: str = Field("https://api.github.com", description="API address; GitHub Enterprise has another.")
+    github_web_url: str = Field("", description="Where repositories are cloned from; empty: the one of the API.")
     github_webhook_secret: SecretStr | None = Field(None, description="Secret of the webhook.")
     github_webhook_secret_previous: SecretStr | None = Field(None, description="The one before, during a rotation.")
     local_forge_root: Path | None = Field(None, description="Folder of the built-in forge's bare repositories.")

@@ -1,7 +1,7 @@
-"""The store as services and the worker see it: `Store.run(unit)` and the queries of a `Transaction`, one group per noun.
+"""The store as services and the worker see it: `Store.run(unit)` and the queries of a `Transaction`, by noun.
 
-`storage/` implements these. Everything a unit does happens in one transaction; a method that returns None where a row is
-expected means that its guard did not hold (another actor was first) and that nothing was written.
+`storage/` implements these. Everything a unit does happens in one transaction; a method that returns None where a row
+is expected means that its guard did not hold (another actor was first) and that nothing was written.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,8 +19,16 @@ Topic = Literal["inbound", "outbox", "run", "cancel", "task"]
 """What a wake-up is about: new events, deliveries, claimable runs, ended leases, changed code tasks."""
 
 
+REFUSED = "refused: "
+"""How the last error of a parked delivery starts when the bot lacked a right; joining the channel revives it."""
+
+
 class StoreDown(Exception):
     """The database cannot be reached. Nothing was written."""
+
+
+class RunAgain(Exception):
+    """Raised by a unit that lost a race for a unique key: the store rolls back and runs it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +74,11 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A stored thread: its number and where it is."""
+    """A stored thread: its number, where it is, and its link (empty while unknown)."""
 
     id: int
     ref: ThreadRef
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,10 @@ class InboxQueries(Protocol):
         """Events that wait to be handled, oldest first."""
         ...
 
+    def event(self, inbound_id: int) -> Event | None:
+        """A stored event by its number."""
+        ...
+
     def done(self, inbound_id: int) -> bool:
         """Marks an event handled; False when someone else did first (then write nothing else)."""
         ...
@@ -134,6 +147,14 @@ class ThreadQueries(Protocol):
 
     def rooted(self, thread_id: int, root: str, native: str | None = None) -> None:
         """Fills in the root of a thread that had none yet."""
+        ...
+
+    def link(self, thread_id: int, url: str) -> None:
+        """Remembers the link to a thread."""
+        ...
+
+    def lane(self, channel: ThreadRef) -> Thread:
+        """The channel's own lane for whispers that belong to no thread; it never gets a root."""
         ...
 
     def active(self, platform: str, since: datetime) -> Sequence[Thread]:
@@ -250,6 +271,14 @@ class RunQueries(Protocol):
 
     def logs(self, run_id: int, after: int = 0, limit: int = 1000) -> Sequence[RunLogEntry]: ...
 
+    def tail(self, run_id: int, limit: int) -> Sequence[RunLogEntry]:
+        """The last `limit` log entries, oldest first."""
+        ...
+
+    def live_workspaces(self) -> Collection[str]:
+        """Workspace names of active runs; the janitor leaves them alone."""
+        ...
+
     def next_available_at(self) -> datetime | None:
         """When the next run that is not ready yet becomes ready."""
         ...
@@ -274,6 +303,10 @@ class OutboxQueries(Protocol):
 
     def dead(self, delivery: Outgoing, why: str) -> bool:
         """Parks a delivery for good."""
+        ...
+
+    def revive(self, channel: ThreadRef) -> int:
+        """Queues the deliveries of a channel again that were parked for want of a right. Returns how many."""
         ...
 
     def block(self, scope: str, until: datetime) -> None:
@@ -301,6 +334,10 @@ class PeopleQueries(Protocol):
         ...
 
     def find(self, platform: str, workspace_id: str, person_id: str) -> Person | None: ...
+
+    def name_of(self, platform: str, person_id: str) -> str:
+        """The name someone is known by, empty when unknown."""
+        ...
 
     def last_repo(self, person: Person) -> str | None: ...
 
@@ -342,6 +379,10 @@ class Transaction(Protocol):
 
     def wake(self, topic: Topic) -> None:
         """Signals `topic` once the commit is durable."""
+        ...
+
+    def prune(self, before: datetime) -> dict[str, int]:
+        """Removes what finished before that instant; message keys are kept. Returns how many rows of each kind."""
         ...
 
 

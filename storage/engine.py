@@ -1,8 +1,8 @@
 """The database: `open_database(url)` and `await db.run(unit)`.
 
-A unit of work is a plain function that gets a `Transaction`, reads and writes through it and returns a value. It runs on a
-small thread pool, in one transaction, and cannot await: so no network call ever happens inside a transaction. What it
-`wake`s is signalled once the commit is durable.
+A unit of work is a plain function that gets a `Transaction`, reads and writes through it and returns a value. It runs
+on a small thread pool, in one transaction, and cannot await: so no network call ever happens inside a transaction. What
+it `wake`s is signalled once the commit is durable.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ import structlog
 from sqlmodel import Session
 
 from bot.ports import Clock
-from bot.store import StoreDown, Topic
+from bot.store import RunAgain, StoreDown, Topic
+from storage.schema import prepare
 from storage.transaction import Tx
 from storage.wakeups import DataVersionWatcher, PostgresListener, Wakeups
 
@@ -48,8 +49,8 @@ class Lane:
     def __init__(self, name: str, threads: int) -> None:
         self._jobs: queue.PriorityQueue[tuple[int, int, Callable[[], None] | None]] = queue.PriorityQueue()
         self._order = itertools.count()
-        self._threads = [threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True) for n in range(threads)]
-        for thread in self._threads:
+        self.threads = [threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True) for n in range(threads)]
+        for thread in self.threads:
             thread.start()
 
     def submit(self, priority: int, job: Callable[[], T]) -> "Future[T]":
@@ -67,9 +68,9 @@ class Lane:
         return future
 
     def close(self) -> None:
-        for _ in self._threads:
+        for _ in self.threads:
             self._jobs.put((NORMAL + 1, next(self._order), None))
-        for thread in self._threads:
+        for thread in self.threads:
             thread.join()
 
     def _work(self) -> None:
@@ -87,6 +88,7 @@ class Database:
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._clock = clock
+        self._memory = False
         self.wakeups = Wakeups()
         if self.is_sqlite:
             self._open_sqlite()
@@ -94,7 +96,7 @@ class Database:
             self._open_postgres()
 
     def _open_sqlite(self) -> None:
-        memory = self.url.database in (None, "", ":memory:")
+        memory = self._memory = self.url.database in (None, "", ":memory:")
         self._writer_engine = sqlite_engine(self.url, "BEGIN IMMEDIATE", static=memory)
         self._reader_engine = self._writer_engine if memory else sqlite_engine(self.url, "BEGIN")
         self._writer = Lane("db-write", 1)
@@ -123,9 +125,15 @@ class Database:
 
     def run_sync(self, unit: Unit[T], *, read: bool = False) -> T:
         """The same in the calling thread, for the heartbeat's own thread and the command line."""
+        if self._memory and threading.current_thread() not in self._writer.threads:
+            # One connection holds a database in memory, so only its own thread may use it.
+            return self._writer.submit(NORMAL, lambda: self.run_sync(unit, read=read)).result()
         for attempt in itertools.count(1):
             try:
                 return self._once(unit, read)
+            except RunAgain:
+                if attempt == TRIES:
+                    raise
             except sa.exc.OperationalError as error:
                 if attempt == TRIES or not self._may_retry(error):
                     log.warning("store_down", error=type(error.orig).__name__)
@@ -173,6 +181,22 @@ class Database:
             self._reader.close()
         self._writer_engine.dispose()
         self._reader_engine.dispose()
+
+
+async def open_database(url: str, clock: Clock | None = None) -> Database:
+    """The store at that URL with a current schema: SQLite is migrated, PostgreSQL only checked.
+
+    Raises `storage.schema.SchemaMismatch` when the schema is not this version's, and `StoreDown`."""
+    database = Database(url, clock)
+    try:
+        await asyncio.to_thread(prepare, database.engine, auto=database.is_sqlite)
+    except sa.exc.OperationalError as error:
+        await database.close()
+        raise StoreDown(type(error.orig).__name__) from error
+    except BaseException:
+        await database.close()
+        raise
+    return database
 
 
 def sqlite_engine(url: sa.URL, begin: str, static: bool = False) -> sa.Engine:

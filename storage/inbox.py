@@ -51,6 +51,10 @@ class Inbox:
         )
         return [Pending(row.id or 0, EVENT.validate_json(row.payload), row.attempts) for row in rows]
 
+    def event(self, inbound_id: int) -> Event | None:
+        row = self._tx.session.get(InboundRow, inbound_id)
+        return EVENT.validate_json(row.payload) if row and row.payload else None
+
     def done(self, inbound_id: int) -> bool:
         statement = (
             sa.update(InboundRow)

@@ -103,6 +103,7 @@ class ThreadRow(SQLModel, table=True):
     channel_id: str
     thread_key: str
     native: str | None = None
+    url: str | None = None
     next_seq: int = 1
 
 

@@ -10,7 +10,8 @@ from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 from bot.core.cards import CONTENT
-from bot.store import Delivery, Outgoing
+from bot.core.inbound import ThreadRef
+from bot.store import REFUSED, Delivery, Outgoing
 from storage.models import CardRow, OutboxRow, RateGateRow, ThreadRow
 from storage.threads import as_ref
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 LEASE = timedelta(seconds=60)
+REVIVABLE = timedelta(hours=24)
 
 CLAIM = """
 WITH heads AS {materialized} (
@@ -129,6 +131,28 @@ class Outbox:
         written = self._write(delivery, {"state": "dead", "last_error": why})
         self._tx.wake("outbox")
         return written
+
+    def revive(self, channel: ThreadRef) -> int:
+        threads = select(ThreadRow.id).where(
+            ThreadRow.platform == channel.platform,
+            ThreadRow.workspace_id == channel.workspace_id,
+            ThreadRow.channel_id == channel.channel_id,
+        )
+        statement = (
+            sa.update(OutboxRow)
+            .where(
+                col(OutboxRow.thread_id).in_(threads),
+                sa.text("state = 'dead'"),
+                OutboxRow.kind != "whisper",
+                col(OutboxRow.last_error).startswith(REFUSED),
+                col(OutboxRow.created_at) > self._tx.now - REVIVABLE,
+            )
+            .values(state="pending", available_at=self._tx.now)
+        )
+        count = self._tx.session.execute(statement).rowcount
+        if count:
+            self._tx.wake("outbox")
+        return count
 
     def block(self, scope: str, until: datetime) -> None:
         if self._tx.insert_new(RateGateRow, {"scope": scope, "blocked_until": until}) is None:

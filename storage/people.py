@@ -50,6 +50,10 @@ class People:
             timezone=row.timezone,
         )
 
+    def name_of(self, platform: str, person_id: str) -> str:
+        query = select(PersonRow.name).where(PersonRow.platform == platform, PersonRow.id == person_id).limit(1)
+        return self._tx.session.exec(query).first() or ""
+
     def last_repo(self, person: Person) -> str | None:
         return self._tx.session.exec(select(PersonRow.last_repo).where(*self._is(person))).first()
 

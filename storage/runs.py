@@ -3,7 +3,7 @@
 States in WHERE clauses are literals, not bound parameters, so that the partial indexes are used on both databases.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +190,14 @@ class Runs:
     def logs(self, run_id: int, after: int = 0, limit: int = 1000) -> Sequence[RunLogEntry]:
         query = select(RunLogRow).where(RunLogRow.run_id == run_id, RunLogRow.seq > after)
         return self._tx.session.exec(query.order_by(col(RunLogRow.seq)).limit(limit)).all()
+
+    def tail(self, run_id: int, limit: int) -> Sequence[RunLogEntry]:
+        query = select(RunLogRow).where(RunLogRow.run_id == run_id).order_by(col(RunLogRow.seq).desc()).limit(limit)
+        return self._tx.session.exec(query).all()[::-1]
+
+    def live_workspaces(self) -> Collection[str]:
+        query = select(RunRow.workspace).where(sa.text("state = 'active'"), col(RunRow.workspace).is_not(None))
+        return [name for name in self._tx.session.exec(query) if name is not None]
 
     def next_available_at(self) -> datetime | None:
         query = select(sa.func.min(RunRow.available_at)).where(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 PENDING = "pending:"
+LANE = "pending:channel"
 
 
 def as_ref(row: ThreadRow) -> ThreadRef:
@@ -29,6 +30,10 @@ def as_ref(row: ThreadRow) -> ThreadRef:
         root=root,
         native=row.native,
     )
+
+
+def as_thread(row: ThreadRow) -> Thread:
+    return Thread(row.id or 0, as_ref(row), row.url or "")
 
 
 class Threads:
@@ -53,7 +58,7 @@ class Threads:
             )
             .limit(1)
         ).first()
-        return Thread(row.id or 0, as_ref(row)) if row else None
+        return as_thread(row) if row else None
 
     def open(self, ref: ThreadRef) -> Thread:
         known = self.find(ref)
@@ -76,7 +81,7 @@ class Threads:
 
     def get(self, thread_id: int) -> Thread:
         row = self._tx.session.get_one(ThreadRow, thread_id)
-        return Thread(thread_id, as_ref(row))
+        return as_thread(row)
 
     def rooted(self, thread_id: int, root: str, native: str | None = None) -> None:
         values: dict[str, object] = {"thread_key": root}
@@ -87,6 +92,22 @@ class Threads:
             .where(ThreadRow.id == thread_id, col(ThreadRow.thread_key).startswith(PENDING))
             .values(values)
         )
+
+    def link(self, thread_id: int, url: str) -> None:
+        self._tx.session.execute(sa.update(ThreadRow).where(ThreadRow.id == thread_id).values(url=url))
+
+    def lane(self, channel: ThreadRef) -> Thread:
+        rootless = channel.model_copy(update={"root": None, "native": None})
+        where = {
+            "platform": channel.platform,
+            "workspace_id": channel.workspace_id,
+            "channel_id": channel.channel_id,
+            "thread_key": LANE,
+        }
+        thread_id = self._tx.insert_new(ThreadRow, {**where, "next_seq": 1}, ThreadRow.id)
+        if thread_id is None:
+            thread_id = self._tx.session.exec(select(ThreadRow.id).filter_by(**where)).one()
+        return Thread(thread_id or 0, rootless)
 
     def active(self, platform: str, since: datetime) -> Sequence[Thread]:
         open_tasks = select(CodeTaskRow.thread_id).where(col(CodeTaskRow.stage).in_(ACTIVE))
@@ -101,7 +122,7 @@ class Threads:
             .order_by(col(ThreadRow.id).desc())
             .limit(200)
         )
-        return [Thread(row.id or 0, as_ref(row)) for row in rows]
+        return [as_thread(row) for row in rows]
 
     def next_seq(self, thread_id: int) -> int:
         """The next place in the thread's order of deliveries; locks the thread for this transaction."""

@@ -11,6 +11,7 @@ from bot.store import Topic
 from storage.inbox import Inbox
 from storage.outbox import Outbox
 from storage.people import People
+from storage.retention import prune
 from storage.runs import Runs
 from storage.tasks import Tasks
 from storage.threads import Threads
@@ -43,6 +44,9 @@ class Tx:
 
     def wake(self, topic: Topic) -> None:
         self.topics.add(topic)
+
+    def prune(self, before: datetime) -> dict[str, int]:
+        return prune(self.session, before)
 
     def insert_new(self, table: type, values: dict[str, object], returning: sa.ColumnElement[int] | None = None):
         """INSERT ... ON CONFLICT DO NOTHING; the new row's id (or 1), None when a unique key was taken."""

@@ -1,7 +1,7 @@
 """Wake-ups: whoever waits for work is told right after the commit that made it, in this process or another.
 
-One process: an event set after the commit. PostgreSQL: NOTIFY inside the writing transaction, one LISTEN connection here.
-SQLite with a second process: `PRAGMA data_version` is watched, since SQLite has no event to wait for.
+One process: an event set after the commit. PostgreSQL: NOTIFY inside the writing transaction, one LISTEN connection
+here. SQLite with a second process: `PRAGMA data_version` is watched, since SQLite has no event to wait for.
 """
 
 import asyncio

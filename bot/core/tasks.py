@@ -99,7 +99,7 @@ class CodeTask(SQLModel):
     title: str = Field(max_length=TITLE_MAX)
     description: str
     context: str = ""
-    """Earlier messages of the thread, quoted to the agent as untrusted data."""
+    """Earlier messages of the thread as a JSON list of [who, text]; quoted to the agent as untrusted data."""
     repo: str
     """Alias of a configured repository, never a URL."""
     base: str
@@ -123,6 +123,9 @@ class CodeTask(SQLModel):
     pr_number: int | None = None
     pr_draft: bool = False
     pushed_sha: str | None = None
+    """The commit that the branch is known to hold."""
+    pushing_sha: str | None = None
+    """The commit about to be pushed, stored before the push: after a crash the branch is recognised as ours."""
     base_sha: str | None = None
     insertions: int | None = None
     deletions: int | None = None

@@ -1,0 +1,201 @@
+"""The composition root: settings -> store -> platforms -> services -> worker -> web. Alone in knowing everyone.
+
+`serve` runs one process with the parts it is asked for, until a signal. Everything else (demo, tests) builds the same
+`App` and starts the same parts.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from bot.core.redact import Redactor
+from bot.core.texts import Texts
+from bot.ports import Clock, Fatal, Forge, Platform, Sandbox, SandboxRefused
+from bot.scheduler import Scheduler
+from bot.services.announcements import Announcer
+from bot.services.attempts import Attempts
+from bot.services.backfill import Backfill
+from bot.services.commands import ChatCommands
+from bot.services.inbox import InboxService
+from bot.services.merges import Merges, Reconciler
+from bot.services.outbox import Relay
+from bot.services.people import Rights
+from bot.services.tasks import CodeTasks
+from bot.settings import Settings
+from bot.worker.agents import create_agent, known_agents
+from bot.worker.forges import ForgeSettings, GitHubSettings, LocalSettings, create_forge
+from bot.worker.gateway import Gateway
+from bot.worker.loop import Worker
+from bot.worker.processes import hide_own_memory
+from bot.worker.sandbox import choose_sandbox
+from bot.worker.stages import Tools
+from platforms.registry import create_platform
+from storage.engine import Database, SystemClock, open_database
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The parts of one process, wired. `platforms` are those that are configured."""
+
+    settings: Settings
+    store: Database
+    texts: Texts
+    redactor: Redactor
+    tasks: CodeTasks
+    attempts: Attempts
+    merges: Merges
+    platforms: Mapping[str, Platform]
+    forges: Mapping[str, Forge]
+    inbox: InboxService
+    relay: Relay
+    scheduler: Scheduler
+
+
+def configured_platforms(settings: Settings) -> list[str]:
+    """Names of the chat platforms whose credentials are set."""
+    return ["slack"] if settings.slack_bot_token else []
+
+
+def usable_agents(settings: Settings) -> tuple[str, ...]:
+    """Names of the agents that may be chosen: those known, limited to the setting `agents` where it names any."""
+    known = known_agents(settings)
+    return tuple(name for name in known if not settings.agents or name in settings.agents)
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings, *, clock: Clock | None = None, with_platforms: bool = True
+) -> AsyncIterator[App]:
+    """Opens the store and wires every service; closes all of it at the end. Nothing runs yet."""
+    hide_own_memory()
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        store = await open_database(settings.store_url, clock)
+        stack.push_async_callback(store.close)
+        names = configured_platforms(settings) if with_platforms else []
+        platforms = {name: create_platform(name, settings, store) for name in names}
+        for platform in platforms.values():
+            stack.push_async_callback(platform.aclose)
+        forges = open_forges(settings, clock or SystemClock())
+        for forge in forges.values():
+            stack.push_async_callback(forge.aclose)
+        yield wire(settings, store, platforms, forges)
+
+
+def wire(settings: Settings, store: Database, platforms: Mapping[str, Platform], forges: Mapping[str, Forge]) -> App:
+    """Builds the services over an open store."""
+    texts = Texts.load(settings.default_language)
+    redactor = Redactor(settings.secrets())
+    announcer = Announcer(texts, redactor)
+    tasks = CodeTasks(settings, announcer, Rights(settings), usable_agents(settings))
+    attempts = Attempts(settings, announcer)
+    merges = Merges(settings, announcer)
+    backfill = Backfill(store, platforms)
+    commands = ChatCommands(store, tasks, announcer, platforms, backfill.gap)
+    inbox = InboxService(store, commands)
+    backfill.inbox = inbox
+    scheduler = Scheduler(store, settings, attempts, Reconciler(store, merges, forges), backfill.everywhere)
+    relay = Relay(store, platforms)
+    return App(settings, store, texts, redactor, tasks, attempts, merges, platforms, forges, inbox, relay, scheduler)
+
+
+def open_forges(settings: Settings, clock: Clock) -> dict[str, Forge]:
+    """One forge per kind that a configured repository uses."""
+    home = settings.data_dir / "git-home"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    token, key = settings.github_token, settings.github_app_private_key
+    told = ForgeSettings(
+        github=GitHubSettings(
+            token=token.get_secret_value() if token else "",
+            app_id=settings.github_app_id,
+            app_private_key=key.get_secret_value() if key else "",
+            api_url=settings.github_api_url,
+            web_url=settings.github_web_url,
+        ),
+        local=LocalSettings(web_url=settings.codetask_url or f"http://{settings.web_bind}"),
+        ssh_key=settings.git_ssh_key_file,
+        git_home=home,
+    )
+    kinds = {repo.forge for repo in settings.repositories.values()}
+    return {kind: create_forge(kind, told, clock) for kind in sorted(kinds)}
+
+
+class WorkerRefused(Exception):
+    """The worker may not start: no sandbox. The text says what to install or set."""
+
+
+async def open_worker(app: App, stack: AsyncExitStack) -> Worker:
+    """A worker over the app's store; raises `WorkerRefused` when no sandbox can be used."""
+    settings = app.settings
+    sandbox = await pick_sandbox(settings)
+    gateway = None
+    if settings.llm_base_url:
+        gateway = await stack.enter_async_context(Gateway(settings))
+    agents = {name: create_agent(name, settings) for name in usable_agents(settings)}
+    tools = Tools(settings, app.store, app.attempts, sandbox, agents, dict(app.forges), gateway, app.redactor)
+    return Worker(tools)
+
+
+async def pick_sandbox(settings: Settings) -> Sandbox:
+    """The sandbox of SANDBOX after its self-test; raises `WorkerRefused` with what to do."""
+    tools = [Path(tool) for tool in settings.sandbox_tools]
+    sandbox = await choose_sandbox(settings.sandbox, tools=tools, hidden=[settings.workspaces])
+    if isinstance(sandbox, SandboxRefused):
+        raise WorkerRefused(sandbox.say)
+    if not sandbox.isolates:
+        log.warning("no_sandbox", say="Agents run without isolation. Use this only on a disposable machine.")
+    return sandbox
+
+
+async def run_parts(app: App, stop: asyncio.Event, worker: Worker | None, serve: bool) -> Fatal | None:
+    """Runs the parts of this process until `stop`: chat, inbox, relay, scheduler (`serve`), and the worker.
+
+    Returns `Fatal` when a platform cannot go on; the caller exits non-zero."""
+    app.scheduler.start()
+    adapters = [asyncio.create_task(p.run(app.inbox, stop), name=f"platform-{n}") for n, p in app.platforms.items()]
+    parts: list[asyncio.Task[None]] = []
+    if serve:
+        parts += [asyncio.create_task(app.inbox.run(stop)), asyncio.create_task(app.relay.run(stop))]
+    if worker is not None:
+        parts.append(asyncio.create_task(worker.run(stop)))
+    fatal: Fatal | None = None
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        watched: set[asyncio.Task] = {stopping, *adapters, *parts}
+        while not stop.is_set():
+            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                watched.discard(task)
+                fatal = fatal or _why_ended(task)
+                stop.set()
+    finally:
+        stop.set()
+        app.scheduler.stop()
+        stopping.cancel()
+        await asyncio.gather(*adapters, *parts, return_exceptions=True)
+    return fatal
+
+
+def _why_ended(task: asyncio.Task) -> Fatal | None:
+    error = task.exception()
+    if error is not None:
+        log.error("part_failed", part=task.get_name(), exc_info=error)
+        return Fatal(f"{task.get_name()} ended with an error")
+    outcome = task.result()
+    return outcome if isinstance(outcome, Fatal) else None
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """SIGINT and SIGTERM set `stop`."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)

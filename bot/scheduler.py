@@ -1,0 +1,85 @@
+"""The process's alarm clock: APScheduler with exactly four jobs, none of which holds user data.
+
+`wake` rings when the next thing falls due, `tick` every few seconds (reaps lost leases, bounds clock jumps and lost
+notifications), `reconcile` looks at open pull requests, `prune` cleans up daily. Every process may run them all: claims
+and guarded updates decide who acts.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from bot.services.attempts import Attempts
+from bot.services.merges import Reconciler
+from bot.settings import Settings
+from bot.store import Store, StoreDown, Topic
+
+log = structlog.get_logger(__name__)
+DUE_TOPICS: Final[tuple[Topic, ...]] = ("run", "outbox", "inbound")
+
+
+class Scheduler:
+    """Start it once per process; `stop` ends it. `backfill` reads missed messages every five minutes."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        attempts: Attempts,
+        reconciler: Reconciler,
+        backfill: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._attempts = attempts
+        self._reconciler = reconciler
+        self._backfill = backfill
+        self._alarms = AsyncIOScheduler(
+            timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        )
+
+    def start(self) -> None:
+        s = self._settings
+        self._alarms.add_job(self.tick, "interval", seconds=s.sweep_seconds, id="tick")
+        self._alarms.add_job(self.reconcile, "interval", seconds=s.reconcile_seconds, id="reconcile")
+        self._alarms.add_job(self.prune, "interval", days=1, id="prune")
+        self._alarms.start()
+        self._alarms.add_job(self.tick, "date", id="wake")
+
+    def stop(self) -> None:
+        self._alarms.shutdown(wait=False)
+
+    async def tick(self) -> None:
+        """Applies the retry rule to lost runs, returns lost deliveries, and sets the next alarm."""
+        try:
+            reaped = await self._store.run(self._attempts.reap)
+            if reaped:
+                log.warning("reaped", count=reaped)
+            await self._store.run(lambda tx: [tx.wake(topic) for topic in DUE_TOPICS])
+            due = await self._store.run(lambda tx: tx.runs.next_available_at(), read=True)
+        except StoreDown:
+            log.warning("tick_skipped", why="the database cannot be reached")
+            return
+        limit = self._store.now() + timedelta(seconds=self._settings.sweep_seconds)
+        at = min(due, limit) if due is not None else limit
+        self._alarms.add_job(self.tick, "date", run_date=at, id="wake", replace_existing=True)
+
+    async def reconcile(self) -> None:
+        """Looks at open pull requests and reads channels again for missed messages."""
+        try:
+            await self._reconciler.run_once()
+            await self._backfill()
+        except StoreDown:
+            log.warning("reconcile_skipped", why="the database cannot be reached")
+
+    async def prune(self) -> None:
+        """Forgets raw payloads and finished code tasks after the retention time."""
+        keep = timedelta(days=self._settings.retention_days)
+        try:
+            removed = await self._store.run(lambda tx: tx.prune(tx.now - keep))
+        except StoreDown:
+            return
+        log.info("pruned", **removed)

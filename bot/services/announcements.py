@@ -1,0 +1,106 @@
+"""What the thread is told when a code task changes: the law of edit, post and ping (UX rules 1).
+
+Everything here only enqueues deliveries in the transaction that made the change; `services/outbox.py` sends them.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.core.cards import Card, Doc
+from bot.core.inbound import MessageRef, Person, ReplyToken
+from bot.core.redact import Redactor
+from bot.core.runs import Run
+from bot.core.task_cards import task_card
+from bot.core.task_replies import cancelled_reply, failed_reply, review_reply
+from bot.core.tasks import CodeTask, FailureReason, Stage
+from bot.core.texts import Texts
+from bot.store import Delivery, Transaction
+
+PROGRESS_EVERY = timedelta(seconds=3)
+"""Edits that are no stage change wait this long, so that a burst of them becomes one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcer:
+    """Tells threads of code tasks. Holds no state."""
+
+    texts: Texts
+    redactor: Redactor
+
+    def filed(self, tx: Transaction, task: CodeTask, person: Person, reply_token: ReplyToken | None) -> None:
+        """Posts the card: the root of its thread, or a reply when the thread exists.
+
+        `person` and `reply_token` are kept with it, to say privately when the bot may not post there."""
+        if task.thread_id is not None:
+            card = self._card(tx, task, None)
+            target = _to_person(person, reply_token)
+            tx.outbox.add(task.thread_id, Delivery("post", f"{task.ref}:card", card, card_key=task.ref, target=target))
+
+    def moved(
+        self,
+        tx: Transaction,
+        task: CodeTask,
+        run: Run | None,
+        actor: Person | None = None,
+        merged_by: str = "",
+    ) -> None:
+        """Shows a stage change on the card at once, and posts the reply that goes with it."""
+        if task.thread_id is None:
+            return
+        seq = len(tx.tasks.history(task.id or 0))
+        key = f"{task.ref}:{run.id if run else 0}:{task.stage}:{seq}"
+        tx.outbox.add(task.thread_id, Delivery("edit", key, self._card(tx, task, run, merged_by), card_key=task.ref))
+        reply = self._reply(task, run, actor)
+        if reply is not None:
+            tx.outbox.add(task.thread_id, Delivery("post", f"{key}:reply", reply))
+        if task.stage is Stage.MERGED:
+            tx.outbox.add(task.thread_id, Delivery("react", f"{key}:done", target={"card": task.ref, "mark": "done"}))
+
+    def progressed(self, tx: Transaction, task: CodeTask, run: Run, step: int) -> None:
+        """Shows a reported step; a burst of steps becomes one edit."""
+        if task.thread_id is not None:
+            key = f"{task.ref}:{run.id}:step:{run.fence}:{step}"
+            card = self._card(tx, task, run)
+            tx.outbox.add(task.thread_id, Delivery("edit", key, card, card_key=task.ref, delay=PROGRESS_EVERY))
+
+    def whisper(
+        self, tx: Transaction, thread_id: int, person: Person, doc: Doc, key: str, reply_token: ReplyToken | None
+    ) -> None:
+        """Shows something to one person."""
+        tx.outbox.add(thread_id, Delivery("whisper", key, doc, target=_to_person(person, reply_token)))
+
+    def mark(self, tx: Transaction, thread_id: int, message: MessageRef, mark: str, key: str) -> None:
+        """Reacts to a message."""
+        target = {"message_id": message.message_id, "mark": mark}
+        tx.outbox.add(thread_id, Delivery("react", key, target=target))
+
+    def card(self, tx: Transaction, task: CodeTask, run: Run | None) -> Card:
+        """The card as it looks now."""
+        return self._card(tx, task, run)
+
+    def _card(self, tx: Transaction, task: CodeTask, run: Run | None, merged_by: str = "") -> Card:
+        return task_card(
+            task,
+            run=run,
+            texts=self.texts,
+            now=tx.now,
+            position_in_queue=tx.tasks.queue_position(task.id or 0) if task.stage is Stage.QUEUED else None,
+            merged_by=merged_by,
+            mask=self.redactor.mask,
+        )
+
+    def _reply(self, task: CodeTask, run: Run | None, actor: Person | None) -> Doc | None:
+        if task.stage is Stage.REVIEW:
+            return review_reply(task, self.texts, self.redactor.mask)
+        if task.stage is not Stage.FAILED:
+            return None
+        if task.failure_reason is not FailureReason.CANCELLED:
+            return failed_reply(task, self.texts, run, self.redactor.mask)
+        if actor is None or actor.id == task.requester_id:
+            return None
+        return cancelled_reply(task, actor.name or actor.id, self.texts, mention=True)
+
+
+def _to_person(person: Person, reply_token: ReplyToken | None) -> dict[str, object]:
+    token = reply_token.model_dump(mode="json") if reply_token else None
+    return {"person": person.model_dump(mode="json"), "reply_token": token}

@@ -1,0 +1,247 @@
+"""One attempt of a code task as the queue sees it: claim, advance, succeed, fail, give back, reap.
+
+Each is one transaction. The run's row is written first and the code task's second, everywhere, so that two actors never
+wait for each other; every worker write is guarded by the run's fence, and a lost lease writes nothing.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.core.runs import RETRY_JITTER, Run, RunLease, retry_wait
+from bot.core.tasks import ERROR_MAX, CodeTask, FailureReason, Stage
+from bot.services.announcements import Announcer
+from bot.settings import Settings
+from bot.store import Transaction
+
+IN_PROGRESS = frozenset({Stage.RUNNING, Stage.TESTING})
+RETRYABLE = frozenset({FailureReason.AGENT_FAILED, FailureReason.TIMED_OUT, FailureReason.WORKER_LOST})
+"""Reasons that lead to another attempt (product rule 3.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A worker's right to write about one run. Void as soon as anyone else ended or claimed it."""
+
+    run_id: int
+    fence: int
+    task_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A leased run with its code task, as they were at the claim."""
+
+    lease: Lease
+    run: Run
+    task: CodeTask
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt ended without a result. `retry` overrides the rule for its reason."""
+
+    reason: FailureReason
+    error: str
+    retry: bool | None = None
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def may_retry(self) -> bool:
+        return self.reason in RETRYABLE if self.retry is None else self.retry
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an attempt used, as metered by the gateway; None is unknown, never zero."""
+
+    usd: float | None = None
+    tokens: int | None = None
+
+
+def _jitter() -> float:
+    return random.uniform(-RETRY_JITTER, RETRY_JITTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """The moves of attempts. Stateless; every method takes the transaction it works in."""
+
+    settings: Settings
+    announcer: Announcer
+    jitter: Callable[[], float] = _jitter
+
+    def claim(self, tx: Transaction, worker: str, host: str) -> Claimed | None:
+        """Leases the next ready run and moves its code task to running; None when nothing is ready."""
+        s = self.settings
+        run = tx.runs.claim(worker, host, s.max_runs_per_repo, s.max_open_prs, s.lease)
+        if run is None or run.id is None or run.code_task_id is None:
+            return None
+        lease = Lease(run.id, run.fence, run.code_task_id)
+        task = tx.tasks.move(
+            lease.task_id,
+            {Stage.QUEUED},
+            Stage.RUNNING,
+            actor=f"worker:{worker}",
+            reason=f"attempt {run.attempt}",
+            lease=(run.id, run.fence),
+            attempt=run.attempt,
+            next_attempt_at=None,
+        )
+        if task is None:
+            tx.runs.end(run.id, run.fence, RunLease.CANCELLED)
+            return None
+        self.announcer.moved(tx, task, run)
+        return Claimed(lease, run, task)
+
+    def testing(self, tx: Transaction, lease: Lease, **values: Any) -> CodeTask | None:
+        """The change is committed: running -> testing. None when the lease is lost."""
+        return self._advance(tx, lease, {Stage.RUNNING}, Stage.TESTING, "committed", values)
+
+    def report(self, tx: Transaction, lease: Lease, message: str, step: int) -> bool:
+        """Shows what the agent does on the card (one line). False when the lease is lost."""
+        if not tx.runs.update(lease.run_id, lease.fence, message=message[:200]):
+            return False
+        run, task = tx.runs.get(lease.run_id), tx.tasks.get(lease.task_id)
+        if run is not None and task is not None:
+            self.announcer.progressed(tx, task, run, step)
+            tx.wake("task")
+        return True
+
+    def note(self, tx: Transaction, lease: Lease, **values: Any) -> CodeTask | None:
+        """Stores facts of a running attempt on its code task (branch, pushed commit). None when the lease is lost."""
+        if not tx.runs.holds(lease.run_id, lease.fence):
+            return None
+        return tx.tasks.update(lease.task_id, IN_PROGRESS, **values)
+
+    def review(self, tx: Transaction, lease: Lease, cost: Cost, **values: Any) -> CodeTask | None:
+        """Pushed: running or testing -> review. None when the lease is lost."""
+        run = tx.runs.end(lease.run_id, lease.fence, RunLease.DONE, cost_usd=cost.usd, tokens=cost.tokens)
+        if run is None:
+            return None
+        values |= self._total(tx, lease.task_id)
+        task = tx.tasks.move(
+            lease.task_id, IN_PROGRESS, Stage.REVIEW, actor=f"run:{lease.run_id}", reason="pushed", **values
+        )
+        if task is None:
+            raise _TornRunError(lease)
+        self.announcer.moved(tx, task, run)
+        return task
+
+    def fail(self, tx: Transaction, lease: Lease, failure: Failure, cost: Cost) -> CodeTask | None:
+        """Ends an attempt: back to queued when it may be retried and attempts are left, else failed."""
+        run = tx.runs.end(
+            lease.run_id,
+            lease.fence,
+            RunLease.FAILED,
+            reason=failure.reason,
+            error=failure.error[:ERROR_MAX],
+            cost_usd=cost.usd,
+            tokens=cost.tokens,
+        )
+        if run is None:
+            return None
+        return self._after_failure(tx, lease, run, failure)
+
+    def give_back(self, tx: Transaction, lease: Lease) -> CodeTask | None:
+        """A stopping worker returns its run to the queue; the attempt is not counted."""
+        run = tx.runs.end(
+            lease.run_id, lease.fence, RunLease.QUEUED, run_state=None, available_at=tx.now, started_at=None
+        )
+        if run is None:
+            return None
+        task = tx.tasks.move(
+            lease.task_id,
+            IN_PROGRESS,
+            Stage.QUEUED,
+            actor=f"run:{lease.run_id}",
+            reason="worker stopped",
+            attempt=run.attempt - 1,
+        )
+        if task is None:
+            raise _TornRunError(lease)
+        self.announcer.moved(tx, task, run)
+        return task
+
+    def reap(self, tx: Transaction) -> int:
+        """Ends runs whose lease has run out and applies the retry rule. Returns how many."""
+        count = 0
+        for run in tx.runs.expired():
+            lease = Lease(run.id or 0, run.fence, run.code_task_id or 0)
+            ended = tx.runs.end(lease.run_id, lease.fence, RunLease.LOST, reason=FailureReason.WORKER_LOST)
+            if ended is None:
+                continue
+            lost = Failure(FailureReason.WORKER_LOST, "The worker was lost while it worked on this.")
+            self._after_failure(tx, lease, ended, lost)
+            count += 1
+        return count + tx.outbox.reap()
+
+    def _advance(
+        self,
+        tx: Transaction,
+        lease: Lease,
+        before: set[Stage],
+        stage: Stage,
+        reason: str,
+        values: Mapping[str, Any],
+    ) -> CodeTask | None:
+        if not tx.runs.update(lease.run_id, lease.fence, message=None):
+            return None
+        held = (lease.run_id, lease.fence)
+        actor = f"run:{lease.run_id}"
+        task = tx.tasks.move(lease.task_id, before, stage, actor=actor, reason=reason, lease=held, **values)
+        if task is not None:
+            self.announcer.moved(tx, task, tx.runs.get(lease.run_id))
+        return task
+
+    def _after_failure(self, tx: Transaction, lease: Lease, run: Run, failure: Failure) -> CodeTask | None:
+        before = tx.tasks.get(lease.task_id)
+        if before is None:
+            return None
+        common = {"error": failure.error[:ERROR_MAX], **failure.values, **self._total(tx, lease.task_id)}
+        actor = f"run:{lease.run_id}"
+        if failure.may_retry and run.attempt < before.max_attempts:
+            at = tx.now + retry_wait(run.attempt, self.jitter())
+            task = tx.tasks.move(
+                lease.task_id,
+                IN_PROGRESS,
+                Stage.QUEUED,
+                actor=actor,
+                reason=failure.reason,
+                next_attempt_at=at,
+                **common,
+            )
+            if task is not None:
+                tx.runs.enqueue(task, run.attempt + 1, at)
+        else:
+            task = tx.tasks.move(
+                lease.task_id,
+                IN_PROGRESS,
+                Stage.FAILED,
+                actor=actor,
+                reason=failure.reason,
+                failure_reason=failure.reason,
+                **common,
+            )
+        if task is None:
+            raise _TornRunError(lease)
+        self.announcer.moved(tx, task, run)
+        return task
+
+    def _total(self, tx: Transaction, task_id: int) -> dict[str, Any]:
+        return total_cost(tx.runs.of_task(task_id))
+
+
+class _TornRunError(Exception):
+    """A run was ended but its code task was not where the run left it: a bug; the transaction rolls back."""
+
+    def __init__(self, lease: Lease) -> None:
+        super().__init__(f"run {lease.run_id} and code task {lease.task_id} disagree")
+
+
+def total_cost(runs: Sequence[Run]) -> dict[str, Any]:
+    """Cost and tokens summed over all attempts; None while no attempt has a known value."""
+    usd = [run.cost_usd for run in runs if run.cost_usd is not None]
+    tokens = [run.tokens for run in runs if run.tokens is not None]
+    return {"cost_usd": sum(usd) if usd else None, "tokens": sum(tokens) if tokens else None}

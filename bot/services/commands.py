@@ -1,0 +1,400 @@
+"""What people say to the bot in chat: a stored event in, effects out, in one transaction that marks it handled.
+
+`ChatCommands.handle` is called by the inbox for every stored event. What needs the network (a person's roles, a thread's
+earlier messages) is fetched before the transaction starts.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, assert_never
+
+import structlog
+
+from bot.core.buttons import ButtonAction, parse_button
+from bot.core.cards import Doc
+from bot.core.commands import (
+    BadFlag,
+    CancelTask,
+    Empty,
+    FileTask,
+    Help,
+    ListTasks,
+    LogsOf,
+    NearMiss,
+    NotYet,
+    Parsed,
+    RetryTask,
+    Send,
+    ShowTask,
+    StatusOf,
+    TaskId,
+    TaskWord,
+    WhoAmI,
+    parse,
+)
+from bot.core.inbound import BotAdded, ButtonPress, Command, Gap, MessageRef, Person, Unreadable
+from bot.core.people import Action, may
+from bot.core.quoting import code_span
+from bot.core.task_cards import say_doc
+from bot.core.task_replies import (
+    EventLine,
+    help_doc,
+    list_doc,
+    logs_doc,
+    near_miss_doc,
+    show_doc,
+    status_doc,
+    task_word_doc,
+    whoami_doc,
+)
+from bot.core.tasks import ACTIVE, CodeTask, Stage
+from bot.failpoints import failpoint
+from bot.ports import Choice, Platform
+from bot.services.announcements import Announcer
+from bot.services.refusals import Refused, refuse_flag
+from bot.services.tasks import CodeTasks, Filed, Filing
+from bot.store import Pending, Store, TaskFilter, Transaction
+
+log = structlog.get_logger(__name__)
+
+SEEN_LATE: Final = timedelta(hours=24)
+CONTEXT_MESSAGES: Final = 20
+CONTEXT_CHARS: Final = 8_000
+LOG_ENTRIES: Final = 20
+OPEN_STAGES: Final = tuple(ACTIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """One command as it is handled: who, where, and where private answers go."""
+
+    item: Pending
+    event: Command | ButtonPress
+    person: Person
+    thread_id: int | None
+    context: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"IN-{self.item.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCommands:
+    """Handles stored events. `backfill` reads channels again after a gap."""
+
+    store: Store
+    tasks: CodeTasks
+    announcer: Announcer
+    platforms: Mapping[str, Platform]
+    backfill: Callable[[Gap], Awaitable[None]]
+
+    async def handle(self, item: Pending) -> None:
+        """Handles one stored event once, whoever else handles it at the same time."""
+        match item.event:
+            case Command():
+                await self._command(item, item.event)
+            case ButtonPress():
+                await self._press(item, item.event)
+            case Gap():
+                await self.backfill(item.event)
+                await self._done(item)
+            case BotAdded(thread=thread):
+                await self.store.run(lambda tx: tx.inbox.done(item.id) and tx.outbox.revive(thread))
+            case Unreadable(ref=ref, why=why):
+                log.warning("unreadable_event", ref=ref, why=why)
+                await self._done(item)
+            case _:
+                await self._done(item)
+
+    async def give_up(self, item: Pending, ref: str) -> None:
+        """Says that an event could not be handled after several tries, with the reference that is in the log."""
+        event = item.event
+        doc = say_doc(self.announcer.texts, "error.unexpected", ref=ref)
+
+        def unit(tx: Transaction) -> None:
+            if tx.inbox.done(item.id) and isinstance(event, Command | ButtonPress):
+                lane = tx.threads.find(event.thread) or tx.threads.lane(event.thread)
+                self.announcer.whisper(tx, lane.id, event.person, doc, f"IN-{item.id}:gave-up", event.reply_token)
+
+        await self.store.run(unit)
+
+    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
+        """Completions of the options `repo` and `agent`."""
+        known = {"repo": list(self.tasks.settings.repositories), "agent": list(self.tasks.agents)}.get(name, [])
+        return [Choice(label=value, value=value) for value in known if text.lower() in value.lower()]
+
+    async def _done(self, item: Pending) -> None:
+        await self.store.run(lambda tx: tx.inbox.done(item.id))
+
+    async def _command(self, item: Pending, event: Command) -> None:
+        platform = self.platforms.get(event.platform)
+        person = await platform.resolve(event.person) if platform else event.person
+        context = await self._thread_context(platform, event)
+
+        def unit(tx: Transaction) -> None:
+            if not tx.inbox.done(item.id):
+                return
+            tx.people.see(person)
+            found = tx.threads.find(event.thread)
+            said = _Said(item, event, person, found.id if found else None, context)
+            self._act(tx, said, self._parse(tx, said, event))
+            failpoint("command.before_commit")
+
+        await self.store.run(unit)
+        failpoint("command.after_commit")
+
+    def _parse(self, tx: Transaction, said: _Said, event: Command) -> Parsed:
+        in_task_thread = said.thread_id is not None and tx.tasks.in_thread(said.thread_id) is not None
+        return parse(event.text, door=event.door, in_task_thread=in_task_thread)
+
+    async def _thread_context(self, platform: Platform | None, event: Command) -> str:
+        """Earlier messages of the thread a command was given in, as stored JSON; empty elsewhere."""
+        if platform is None or not event.in_thread or event.thread.root is None:
+            return ""
+        posted = await platform.history(event.thread, None, CONTEXT_MESSAGES + 1)
+        if not isinstance(posted, list | tuple):
+            return ""
+        lines: list[tuple[str, str]] = []
+        size = 0
+        for message in reversed(posted):
+            if message.message.message_id == event.message_id or message.own:
+                continue
+            size += len(message.message.text)
+            if size > CONTEXT_CHARS or len(lines) == CONTEXT_MESSAGES:
+                break
+            lines.append((message.message.person.name or message.message.person.id, message.message.text))
+        return json.dumps(lines[::-1], ensure_ascii=False) if lines else ""
+
+    def _act(self, tx: Transaction, said: _Said, parsed: Parsed) -> None:
+        texts = self.announcer.texts
+        match parsed:
+            case FileTask():
+                self._file(tx, said, parsed)
+            case CancelTask() | RetryTask() | ShowTask() | StatusOf() | LogsOf():
+                self._on_task(tx, said, parsed)
+            case ListTasks(chosen):
+                self._list(tx, said, chosen)
+            case Help(verb):
+                self._whisper(tx, said, help_doc(texts, verb))
+            case Empty():
+                mine = self.tasks.list(tx, TaskFilter(requester=_key(said.person), limit=3))
+                self._whisper(tx, said, help_doc(texts, latest=mine, now=tx.now))
+            case WhoAmI():
+                role = self.tasks.rights.role(said.person)
+                doc = whoami_doc(said.person, said.event.thread.channel_id, role.value if role else None, texts)
+                self._whisper(tx, said, doc)
+            case NearMiss():
+                self._whisper(tx, said, near_miss_doc(parsed, texts, said.item.id))
+            case TaskWord():
+                self._whisper(tx, said, task_word_doc(texts, said.item.id))
+            case BadFlag():
+                self._refuse(tx, said, refuse_flag(parsed))
+            case NotYet(verb):
+                self._refuse(tx, said, Refused("refused.not_yet", {"verb": code_span(verb)}))
+            case Send():
+                self._refuse(tx, said, Refused("refused.not_yet", {"verb": code_span("send")}))
+            case _:
+                assert_never(parsed)
+
+    def _file(self, tx: Transaction, said: _Said, wish: FileTask) -> None:
+        event = said.event
+        assert isinstance(event, Command), "only commands file"
+        if tx.now - event.sent_at > SEEN_LATE:
+            self._whisper(tx, said, say_doc(self.announcer.texts, "reply.seen_late"))
+            return
+        thread = tx.threads.open(event.thread)
+        filing = Filing(
+            text=wish.text,
+            person=said.person,
+            options=wish.options,
+            thread_id=thread.id,
+            channel=event.thread,
+            source=event.door,
+            dedup_key=dedup_key(event),
+            context=said.context,
+            reply_token=event.reply_token,
+        )
+        self._answer_filing(tx, said, self.tasks.file(tx, filing))
+
+    def _answer_filing(self, tx: Transaction, said: _Said, outcome: Filed | Refused) -> None:
+        texts = self.announcer.texts
+        if isinstance(outcome, Refused):
+            self._refuse(tx, said, outcome)
+        elif not outcome.fresh:
+            self._whisper(tx, said, say_doc(texts, "reply.already_filed", ref=outcome.task.ref))
+            self._mark_seen(tx, said, outcome.task)
+        elif outcome.removed_hidden:
+            self._whisper(tx, said, say_doc(texts, "reply.hidden", n=outcome.removed_hidden))
+
+    def _mark_seen(self, tx: Transaction, said: _Said, task: CodeTask) -> None:
+        message_id = getattr(said.event, "message_id", None)
+        if message_id and task.thread_id is not None:
+            message = MessageRef(thread=said.event.thread, message_id=message_id)
+            self.announcer.mark(tx, task.thread_id, message, "seen", f"{said.key}:seen")
+
+    def _on_task(
+        self, tx: Transaction, said: _Said, command: CancelTask | RetryTask | ShowTask | StatusOf | LogsOf
+    ) -> None:
+        if not may(self.tasks.rights.role(said.person), Action.VIEW, is_requester=False):
+            self._refuse(tx, said, self.tasks.rights.refuse_viewing())
+            return
+        task = self.tasks.find(tx, command.id, said.thread_id)
+        if isinstance(task, Refused):
+            self._refuse(tx, said, task)
+            return
+        match command:
+            case CancelTask():
+                self._cancel(tx, said, task)
+            case RetryTask(_, instruction):
+                self._retry(tx, said, task, instruction)
+            case ShowTask():
+                self._show(tx, said, task)
+            case StatusOf():
+                self._status(tx, said, task)
+            case LogsOf(_, attempt):
+                self._logs(tx, said, task, attempt)
+            case _:
+                assert_never(command)
+
+    def _cancel(self, tx: Transaction, said: _Said, task: CodeTask) -> None:
+        twice = task.is_cancelled
+        self._answer(tx, said, self.tasks.cancel(tx, task.id or 0, said.person), _again("cancel", twice))
+
+    def _retry(self, tx: Transaction, said: _Said, task: CodeTask, instruction: str | None) -> None:
+        outcome = self.tasks.retry(tx, task.id or 0, said.person, instruction)
+        self._answer(tx, said, outcome, "reply.queued_again")
+
+    def _answer(self, tx: Transaction, said: _Said, outcome: CodeTask | Refused, key: str) -> None:
+        if isinstance(outcome, Refused):
+            self._refuse(tx, said, outcome)
+        else:
+            self._whisper(tx, said, say_doc(self.announcer.texts, key, ref=outcome.ref))
+
+    def _show(self, tx: Transaction, said: _Said, task: CodeTask) -> None:
+        runs = tx.runs.of_task(task.id or 0)
+        card = self.announcer.card(tx, task, runs[-1] if runs else None)
+        moves = [
+            EventLine(move.at, move.to_stage, move.from_stage, shown_actor(tx, move.actor), move.reason)
+            for move in tx.tasks.history(task.id or 0)
+        ]
+        self._whisper(tx, said, show_doc(card, moves, self.announcer.texts, tx.now))
+
+    def _status(self, tx: Transaction, said: _Said, task: CodeTask) -> None:
+        runs, moves = tx.runs.of_task(task.id or 0), tx.tasks.history(task.id or 0)
+        since = moves[-1].at if moves else None
+        mask = self.announcer.redactor.mask
+        doc = status_doc(task, runs[-1] if runs else None, self.announcer.texts, tx.now, since, mask)
+        self._whisper(tx, said, doc)
+
+    def _logs(self, tx: Transaction, said: _Said, task: CodeTask, attempt: int | None) -> None:
+        runs = [run for run in tx.runs.of_task(task.id or 0) if attempt in (None, run.attempt)]
+        if not runs:
+            self._refuse(tx, said, Refused("refused.unknown_attempt", {"ref": task.ref, "attempt": attempt or 1}))
+            return
+        entries = tx.runs.tail(runs[-1].id or 0, LOG_ENTRIES)
+        self._whisper(tx, said, logs_doc(task, entries, self.announcer.texts, self.announcer.redactor.mask))
+
+    def _list(self, tx: Transaction, said: _Said, chosen: str) -> None:
+        if not may(self.tasks.rights.role(said.person), Action.VIEW, is_requester=False):
+            self._refuse(tx, said, self.tasks.rights.refuse_viewing())
+            return
+        tasks = self.tasks.list(tx, list_filter(chosen, said.person))
+        if chosen in ("failed", "cancelled"):
+            tasks = [task for task in tasks if task.is_cancelled == (chosen == "cancelled")]
+        self._whisper(tx, said, list_doc(tasks, chosen, self.announcer.texts, tx.now))  # type: ignore[arg-type]
+
+    async def _press(self, item: Pending, event: ButtonPress) -> None:
+        platform = self.platforms.get(event.platform)
+        person = await platform.resolve(event.person) if platform else event.person
+        action = parse_button(event.value)
+
+        def unit(tx: Transaction) -> None:
+            if not tx.inbox.done(item.id):
+                return
+            tx.people.see(person)
+            found = tx.threads.find(event.thread)
+            self._pressed(tx, _Said(item, event, person, found.id if found else None), action)
+
+        await self.store.run(unit)
+
+    def _pressed(self, tx: Transaction, said: _Said, action: ButtonAction | None) -> None:
+        if action is None:
+            self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
+            return
+        target = TaskId("CT", action.number)
+        match action.verb:
+            case "cancel":
+                self._on_task(tx, said, CancelTask(target))
+            case "retry":
+                self._on_task(tx, said, RetryTask(target))
+            case "details":
+                self._on_task(tx, said, ShowTask(target))
+            case "status":
+                self._on_task(tx, said, StatusOf(target))
+            case "logs":
+                self._on_task(tx, said, LogsOf(target))
+            case "merged":
+                outcome = self.tasks.mark_merged(tx, action.number, said.person)
+                self._answer(tx, said, outcome, "reply.marked_merged")
+            case "file":
+                self._file_stored(tx, said, action.number)
+            case _:
+                assert_never(action.verb)
+
+    def _file_stored(self, tx: Transaction, said: _Said, inbound_id: int) -> None:
+        """[File it as a code task] under a question: files the text of the command that was asked about."""
+        event = tx.inbox.event(inbound_id)
+        if not isinstance(event, Command) or event.person.id != said.person.id:
+            self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
+            return
+        original = _Said(Pending(inbound_id, event, 0), event, said.person, said.thread_id)
+        self._file(tx, original, FileTask(event.text))
+
+    def _refuse(self, tx: Transaction, said: _Said, refused: Refused) -> None:
+        self._whisper(tx, said, say_doc(self.announcer.texts, refused.key, **refused.values))
+
+    def _whisper(self, tx: Transaction, said: _Said, doc: Doc) -> None:
+        lane = said.thread_id or tx.threads.lane(said.event.thread).id
+        self.announcer.whisper(tx, lane, said.person, doc, f"{said.key}:answer", said.event.reply_token)
+
+
+def dedup_key(event: Command) -> str:
+    """What makes a filing unique: the message it came from, else the interaction."""
+    if event.message_id:
+        where = event.thread
+        return f"m:{where.platform}:{where.workspace_id}:{where.channel_id}:{event.message_id}"
+    return f"e:{event.platform}:{event.workspace_id}:{event.key}"
+
+
+def list_filter(chosen: str, person: Person) -> TaskFilter:
+    """Which code tasks `list <chosen>` means."""
+    match chosen:
+        case "open":
+            return TaskFilter(stages=OPEN_STAGES, requester=_key(person), limit=50)
+        case "mine":
+            return TaskFilter(requester=_key(person), limit=50)
+        case "all":
+            return TaskFilter(limit=50)
+        case "cancelled":
+            return TaskFilter(stages=(Stage.FAILED,), limit=50)
+        case stage:
+            return TaskFilter(stages=(Stage(stage),), limit=50)
+
+
+def shown_actor(tx: Transaction, actor: str) -> str:
+    """A history actor as a person reads it: a name for people, empty for workers and the forge."""
+    platform, _, person_id = actor.partition(":")
+    if platform in ("worker", "run", "forge"):
+        return ""
+    return tx.people.name_of(platform, person_id) or person_id
+
+
+def _again(verb: str, twice: bool) -> str:
+    return f"reply.{verb}_{'twice' if twice else 'done'}"
+
+
+def _key(person: Person) -> tuple[str, str, str]:
+    return person.platform, person.workspace_id, person.id

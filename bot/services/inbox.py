@@ -1,0 +1,165 @@
+"""The inbox: events are stored inside the ack window, and handled from their rows.
+
+`accept` is all that happens before an ack. `InboxService.run` hands each stored event to the command service, in order
+per conversation; a crash at any point leaves the row `new`, and it is handled again: handling marks the row done in the
+same transaction that writes its effects, so the effects happen once.
+"""
+
+import asyncio
+import secrets
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final, Protocol
+
+import structlog
+
+from bot.core.inbound import Event, Person
+from bot.failpoints import failpoint
+from bot.ports import Choice, InboxDown, Receipt
+from bot.store import Pending, Store, StoreDown
+
+log = structlog.get_logger(__name__)
+
+ACCEPT_SECONDS: Final = 2.0
+"""Budget of storing one event; the platforms allow 3 s until the ack."""
+BATCH: Final = 64
+TRIES: Final = 5
+IDLE_SECONDS: Final = 10.0
+BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+class Handler(Protocol):
+    """Handles stored events."""
+
+    async def handle(self, item: Pending) -> None: ...
+
+    async def give_up(self, item: Pending, ref: str) -> None:
+        """Tells the person that an event could not be handled, and marks it done."""
+        ...
+
+    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
+        """Completions of an option."""
+        ...
+
+
+def short_ref() -> str:
+    """A short reference (`k7f2`) that a person can name and that stands in the log."""
+    return "".join(secrets.choice(BASE32) for _ in range(4))
+
+
+class InboxService:
+    """The `Inbox` that adapters are given, and the loop that handles what they put in."""
+
+    def __init__(self, store: Store, handler: Handler) -> None:
+        self._store = store
+        self._handler = handler
+        self._in_flight: dict[int, asyncio.Task[None]] = {}
+        self._lanes: dict[str, asyncio.Task[None]] = {}
+
+    async def accept(self, event: Event) -> Receipt:
+        ref = short_ref()
+        failpoint("inbox.before_insert")
+        try:
+            async with asyncio.timeout(ACCEPT_SECONDS):
+                inbound_id = await self._store.run(lambda tx: tx.inbox.add(event), urgent=True)
+        except (StoreDown, TimeoutError) as error:
+            log.error("inbox_down", ref=ref, kind=event.kind, platform=event.platform, error=type(error).__name__)
+            raise InboxDown(ref) from error
+        failpoint("inbox.inserted_unacked")
+        if inbound_id is None:
+            return Receipt("duplicate", ref)
+        log.info("accepted", inbound=inbound_id, kind=event.kind, platform=event.platform, event_id=event.event_id)
+        return Receipt("new", str(inbound_id))
+
+    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
+        try:
+            async with asyncio.timeout(ACCEPT_SECONDS):
+                return (await self._handler.choices(name, text, person))[:25]
+        except (StoreDown, TimeoutError):
+            return []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Handles events until `stop`; then lets those under way finish."""
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                seen = self._store.version("inbound")
+                if await self._step():
+                    continue
+                waiting = asyncio.create_task(self._store.changed("inbound", seen, IDLE_SECONDS))
+                await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                with suppress(asyncio.CancelledError):
+                    await waiting
+        finally:
+            stopping.cancel()
+            if self._in_flight:
+                await asyncio.wait(self._in_flight.values(), timeout=10)
+
+    async def drain(self) -> None:
+        """Handles what is stored now (for the tests)."""
+        while await self._step() or self._in_flight:
+            if self._in_flight:
+                await asyncio.wait(self._in_flight.values())
+
+    async def _step(self) -> bool:
+        """Starts handling stored events; True when there was anything new."""
+        limit = BATCH + len(self._in_flight)
+        if len(self._in_flight) >= BATCH:
+            await asyncio.wait(self._in_flight.values(), return_when=asyncio.FIRST_COMPLETED)
+            return True
+        try:
+            pending = await self._store.run(lambda tx: tx.inbox.pending(limit), read=True)
+        except StoreDown:
+            return False
+        fresh = [item for item in pending if item.id not in self._in_flight]
+        for item in fresh:
+            self._start(item)
+        return bool(fresh)
+
+    def _start(self, item: Pending) -> None:
+        lane = _lane(item.event)
+        task = asyncio.create_task(self._handle(item, self._lanes.get(lane)))
+        self._in_flight[item.id] = self._lanes[lane] = task
+
+        def ended(done: asyncio.Task[None]) -> None:
+            self._in_flight.pop(item.id, None)
+            if self._lanes.get(lane) is done:
+                del self._lanes[lane]
+
+        task.add_done_callback(ended)
+
+    async def _handle(self, item: Pending, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        try:
+            await self._handler.handle(item)
+        except StoreDown:
+            log.warning("handling_postponed", inbound=item.id)
+            await asyncio.sleep(1)
+        except Exception:
+            await self._failed(item)
+
+    async def _failed(self, item: Pending) -> None:
+        ref = short_ref()
+        log.exception("handling_failed", inbound=item.id, kind=item.event.kind, ref=ref)
+        last = item.attempts + 1 >= TRIES
+        wait = timedelta(seconds=2**item.attempts)
+        try:
+            if last:
+                await self._handler.give_up(item, ref)
+            retry_after = None if last else wait
+            await self._store.run(lambda tx: tx.inbox.failed(item.id, f"unexpected (ref {ref})", retry_after))
+        except StoreDown:
+            log.warning("handling_postponed", inbound=item.id)
+
+
+def _lane(event: Event) -> str:
+    """Events of one conversation are handled one after the other; commands without a thread, per person."""
+    thread = getattr(event, "thread", None)
+    person = getattr(event, "person", None)
+    if thread is None:
+        return event.platform
+    if thread.root is None and person is not None:
+        return f"{thread.canonical}:{person.id}"
+    return thread.canonical

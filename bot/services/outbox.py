@@ -1,0 +1,287 @@
+"""The relay: deliveries -> platforms. In order per thread, paced, coalesced, retried until a day old, never lost.
+
+It is the only place that sends to a platform (but for the answer to an interaction inside its ack window). A claim,
+the call and the recording of its outcome are three steps; a crash between them leaves the delivery `sending`, which the
+reaper turns into `unknown`: then the thread is read back before anything is posted again.
+"""
+
+import asyncio
+import base64
+import hashlib
+import random
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, assert_never
+
+import structlog
+
+from bot.core.cards import Card, Content, Doc
+from bot.core.inbound import MessageRef, Person, ReplyToken
+from bot.failpoints import failpoint
+from bot.ports import AuthFailed, Gone, NotAllowed, Platform, Retry, Trouble, Unsendable
+from bot.store import REFUSED, Delivery, Outgoing, Store, Transaction
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 16
+RETRY_FIRST: Final = timedelta(seconds=1)
+RETRY_MAX: Final = timedelta(seconds=60)
+JITTER: Final = 0.2
+GIVE_UP_AFTER: Final = timedelta(hours=24)
+PERMANENT_TRIES: Final = 5
+EDIT_INTERVAL: Final = timedelta(seconds=1)
+"""One message is edited at most once a second; the last state is always sent."""
+IDLE_SECONDS: Final = 10.0
+LOOK_BACK: Final = timedelta(minutes=2)
+
+
+def delivery_key(dedup_key: str) -> str:
+    """24 characters of `[a-z2-7]` derived from a delivery's dedup key: fits every platform's idempotency field."""
+    digest = hashlib.sha256(dedup_key.encode()).digest()[:15]
+    return base64.b32encode(digest).decode().lower()
+
+
+def backoff(attempt: int, jitter: float) -> timedelta:
+    """1 s doubling to 60 s, scaled by 1 + `jitter` (drawn from [-0.2, 0.2])."""
+    return min(RETRY_FIRST * 2 ** min(attempt - 1, 10), RETRY_MAX) * (1 + jitter)
+
+
+@dataclass(slots=True)
+class Pace:
+    """When each gate may be passed again in this process. A hint only: closed gates live in the database."""
+
+    until: dict[str, datetime] = field(default_factory=dict[str, datetime])
+
+    def closed(self, now: datetime) -> list[str]:
+        self.until = {gate: at for gate, at in self.until.items() if at > now}
+        return list(self.until)
+
+    def next_at(self) -> datetime | None:
+        return min(self.until.values(), default=None)
+
+
+class Relay:
+    """Sends the deliveries of the given platforms. Several relays, in any number of processes, share the work."""
+
+    def __init__(self, store: Store, platforms: Mapping[str, Platform]) -> None:
+        self._store = store
+        self._platforms = dict(platforms)
+        self._pace = Pace()
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sends until `stop`; then finishes what is being sent."""
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                seen = self._store.version("outbox")
+                if await self._step():
+                    continue
+                waiting = asyncio.create_task(self._store.changed("outbox", seen, await self._idle()))
+                await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                with suppress(asyncio.CancelledError):
+                    await waiting
+        finally:
+            stopping.cancel()
+            if self._sending:
+                await asyncio.wait(self._sending, timeout=10)
+
+    async def drain(self) -> None:
+        """Sends what is ready now and returns when it is sent (for the command line and the tests)."""
+        while await self._step() or self._sending:
+            if self._sending:
+                await asyncio.wait(self._sending)
+
+    async def _step(self) -> bool:
+        paced = self._pace.closed(self._store.now())
+        room = BATCH - len(self._sending)
+        if room <= 0:
+            await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+            return True
+        names = list(self._platforms)
+        claimed = await self._store.run(lambda tx: tx.outbox.claim(names, paced, room))
+        for delivery in claimed:
+            failpoint("outbox.claimed")
+            task = asyncio.create_task(self._deliver(delivery))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        return bool(claimed)
+
+    async def _idle(self) -> float:
+        known = [await self._store.run(lambda tx: tx.outbox.next_available_at(), read=True), self._pace.next_at()]
+        due = min((at for at in known if at is not None), default=None)
+        if due is None:
+            return IDLE_SECONDS
+        return min(max((due - self._store.now()).total_seconds(), 0.001), IDLE_SECONDS)
+
+    async def _deliver(self, delivery: Outgoing) -> None:
+        platform = self._platforms[delivery.to.platform]
+        failpoint("delivery.before")
+        try:
+            outcome = await self._call(platform, delivery)
+        except Exception:
+            log.exception("delivery_failed", delivery=delivery.dedup_key)
+            outcome = Retry(timedelta(seconds=5), maybe_done=delivery.kind == "post", why="unexpected")
+        failpoint("delivery.sent_unrecorded")
+        self._pace_after(platform, delivery)
+        await self._store.run(lambda tx: self._record(tx, delivery, outcome))
+        if delivery.kind == "post" and delivery.card_key is not None and isinstance(outcome, MessageRef):
+            await self._remember_link(platform, delivery, outcome)
+
+    async def _remember_link(self, platform: Platform, delivery: Outgoing, message: MessageRef) -> None:
+        """The thread's link, for pull requests and the HTTP API."""
+        url = await platform.permalink(message)
+        if url:
+            await self._store.run(lambda tx: tx.threads.link(delivery.thread_id, url))
+
+    def _pace_after(self, platform: Platform, delivery: Outgoing) -> None:
+        if delivery.kind == "edit":
+            self._pace.until[delivery.gate] = self._store.now() + EDIT_INTERVAL
+        elif delivery.kind == "post" and platform.capabilities.post_interval > timedelta(0):
+            self._pace.until[delivery.gate] = self._store.now() + platform.capabilities.post_interval
+
+    async def _call(self, platform: Platform, delivery: Outgoing) -> MessageRef | Trouble:
+        key = delivery_key(delivery.dedup_key)
+        match delivery.kind:
+            case "post":
+                return await self._post(platform, delivery, key)
+            case "edit":
+                content = _content(delivery)
+                if delivery.card_message_id is None:
+                    return await self._post(platform, delivery, key)
+                message = MessageRef(thread=delivery.to, message_id=delivery.card_message_id)
+                return await platform.edit(message, content, key)
+            case "react":
+                return await self._react(platform, delivery, key)
+            case "whisper":
+                return await self._whisper(platform, delivery, key)
+            case _:
+                assert_never(delivery.kind)
+
+    async def _post(self, platform: Platform, delivery: Outgoing, key: str) -> MessageRef | Trouble:
+        if delivery.check_first and not platform.capabilities.idempotent_post:
+            found = await self._find_own(platform, delivery, key)
+            if found is not None:
+                return found
+        return await platform.post(delivery.to, _content(delivery), key)
+
+    async def _find_own(self, platform: Platform, delivery: Outgoing, key: str) -> MessageRef | Trouble | None:
+        """The message that an earlier, unconfirmed attempt left behind, found by its delivery key."""
+        posted = await platform.history(delivery.to, delivery.created_at - LOOK_BACK, 200)
+        if isinstance(posted, Retry):
+            return posted
+        if isinstance(posted, Gone | NotAllowed | AuthFailed | Unsendable):
+            return None
+        for message in posted:
+            if message.own and message.delivery_key == key:
+                ref = message.message
+                return MessageRef(thread=ref.thread, message_id=ref.message_id)
+        return None
+
+    async def _react(self, platform: Platform, delivery: Outgoing, key: str) -> MessageRef | Trouble:
+        message_id = delivery.target.get("message_id") or await self._card_message(delivery.target.get("card"))
+        if not message_id:
+            return Gone("message", "no card to react to")
+        message = MessageRef(thread=delivery.to, message_id=message_id)
+        return await platform.react(message, str(delivery.target["mark"]), True, key)
+
+    async def _card_message(self, card_key: Any) -> str | None:
+        if not card_key:
+            return None
+        return await self._store.run(lambda tx: tx.outbox.card_message(str(card_key)), read=True)
+
+    async def _whisper(self, platform: Platform, delivery: Outgoing, key: str) -> MessageRef | Trouble:
+        person = Person.model_validate(delivery.target["person"])
+        token = delivery.target.get("reply_token")
+        doc = _content(delivery)
+        assert isinstance(doc, Doc), "a whisper is a document"
+        return await platform.whisper(
+            person, delivery.to, doc, ReplyToken.model_validate(token) if token else None, key
+        )
+
+    def _record(self, tx: Transaction, delivery: Outgoing, outcome: MessageRef | Trouble) -> None:
+        match outcome:
+            case MessageRef():
+                self._sent(tx, delivery, outcome)
+            case Retry(after, maybe_done, why):
+                self._retry(tx, delivery, after, maybe_done, why)
+            case Gone(what, why):
+                self._gone(tx, delivery, what, why)
+            case NotAllowed(fix, why):
+                self._not_allowed(tx, delivery, fix, why)
+            case AuthFailed(fix, why):
+                log.error("platform_auth_failed", platform=delivery.to.platform, why=why, fix=fix)
+                tx.outbox.retry(delivery, tx.now + RETRY_MAX, why, maybe_done=False)
+            case Unsendable(why):
+                self._unsendable(tx, delivery, why)
+            case _:
+                assert_never(outcome)
+
+    def _sent(self, tx: Transaction, delivery: Outgoing, message: MessageRef) -> None:
+        posted = delivery.kind == "post" or (delivery.kind == "edit" and delivery.card_message_id is None)
+        root = message.thread.root or message.message_id if posted and delivery.to.root is None else None
+        known = message.message_id if delivery.kind in ("post", "edit") else None
+        tx.outbox.sent(delivery, known, root, message.thread.native)
+
+    def _retry(self, tx: Transaction, delivery: Outgoing, after: timedelta, maybe_done: bool, why: str) -> None:
+        if tx.now - delivery.created_at > GIVE_UP_AFTER:
+            self._park(tx, delivery, f"undeliverable for a day: {why}")
+            return
+        wait = max(after, backoff(delivery.attempt, random.uniform(-JITTER, JITTER)))
+        if after > timedelta(0) and not maybe_done:
+            tx.outbox.block(delivery.gate, tx.now + after)
+        tx.outbox.retry(delivery, tx.now + wait, why, maybe_done and delivery.kind == "post")
+
+    def _gone(self, tx: Transaction, delivery: Outgoing, what: str, why: str) -> None:
+        if what == "message" and delivery.kind == "edit" and delivery.card_key is not None:
+            tx.outbox.lose_card(delivery.card_key)
+            if delivery.attempt < PERMANENT_TRIES:
+                tx.outbox.retry(delivery, tx.now, why, maybe_done=False)
+                return
+        self._park(tx, delivery, f"{what} gone: {why}")
+
+    def _not_allowed(self, tx: Transaction, delivery: Outgoing, fix: str, why: str) -> None:
+        """Parks the delivery and tells the person who asked, privately and once; joining the channel revives it."""
+        log.warning("delivery_not_allowed", delivery=delivery.dedup_key, why=why, fix=fix)
+        if not tx.outbox.dead(delivery, f"{REFUSED}{why or fix}"):
+            return
+        tx.people.audit("relay", "not_allowed", delivery.dedup_key, {"why": why})
+        if delivery.kind == "post" and delivery.target.get("person"):
+            lane = tx.threads.lane(delivery.to)
+            target = {name: delivery.target.get(name) for name in ("person", "reply_token")}
+            key = f"{delivery.dedup_key}:not_allowed"
+            tx.outbox.add(lane.id, Delivery("whisper", key, Doc(text=fix), target=target))
+
+    def _unsendable(self, tx: Transaction, delivery: Outgoing, why: str) -> None:
+        """A bug of ours: park it and send the words without any layout, once."""
+        log.error("delivery_unsendable", delivery=delivery.dedup_key, why=why)
+        self._park(tx, delivery, f"unsendable: {why}")
+        if delivery.kind == "react" or delivery.dedup_key.endswith(":plain"):
+            return
+        again = Delivery(
+            delivery.kind,
+            f"{delivery.dedup_key}:plain",
+            plain(_content(delivery)),
+            card_key=delivery.card_key,
+            target=delivery.target,
+        )
+        tx.outbox.add(delivery.thread_id, again)
+
+    def _park(self, tx: Transaction, delivery: Outgoing, why: str) -> None:
+        if tx.outbox.dead(delivery, why):
+            tx.people.audit("relay", "undeliverable", delivery.dedup_key, {"why": why})
+
+
+def _content(delivery: Outgoing) -> Content:
+    assert delivery.content is not None, "this kind of delivery has content"
+    return delivery.content
+
+
+def plain(content: Content) -> Doc:
+    """The words of a card or document without any layout."""
+    if isinstance(content, Card):
+        return Doc(text=content.summary)
+    return Doc(text=content.text)

@@ -1,0 +1,41 @@
+"""Who may do what here: the roles of people by the settings, and the refusals that say whom to ask."""
+
+from dataclasses import dataclass
+
+from bot.core.inbound import Person
+from bot.core.people import Role, RolePolicy, role_of
+from bot.core.tasks import CodeTask
+from bot.services.refusals import Refused
+from bot.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """The rights of this installation. Stateless; asked again at every act and every press."""
+
+    settings: Settings
+
+    @property
+    def policy(self) -> RolePolicy:
+        s = self.settings
+        return RolePolicy.of(s.admins, s.filers, s.viewers)
+
+    def role(self, person: Person) -> Role | None:
+        """The person's role, None for none."""
+        return role_of(person, self.policy)
+
+    def refuse_filing(self) -> Refused:
+        return self._with_admins("refused.may_not_file", {})
+
+    def refuse_viewing(self) -> Refused:
+        return self._with_admins("refused.may_not_view", {})
+
+    def refuse_acting(self, task: CodeTask, verb: str) -> Refused:
+        requester = f"@{task.requester_name or task.requester_id}"
+        return self._with_admins("refused.may_not_act", {"verb": verb, "ref": task.ref, "requester": requester})
+
+    def _with_admins(self, key: str, values: dict[str, str]) -> Refused:
+        names = [name.rpartition(":")[2] for name in self.settings.admins]
+        if not names:
+            return Refused(f"{key}_nobody", values, "not_allowed")
+        return Refused(key, {**values, "admins": ", ".join(f"@{name}" for name in names[:3])}, "not_allowed")

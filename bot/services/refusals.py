@@ -1,0 +1,29 @@
+"""A refusal: a value that says no and why, the same for chat, HTTP and command line."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bot.core.quoting import code_span
+from bot.core.verbs import BadFlag
+
+RefusalKind = Literal["bad", "not_allowed", "not_found", "state"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No. `key` names the sentence in the texts, `values` fill it in.
+
+    `kind` decides HTTP code and exit code: bad (400, 2), not_allowed (403, 3), not_found (404, 4), state (409, 3)."""
+
+    key: str
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    kind: RefusalKind = "bad"
+
+
+def refuse_flag(flag: BadFlag) -> Refused:
+    """Why an option could not be read; nothing was filed."""
+    key = f"refused.flag_{flag.why}"
+    if flag.why == "value" and not flag.allowed:
+        key = "refused.flag_name" if flag.name == "name" else "refused.flag_value_any"
+    allowed = ", ".join(flag.allowed if flag.why == "value" else (f"--{name}" for name in flag.allowed))
+    return Refused(key, {"flag": code_span(f"--{flag.name}"), "allowed": allowed})

@@ -1,0 +1,284 @@
+"""Code tasks as people handle them: file, find, cancel, retry, mark merged. One transaction each.
+
+Every door (chat, HTTP, command line) comes through here, so checks and answers are the same. A refusal is a value with
+the key of the sentence that says it.
+"""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Final
+
+from bot.core.commands import Accepted, Options, Target, TaskId, TaskName, TooLong, TooShort, check_description
+from bot.core.inbound import Person, ReplyToken, ThreadRef
+from bot.core.people import Action, is_requester, may
+from bot.core.tasks import ACTIVE, CodeTask, FailureReason, Priority, Stage, slug_of, title_of
+from bot.ports import Repo
+from bot.services.announcements import Announcer
+from bot.services.people import Rights
+from bot.services.refusals import Refused
+from bot.settings import Settings
+from bot.store import RunAgain, TaskFilter, Transaction
+
+CONTEXT_MAX: Final = 8_000
+NAME_TRIES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """A wish to file a code task. `thread_id` is where its card goes, None for no card."""
+
+    text: str
+    person: Person
+    options: Options = field(default_factory=Options)
+    thread_id: int | None = None
+    channel: ThreadRef | None = None
+    source: str = "chat"
+    dedup_key: str | None = None
+    dedup_hash: str | None = None
+    context: str = ""
+    reply_token: ReplyToken | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """The code task. `fresh` is false when the same message or key had filed it before."""
+
+    task: CodeTask
+    fresh: bool
+    removed_hidden: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTasks:
+    """The use cases. `agents` are the agents that may be used here."""
+
+    settings: Settings
+    announcer: Announcer
+    rights: Rights
+    agents: tuple[str, ...]
+
+    def file(self, tx: Transaction, filing: Filing) -> Filed | Refused:
+        """Files a code task: stage queued, first run queued, card on its way."""
+        known = tx.tasks.find(dedup_key=filing.dedup_key) if filing.dedup_key else None
+        if known is not None:
+            if filing.dedup_hash is not None and known.dedup_hash != filing.dedup_hash:
+                return Refused("refused.idempotency", kind="state")
+            return Filed(known, fresh=False)
+        if not may(self.rights.role(filing.person), Action.FILE, is_requester=False):
+            return self.rights.refuse_filing()
+        accepted = _checked(filing.text)
+        if isinstance(accepted, Refused):
+            return accepted
+        repo, agent = self._repo(tx, filing), self._agent(tx, filing)
+        if isinstance(repo, Refused):
+            return repo
+        if isinstance(agent, Refused):
+            return agent
+        draft = self._draft(tx, filing, accepted.text, repo, agent)
+        if isinstance(draft, Refused):
+            return draft
+        task = tx.tasks.add(draft, actor=actor_of(filing.person))
+        if task is None:
+            raise RunAgain
+        tx.runs.enqueue(task, 1, tx.now)
+        tx.people.remember_repo(filing.person, repo.alias)
+        tx.people.audit(actor_of(filing.person), "file", task.ref, {"repo": repo.alias, "agent": agent})
+        self.announcer.filed(tx, task, filing.person, filing.reply_token)
+        return Filed(task, fresh=True, removed_hidden=accepted.removed_hidden)
+
+    def find(self, tx: Transaction, target: Target, thread_id: int | None = None) -> CodeTask | Refused:
+        """The code task that an id, a name, `requester/name`, a uuid or this thread stands for."""
+        match target:
+            case TaskId(_, number):
+                task, said = tx.tasks.get(number), f"CT-{number}"
+            case TaskName(name):
+                requester, _, bare = name.rpartition("/")
+                task = tx.tasks.find(uuid=name) if len(name) == 36 else None
+                task = task or tx.tasks.find(name=bare, requester=requester)
+                said = name
+            case _:
+                task = tx.tasks.in_thread(thread_id) if thread_id is not None else None
+                if task is None:
+                    return Refused("refused.not_in_task_thread", {"example": "CT-12"}, "bad")
+                said = task.ref
+        return task or Refused("refused.unknown_id", {"id": said, "command": "list"}, "not_found")
+
+    def list(self, tx: Transaction, which: TaskFilter) -> list[CodeTask]:
+        return list(tx.tasks.list(which))
+
+    def cancel(self, tx: Transaction, task_id: int, person: Person) -> CodeTask | Refused:
+        """Queued, running, testing or review -> failed (cancelled). A second cancel changes nothing."""
+        task = tx.tasks.get(task_id)
+        if task is None:
+            return unknown(task_id)
+        if not self._may_act(person, task, Action.CANCEL):
+            return self.rights.refuse_acting(task, "cancel")
+        if task.is_cancelled:
+            return task
+        run = tx.runs.cancel(task_id)
+        moved = tx.tasks.move(
+            task_id,
+            ACTIVE,
+            Stage.FAILED,
+            actor=actor_of(person),
+            reason="cancelled",
+            failure_reason=FailureReason.CANCELLED,
+            error="Cancelled by user",
+            cancelled_by=person.name or person.id,
+            next_attempt_at=None,
+        )
+        if moved is None:
+            return Refused("refused.wrong_stage_cancel", {"ref": task.ref, "stage": task.stage.value}, "state")
+        tx.people.audit(actor_of(person), "cancel", task.ref, {"from": moved.failed_at_stage or ""})
+        self.announcer.moved(tx, moved, run, actor=person)
+        return moved
+
+    def retry(self, tx: Transaction, task_id: int, person: Person, instruction: str | None) -> CodeTask | Refused:
+        """Failed -> queued with one attempt more; `instruction` is added for the agent."""
+        task = tx.tasks.get(task_id)
+        if task is None:
+            return unknown(task_id)
+        if not self._may_act(person, task, Action.RETRY):
+            return self.rights.refuse_acting(task, "retry")
+        attempts = [run.attempt for run in tx.runs.of_task(task_id)]
+        moved = tx.tasks.move(
+            task_id,
+            {Stage.FAILED},
+            Stage.QUEUED,
+            actor=actor_of(person),
+            reason="retry",
+            max_attempts=max(task.max_attempts, max(attempts, default=0)) + 1,
+            instruction=instruction or task.instruction,
+            next_attempt_at=None,
+        )
+        if moved is None:
+            return Refused("refused.wrong_stage_retry", {"ref": task.ref, "stage": task.stage.value}, "state")
+        tx.people.audit(actor_of(person), "retry", task.ref, {"with": instruction or ""})
+        run = tx.runs.enqueue(moved, max(attempts, default=0) + 1, tx.now)
+        self.announcer.moved(tx, moved, run)
+        return moved
+
+    def mark_merged(self, tx: Transaction, task_id: int, person: Person) -> CodeTask | Refused:
+        """Review -> merged by a person's word, when no pull request is tracked."""
+        task = tx.tasks.get(task_id)
+        if task is None:
+            return unknown(task_id)
+        if not self._may_act(person, task, Action.MERGED):
+            return self.rights.refuse_acting(task, "merged")
+        if task.pr_number is not None:
+            return Refused("refused.tracked_merged", {"ref": task.ref}, "state")
+        moved = tx.tasks.move(task_id, {Stage.REVIEW}, Stage.MERGED, actor=actor_of(person), reason="marked merged")
+        if moved is None:
+            return Refused("refused.wrong_stage_merged", {"ref": task.ref, "stage": task.stage.value}, "state")
+        tx.people.audit(actor_of(person), "merged", task.ref, {})
+        self.announcer.moved(tx, moved, None, actor=person)
+        return moved
+
+    def delete(self, tx: Transaction, task_id: int, person: Person) -> CodeTask | Refused:
+        """Removes a merged or failed code task with its logs; its branch and pull request stay."""
+        task = tx.tasks.get(task_id)
+        if task is None:
+            return unknown(task_id)
+        if not self._may_act(person, task, Action.DELETE):
+            return self.rights.refuse_acting(task, "delete")
+        copy = CodeTask.model_validate(task.model_dump())
+        if not tx.tasks.delete(task_id):
+            return Refused("refused.wrong_stage_delete", {"ref": copy.ref, "stage": copy.stage.value}, "state")
+        tx.people.audit(actor_of(person), "delete", copy.ref, {})
+        return copy
+
+    def _may_act(self, person: Person, task: CodeTask, action: Action) -> bool:
+        return may(self.rights.role(person), action, is_requester=is_requester(person, task))
+
+    def _repo(self, tx: Transaction, filing: Filing) -> Repo | Refused:
+        repos = self.settings.repositories
+        if not repos:
+            return Refused("refused.no_repository", {"setting": "GIT_REPO_URL"})
+        asked = filing.options.repo
+        if asked is not None:
+            found = repos.get(asked)
+            return found or Refused(
+                "refused.unknown_repository", {"repo": asked, "repositories": ", ".join(sorted(repos))}
+            )
+        channel = tx.people.setting(filing.channel, "repo") if filing.channel else None
+        for alias in (channel, tx.people.last_repo(filing.person)):
+            if alias in repos:
+                return repos[alias]
+        if len(repos) == 1:
+            return next(iter(repos.values()))
+        return Refused("refused.which_repository", {"option": "--repo", "repositories": ", ".join(sorted(repos))})
+
+    def _agent(self, tx: Transaction, filing: Filing) -> str | Refused:
+        if not self.agents:
+            return Refused("refused.no_agent", {"setting": "DEFAULT_AGENT"})
+        asked = (filing.options.agent or "").strip().lower()
+        if asked:
+            if asked in self.agents:
+                return asked
+            return Refused("refused.unknown_agent", {"agent": asked, "agents": ", ".join(sorted(self.agents))})
+        channel = tx.people.setting(filing.channel, "agent") if filing.channel else None
+        for name in (channel, self.settings.default_agent):
+            if name in self.agents:
+                return name or ""
+        return self.agents[0]
+
+    def _draft(self, tx: Transaction, filing: Filing, text: str, repo: Repo, agent: str) -> CodeTask | Refused:
+        person, options = filing.person, filing.options
+        name = self._name(tx, person, options.name, title_of(text))
+        if isinstance(name, Refused):
+            return name
+        priority = Priority(options.priority or "normal")
+        return CodeTask(
+            uuid=str(uuid.uuid4()),
+            name=name,
+            thread_id=filing.thread_id,
+            requester_platform=person.platform,
+            requester_workspace=person.workspace_id,
+            requester_id=person.id,
+            requester_name=person.name,
+            title=title_of(text),
+            description=text,
+            context=filing.context[:CONTEXT_MAX],
+            repo=repo.alias,
+            base=options.base or repo.base,
+            agent=agent,
+            priority=priority.rank,
+            source=filing.source,
+            dedup_key=filing.dedup_key,
+            dedup_hash=filing.dedup_hash,
+            draft=bool(options.draft),
+            max_attempts=self.settings.max_attempts,
+            created_at=tx.now,
+            updated_at=tx.now,
+        )
+
+    def _name(self, tx: Transaction, person: Person, asked: str | None, title: str) -> str | Refused:
+        wanted = asked or title
+        base = slug_of(wanted)
+        taken = tx.tasks.names((person.platform, person.workspace_id, person.id), base[:20])
+        if base not in taken:
+            return base
+        for number in range(2, NAME_TRIES):
+            candidate = slug_of(wanted, number)
+            if candidate not in taken:
+                return candidate
+        return Refused("refused.name_taken", {"name": base}, "state")
+
+
+def unknown(task_id: int) -> Refused:
+    return Refused("refused.unknown_id", {"id": f"CT-{task_id}", "command": "list"}, "not_found")
+
+
+def actor_of(person: Person) -> str:
+    """How history and audit name a person: `slack:U123`."""
+    return f"{person.platform}:{person.id}"
+
+
+def _checked(text: str) -> Accepted | Refused:
+    match check_description(text):
+        case TooShort():
+            return Refused("refused.too_short")
+        case TooLong(length):
+            return Refused("refused.too_long", {"n": length})
+        case accepted:
+            return accepted

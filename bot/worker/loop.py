@@ -1,0 +1,165 @@
+"""The worker: claims runs as they become ready, works several at once, drains when it is told to stop."""
+
+import asyncio
+import os
+import random
+import socket
+import string
+from contextlib import suppress
+from datetime import timedelta
+
+import structlog
+
+from bot.core.tasks import FailureReason
+from bot.failpoints import failpoint
+from bot.services.attempts import Claimed, Failure
+from bot.services.inbox import short_ref
+from bot.store import StoreDown, Transaction
+from bot.worker.lease import Held, Interrupted, Leases
+from bot.worker.run_log import RunLog
+from bot.worker.stages import StageRun, Tools
+from bot.worker.workspace_folders import remove_stale
+
+log = structlog.get_logger(__name__)
+JANITOR_SECONDS = 60.0
+STALE_AFTER = timedelta(minutes=10)
+
+
+def worker_name() -> str:
+    """A name for this process: host, process id and four letters, since process ids come again."""
+    return f"{socket.gethostname()[:40]}-{os.getpid()}-{''.join(random.choices(string.ascii_lowercase, k=4))}"
+
+
+class Worker:
+    """Works runs until `run`'s stop event is set."""
+
+    def __init__(self, tools: Tools, name: str = "") -> None:
+        self.name = name or worker_name()
+        self._tools = tools
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def busy(self) -> int:
+        """Runs under way."""
+        return len(self._running)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Claims and works until `stop`; then lets steps finish for a while and gives the rest back to the queue."""
+        leases = Leases(self._tools.store, self._tools.settings)
+        leases.start()
+        janitor = asyncio.create_task(self._janitor())
+        try:
+            await self._claim_until(stop, leases)
+            await self._drain(leases)
+        finally:
+            janitor.cancel()
+            with suppress(asyncio.CancelledError):
+                await janitor
+            await leases.stop()
+
+    async def _claim_until(self, stop: asyncio.Event, leases: Leases) -> None:
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                seen = self._tools.store.version("run")
+                if len(self._running) < self._tools.settings.max_runs:
+                    claimed = await self._claim()
+                    if claimed is not None:
+                        self._start(claimed, leases)
+                        continue
+                waiting = asyncio.create_task(self._tools.store.changed("run", seen, await self._idle_seconds()))
+                await asyncio.wait({waiting, stopping, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                with suppress(asyncio.CancelledError):
+                    await waiting
+        finally:
+            stopping.cancel()
+
+    async def _claim(self) -> Claimed | None:
+        host = socket.gethostname()
+        try:
+            claimed = await self._tools.store.run(lambda tx: self._claim_once(tx, host))
+        except StoreDown:
+            return None
+        if claimed is not None:
+            failpoint("claim.after_commit")
+        return claimed
+
+    def _claim_once(self, tx: Transaction, host: str) -> Claimed | None:
+        claimed = self._tools.attempts.claim(tx, self.name, host)
+        if claimed is not None:
+            failpoint("claim.before_commit")
+        return claimed
+
+    async def _idle_seconds(self) -> float:
+        poll = self._tools.settings.poll_interval_ms / 1000
+        with suppress(StoreDown):
+            due = await self._tools.store.run(lambda tx: tx.runs.next_available_at(), read=True)
+            if due is not None:
+                return min(max((due - self._tools.store.now()).total_seconds(), 0.001), poll)
+        return poll
+
+    def _start(self, claimed: Claimed, leases: Leases) -> None:
+        held = leases.add(claimed.lease)
+        task = asyncio.create_task(self._work(claimed, held), name=f"run-{claimed.lease.run_id}")
+        self._running.add(task)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            self._running.discard(done)
+            leases.remove(held)
+
+        task.add_done_callback(ended)
+
+    async def _work(self, claimed: Claimed, held: Held) -> None:
+        redactor = self._tools.redactor
+        async with RunLog(self._tools.store, claimed.lease.run_id, redactor) as run_log:
+            stage_run = StageRun(self._tools, claimed, held, run_log)
+            log.info("run_started", run=stage_run.ref, worker=self.name)
+            try:
+                await stage_run.work()
+                log.info("run_ended", run=stage_run.ref)
+            except Interrupted as interrupted:
+                await self._interrupted(stage_run, interrupted)
+            except StoreDown:
+                log.error("run_abandoned", run=stage_run.ref, why="the database cannot be reached")
+            except Exception:
+                await self._crashed(stage_run)
+
+    async def _crashed(self, stage_run: StageRun) -> None:
+        """A bug of ours costs an attempt, never the code task."""
+        ref = short_ref()
+        log.exception("run_crashed", run=stage_run.ref, ref=ref)
+        failure = Failure(FailureReason.WORKER_LOST, f"The worker met an unexpected fault (ref {ref}).")
+        lease, cost = stage_run.claimed.lease, stage_run.cost
+        with suppress(StoreDown):
+            await self._tools.store.run(lambda tx: self._tools.attempts.fail(tx, lease, failure, cost))
+
+    async def _interrupted(self, stage_run: StageRun, interrupted: Interrupted) -> None:
+        lease, cost = stage_run.claimed.lease, stage_run.cost
+        log.info("run_interrupted", run=stage_run.ref, why=interrupted.why)
+        stage_run.log.event("stopped: cancelled or taken over" if interrupted.why == "lost" else "the worker stops")
+        with suppress(StoreDown):
+            if interrupted.why == "stopping":
+                await self._tools.store.run(lambda tx: self._tools.attempts.give_back(tx, lease))
+            else:
+                await self._tools.store.run(lambda tx: tx.runs.settle(lease.run_id, lease.fence, cost.usd, cost.tokens))
+
+    async def _drain(self, leases: Leases) -> None:
+        if not self._running:
+            return
+        log.info("draining", runs=len(self._running))
+        _, pending = await asyncio.wait(self._running, timeout=self._tools.settings.drain_seconds)
+        if pending:
+            leases.end_all("stopping")
+            await asyncio.wait(pending)
+
+    async def _janitor(self) -> None:
+        settings = self._tools.settings
+        keep = max(timedelta(hours=settings.keep_failed_hours), STALE_AFTER)
+        while True:
+            with suppress(StoreDown):
+                live = await self._tools.store.run(lambda tx: set(tx.runs.live_workspaces()), read=True)
+                removed = await remove_stale(settings.workspaces, live, keep, self._tools.store.now())
+                if removed:
+                    log.info("workspaces_removed", count=len(removed))
+            await asyncio.sleep(JANITOR_SECONDS)

@@ -1,0 +1,145 @@
+"""Push and pull request: the steps that leave this machine. Each is repeated in place while its fault may pass."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from bot.core.pull_requests import PullRequestContext, pull_request_body, pull_request_title
+from bot.core.tasks import CodeTask, FailureReason
+from bot.failpoints import failpoint
+from bot.ports import Forge, ForgeRefused, ForgeRetry, ForgeTrouble, GitAccess, PullRequest, PullRequestDraft, Repo
+from bot.services.attempts import Failure
+from bot.worker.git import GitFailed
+from bot.worker.pushing import ForeignTip, Pushed, branch_names
+from bot.worker.workspace import Workspace
+
+T = TypeVar("T")
+
+TRIES: Final = 10
+FIRST_WAIT: Final = timedelta(seconds=2)
+LONGEST_WAIT: Final = timedelta(minutes=5)
+
+Note = Callable[..., Awaitable[CodeTask]]
+"""Stores facts about the code task under the lease; raises `Interrupted` when the lease is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Publishes one run's commit. `still_ours` raises `Interrupted` when the run was cancelled or taken over."""
+
+    workspace: Workspace
+    repo: Repo
+    forge: Forge
+    note: Note
+    still_ours: Callable[[], Awaitable[None]]
+    say: Callable[[str], None]
+
+    async def read_access(self) -> GitAccess | Failure:
+        """A credential for the mirror's fetch."""
+        return await self._persist("read access", lambda: self.forge.read_access(self.repo), FailureReason.CONFIG)
+
+    async def fetch(self, base: str) -> str | Failure:
+        """The base commit, with the mirror brought up to date."""
+        access = await self.read_access()
+        if isinstance(access, Failure):
+            return access
+
+        async def step() -> str | GitFailed:
+            return await self.workspace.update_mirror(self.repo, base, access)
+
+        return await self._persist("fetch", step, FailureReason.CONFIG)
+
+    async def push(self, task: CodeTask, sha: str, prefix: str) -> str | Failure:
+        """Pushes the commit to the code task's branch and returns the branch's name. Never over a foreign tip."""
+        names = branch_names(prefix, task.ref)
+        start = names.index(task.branch) if task.branch in names else 0
+        for branch in names[start:]:
+            pushed = await self._push_to(task if branch == task.branch else None, branch, sha)
+            if isinstance(pushed, Failure):
+                return pushed
+            if isinstance(pushed, Pushed):
+                return branch
+            self.say(f"branch {branch} belongs to someone else; trying the next name")
+        return Failure(FailureReason.PUSH_FAILED, f"Every branch name from {names[0]} to {names[-1]} is taken.")
+
+    async def _push_to(self, task: CodeTask | None, branch: str, sha: str) -> Pushed | ForeignTip | Failure:
+        access = await self._persist("push access", lambda: self.forge.push_access(self.repo), FailureReason.CONFIG)
+        if isinstance(access, Failure):
+            return access
+        expected = ""
+        if task is not None and (task.pushed_sha or task.pushing_sha):
+            tip = await self._persist(
+                "look at the branch", lambda: self._tip(branch, access), FailureReason.PUSH_FAILED
+            )
+            if isinstance(tip, Failure):
+                return tip
+            if tip and tip not in (task.pushed_sha, task.pushing_sha, sha):
+                return ForeignTip(branch)
+            expected = tip
+        await self.note(branch=branch, pushing_sha=sha, pushed_sha=expected or None)
+        await self.still_ours()
+        failpoint("push.before")
+        pushed = await self._persist(
+            "push",
+            lambda: self.workspace.push(self.repo, sha, branch, expected, access),
+            FailureReason.PUSH_FAILED,
+        )
+        failpoint("push.remote_accepted")
+        return pushed
+
+    async def _tip(self, branch: str, access: GitAccess) -> str | GitFailed:
+        tip = await self.workspace.remote_tip(self.repo, branch, access)
+        return "" if tip is None else tip
+
+    async def open_pull_request(
+        self, task: CodeTask, branch: str, draft: bool, context: PullRequestContext
+    ) -> PullRequest | Failure:
+        """Opens the pull request, or adopts the open one of the same branch."""
+        wanted = PullRequestDraft(
+            head=branch,
+            base=task.base,
+            title=pull_request_title(task, context),
+            body=pull_request_body(task, context),
+            draft=draft,
+        )
+        await self.still_ours()
+        failpoint("pr.before")
+
+        async def step() -> PullRequest | ForgeTrouble:
+            await self.still_ours()
+            return await self.forge.open_pull_request(self.repo, wanted)
+
+        opened = await self._persist("pull request", step, FailureReason.PUSH_FAILED)
+        failpoint("pr.created_unrecorded")
+        return opened
+
+    async def _persist(
+        self, what: str, step: Callable[[], Awaitable[T | GitFailed | ForgeTrouble]], refusal: FailureReason
+    ) -> T | Failure:
+        """The step's result, repeated up to ten times (2 s doubling to 5 min) while its fault may pass."""
+        wait = FIRST_WAIT
+        for number in range(1, TRIES + 1):
+            outcome: Any = await step()
+            after = timedelta(0)
+            match outcome:
+                case GitFailed(_, say) if outcome.passing:
+                    why = say
+                case ForgeRetry(after, why):
+                    pass
+                case GitFailed(kind, say):
+                    reason = FailureReason.CONFIG if kind in ("auth", "not_found") else refusal
+                    return Failure(reason, say)
+                case ForgeRefused(say, config):
+                    return Failure(FailureReason.CONFIG if config else refusal, say)
+                case _:
+                    return outcome
+            if number == TRIES:
+                return Failure(refusal, f"Gave up on {what} after {TRIES} tries: {why}")
+            pause = max(after, wait * random.uniform(0.9, 1.1))
+            self.say(f"{what}: {why}; next try in {pause.total_seconds():.0f} s")
+            await asyncio.sleep(pause.total_seconds())
+            wait = min(wait * 2, LONGEST_WAIT)
+        raise AssertionError

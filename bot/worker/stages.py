@@ -1,0 +1,304 @@
+"""One run from its claim to its end: mirror, checkout, agent, snapshot, gate, commit, tests, push, pull request.
+
+Each step returns a value or a `Failure`. Stage changes go through `bot.services.attempts`, guarded by the lease; a run
+that was cancelled or taken over stops at the next step with `Interrupted` and writes nothing more.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from bot.core.patch import Allowed, Finding, GatePolicy, NeedsApproval, RefusedChange, judge
+from bot.core.patch_paths import PROTECTED_PATHS
+from bot.core.pull_requests import PullRequestContext, commit_message
+from bot.core.redact import Redactor
+from bot.core.tasks import TEST_TAIL_MAX, CodeTask, FailureReason
+from bot.failpoints import failpoint
+from bot.ports import Agent, Forge, Repo, Sandbox
+from bot.services.attempts import Attempts, Claimed, Cost, Failure
+from bot.settings import Settings
+from bot.store import Store
+from bot.worker.agent_step import AgentStep, command_env, tool_binds
+from bot.worker.commands import Ended, find_test_command, run_command
+from bot.worker.gateway import Gateway
+from bot.worker.git import GitFailed
+from bot.worker.lease import Held, Interrupted
+from bot.worker.publishing import Publisher
+from bot.worker.run_log import RunLog
+from bot.worker.workspace import Refusal, Signature, Workspace
+
+log = structlog.get_logger(__name__)
+BUILT_IN_AGENTS = frozenset({"demo", "patch"})
+NO_PUSH = "Pushing is disabled without a sandbox. Set ALLOW_UNSANDBOXED_PUSH=true only on a disposable machine."
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a worker works with. `forges` by kind, `agents` by name."""
+
+    settings: Settings
+    store: Store
+    attempts: Attempts
+    sandbox: Sandbox
+    agents: dict[str, Agent]
+    forges: dict[str, Forge]
+    gateway: Gateway | None
+    redactor: Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """The outcome of the tests; `passed` is None when there were none."""
+
+    passed: bool | None = None
+    code: int | None = None
+    seconds: float | None = None
+    tail: str = ""
+
+    def values(self) -> dict[str, Any]:
+        return {
+            "tests_passed": self.passed,
+            "test_exit_code": self.code,
+            "test_seconds": self.seconds,
+            "test_tail": self.tail or None,
+        }
+
+
+class Stopped(Exception):
+    """A step ended the run with a failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.error)
+        self.failure = failure
+
+
+def need(value: Any) -> Any:
+    """The value of a step; a failure stops the run."""
+    match value:
+        case Failure():
+            raise Stopped(value)
+        case GitFailed(kind, say):
+            raise Stopped(Failure(FailureReason.CONFIG, f"git: {say}", retry=kind in ("network", "timeout")))
+        case Refusal(_, say):
+            raise Stopped(Failure(FailureReason.REFUSED, say))
+        case _:
+            return value
+
+
+@dataclass(slots=True)
+class StageRun:
+    """Works one claimed run to its end. `cost` grows as the run goes on."""
+
+    tools: Tools
+    claimed: Claimed
+    held: Held
+    log: RunLog
+    cost: Cost = field(default_factory=Cost)
+    steps: int = 0
+
+    @property
+    def ref(self) -> str:
+        return f"{self.claimed.task.ref}#{self.claimed.run.attempt}"
+
+    async def work(self) -> None:
+        """Ends in review, in a failure, or in `Interrupted`; the workspace is gone or kept as configured."""
+        repo = self.tools.settings.repositories.get(self.claimed.task.repo)
+        if repo is None:
+            why = f"The repository {self.claimed.task.repo} is no longer configured."
+            await self._fail(Failure(FailureReason.CONFIG, why))
+            return
+        settings = self.tools.settings
+        workspace = Workspace.create(settings.workspaces, self.ref, repo, self.tools.sandbox)
+        failed = False
+        try:
+            await self._remember_workspace(workspace)
+            await self._stages(repo, workspace)
+        except Stopped as stopped:
+            failed = True
+            await self._fail(stopped.failure)
+        except OSError as error:
+            failed = True
+            log.exception("run_failed", run=self.ref)
+            await self._fail(Failure(FailureReason.CONFIG, f"The worker's machine: {error.strerror}", retry=True))
+        finally:
+            failpoint("cleanup.mid")
+            if not failed or settings.keep_failed_hours == 0:
+                await workspace.remove()
+
+    async def _remember_workspace(self, workspace: Workspace) -> None:
+        lease, kind = self.claimed.lease, self.tools.sandbox.name
+        held = await self.tools.store.run(
+            lambda tx: tx.runs.update(lease.run_id, lease.fence, workspace=workspace.name, sandbox=kind)
+        )
+        if not held:
+            raise Interrupted("lost")
+
+    async def _stages(self, repo: Repo, workspace: Workspace) -> None:
+        guard, task = self.held.guard, self.claimed.task
+        forge = self.tools.forges[repo.forge]
+        publisher = Publisher(workspace, repo, forge, self._note, self._still_ours, self.log.event)
+        base_sha: str = need(await guard(publisher.fetch(task.base)))
+        failpoint("mirror.mid")
+        self.log.event(f"checkout of {repo.alias} {task.base} at {base_sha[:12]}")
+        need(await guard(workspace.checkout(base_sha)))
+        failpoint("checkout.mid")
+        await self._agent(repo, workspace, task)
+        tree_sha = await self._snapshot(workspace, base_sha)
+        warnings, counts = await self._gate(workspace, base_sha, tree_sha)
+        context = self._context(task, warnings)
+        sha = await self._commit(workspace, task, base_sha, tree_sha, context)
+        command = await find_test_command(workspace, tree_sha, repo.test_command)
+        tested = Tested()
+        if command:
+            task = await self._testing(base_sha=base_sha, **counts)
+            tested = await self._test(repo, workspace, tree_sha, command)
+        else:
+            self.log.event("no test command fits: tests are skipped")
+            task = await self._note(base_sha=base_sha, **counts)
+        task.tests_passed, task.test_tail, task.test_exit_code = tested.passed, tested.tail, tested.code
+        task.test_seconds = tested.seconds
+        if tested.passed is False and repo.on_test_failure == "fail":
+            raise Stopped(Failure(FailureReason.TESTS_FAILED, "Tests failed", values=tested.values()))
+        await self._publish(publisher, task, sha, tested, context)
+
+    async def _agent(self, repo: Repo, workspace: Workspace, task: CodeTask) -> None:
+        agent = self.tools.agents.get(task.agent)
+        if agent is None:
+            raise Stopped(Failure(FailureReason.CONFIG, f"The agent {task.agent} is not configured on this worker."))
+        step = AgentStep(
+            self.tools.settings,
+            self.tools.sandbox,
+            agent,
+            self.tools.gateway,
+            self.log,
+            self.held,
+            self._progress,
+        )
+        outcome = await step.run(task, repo, workspace, self.ref, task.error or "")
+        self.cost = outcome.cost
+        need(outcome.failure)
+
+    async def _snapshot(self, workspace: Workspace, base_sha: str) -> str:
+        tree_sha: str = need(await self.held.guard(workspace.snapshot(base_sha)))
+        failpoint("snapshot.tree_written")
+        return tree_sha
+
+    async def _gate(self, workspace: Workspace, base_sha: str, tree_sha: str) -> tuple[list[str], dict[str, int]]:
+        """The flags to show with the change and its line counts; refusals stop the run."""
+        changes = need(await self.held.guard(workspace.changes(base_sha, tree_sha)))
+        if not changes.entries:
+            raise Stopped(Failure(FailureReason.NO_CHANGES, "Coding agent produced no changes"))
+        policy = GatePolicy(protected=(*PROTECTED_PATHS, *self.tools.settings.protected_paths))
+        verdict = judge(changes.entries, policy, self.tools.settings.secrets())
+        failpoint("gate.done")
+        match verdict:
+            case RefusedChange(reason):
+                raise Stopped(Failure(FailureReason.REFUSED, f"Refused: {self._said(reason)}"))
+            case NeedsApproval(reasons, _):
+                names = ", ".join(dict.fromkeys(self._said(reason) for reason in reasons[:5]))
+                raise Stopped(Failure(FailureReason.REFUSED, f"Refused: the change touches what is protected: {names}"))
+            case Allowed(flags):
+                counts = {"insertions": changes.insertions, "deletions": changes.deletions}
+                return [self._said(flag) for flag in flags], counts
+
+    def _said(self, finding: Finding) -> str:
+        return self.tools.redactor.mask(str(finding))
+
+    def _context(self, task: CodeTask, warnings: list[str]) -> PullRequestContext:
+        if not self.tools.sandbox.isolates and task.agent not in BUILT_IN_AGENTS:
+            warnings = ["This change was made without a sandbox.", *warnings]
+        if task.agent == "demo":
+            warnings = ["Made by the demo agent, which follows a script and uses no model.", *warnings]
+        platform = task.requester_platform.capitalize()
+        return PullRequestContext(platform=platform, warnings=warnings, redact=self.tools.redactor.mask)
+
+    async def _commit(
+        self, workspace: Workspace, task: CodeTask, base_sha: str, tree_sha: str, context: PullRequestContext
+    ) -> str:
+        settings = self.tools.settings
+        bot = Signature(settings.git_author_name, settings.git_author_email)
+        message = commit_message(task, context)
+        sha: str = need(await self.held.guard(workspace.commit(base_sha, tree_sha, message, bot, bot, task.created_at)))
+        self.log.event(f"committed {sha[:12]}")
+        return sha
+
+    async def _testing(self, **values: Any) -> CodeTask:
+        lease = self.claimed.lease
+        task = await self.tools.store.run(lambda tx: self.tools.attempts.testing(tx, lease, **values))
+        if task is None:
+            raise Interrupted("lost")
+        return task
+
+    async def _test(self, repo: Repo, workspace: Workspace, tree_sha: str, command: str) -> Tested:
+        env = {**command_env(self.ref, self.tools.settings.sandbox_tools), "CI": "true"}
+        binds = tool_binds(self.tools.settings)
+        spec = need(await self.held.guard(workspace.checkout_for_tests(tree_sha, self.ref, env, binds)))
+        wall = timedelta(minutes=self.tools.settings.test_minutes)
+        if repo.setup_command:
+            setup = await self._command(repo.setup_command, spec, timedelta(minutes=self.tools.settings.setup_minutes))
+            if setup.code or setup.over:
+                return self._tested(setup, "The setup command failed before the tests.")
+        self.log.event(f"tests: {command}")
+        failpoint("test.spawned")
+        ended = await self._command(command, spec, wall)
+        failpoint("test.exited")
+        over = f"The tests went over their {ended.over} limit." if ended.over else ""
+        return self._tested(ended, over)
+
+    async def _command(self, command: str, spec: Any, wall: timedelta) -> Ended:
+        return await self.held.guard(run_command(self.tools.sandbox, command, spec, wall, self.log.write))
+
+    def _tested(self, ended: Ended, remark: str) -> Tested:
+        passed = ended.code == 0 and not ended.over and not remark
+        tail = self.tools.redactor.mask(f"{ended.tail}\n{remark}".strip())[-TEST_TAIL_MAX:]
+        self.log.event(f"tests {'passed' if passed else 'failed'} in {ended.seconds:.1f} s (exit {ended.code})")
+        return Tested(passed, ended.code, round(ended.seconds, 3), tail)
+
+    async def _publish(
+        self, publisher: Publisher, task: CodeTask, sha: str, tested: Tested, context: PullRequestContext
+    ) -> None:
+        settings, repo = self.tools.settings, publisher.repo
+        built_in = task.agent in BUILT_IN_AGENTS and repo.forge == "local"
+        if not self.tools.sandbox.isolates and not settings.allow_unsandboxed_push and not built_in:
+            raise Stopped(Failure(FailureReason.CONFIG, NO_PUSH, values=tested.values()))
+        branch: str = need(await self.held.guard(publisher.push(task, sha, settings.branch_prefix)))
+        self.log.event(f"pushed {branch}")
+        values: dict[str, Any] = {"branch": branch, "pushed_sha": sha, **tested.values()}
+        if repo.forge != "none":
+            draft = task.draft or (tested.passed is False and repo.on_test_failure == "draft_pr")
+            task.cost_usd, task.tokens = self.cost.usd, self.cost.tokens
+            opening = publisher.open_pull_request(task, branch, draft, context)
+            pull = need(await self.held.guard(opening))
+            self.log.event(f"pull request {pull.url}")
+            values |= {"pr_number": pull.number, "pr_url": pull.url, "pr_draft": pull.draft}
+        lease, cost = self.claimed.lease, self.cost
+        moved = await self.tools.store.run(lambda tx: self.tools.attempts.review(tx, lease, cost, **values))
+        if moved is None:
+            raise Interrupted("lost")
+
+    async def _note(self, **values: Any) -> CodeTask:
+        lease = self.claimed.lease
+        task = await self.tools.store.run(lambda tx: self.tools.attempts.note(tx, lease, **values))
+        if task is None:
+            raise Interrupted("lost")
+        return task
+
+    async def _still_ours(self) -> None:
+        lease = self.claimed.lease
+        if not await self.tools.store.run(lambda tx: tx.runs.holds(lease.run_id, lease.fence)):
+            raise Interrupted("lost")
+
+    async def _progress(self, line: str) -> None:
+        lease, text = self.claimed.lease, self.tools.redactor.mask(line)
+        self.steps += 1
+        step = self.steps
+        await self.tools.store.run(lambda tx: self.tools.attempts.report(tx, lease, text, step))
+
+    async def _fail(self, failure: Failure) -> None:
+        lease, cost = self.claimed.lease, self.cost
+        safe = Failure(failure.reason, self.tools.redactor.mask(failure.error), failure.retry, failure.values)
+        self.log.event(f"failed: {safe.error}")
+        if await self.tools.store.run(lambda tx: self.tools.attempts.fail(tx, lease, safe, cost)) is None:
+            raise Interrupted("lost")
