@@ -124,5 +124,5 @@ async def test_start_that_is_cancelled_leaves_nothing(sandbox: Sandbox, work: Pa
         assert not isinstance(answer, BaseException)
         await answer.kill()
     async with asyncio.timeout(10):
-        while marked_processes(spec.run):
+        while marked_processes(spec.run):  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0)
