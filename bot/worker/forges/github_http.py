@@ -6,6 +6,7 @@ subclass here does none of that. Nothing of a credential is ever part of an exce
 
 import asyncio
 import http
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -74,7 +75,10 @@ class _Request(GitHubAPI):
         ) as response:
             content = await _read_capped(response)
             self.answer_headers = response.headers
-            return _known_status(response.status), response.headers, content
+            headers = _lower(response.headers)
+            if response.status >= 400 and not _is_object(content):
+                headers["content-type"] = "text/plain; charset=latin-1"
+            return _known_status(response.status), headers, content
 
 
 async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
@@ -86,6 +90,18 @@ async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
             raise _AnswerTooLarge
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _is_object(content: bytes) -> bool:
+    """Whether a refusal is what GitHub sends; a proxy's page may call itself JSON, and its status still counts."""
+    try:
+        return isinstance(json.loads(content), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _known_status(status: int) -> int:
@@ -119,7 +135,7 @@ class GitHubHttp:
             return lost("GitHub cannot be reached", maybe_done=False)
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as fault:
             return lost(f"GitHub did not answer ({type(fault).__name__})", maybe_done=ask.creating)
-        except (_AnswerTooLarge, ValueError, LookupError, TypeError, RecursionError):
+        except (_AnswerTooLarge, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return unreadable(maybe_done=ask.creating)
         return Answer(data, request.answer_headers.get("etag", "")[:256])
 

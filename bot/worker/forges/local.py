@@ -119,6 +119,8 @@ class LocalForge:
 
         def act(store: Draft) -> LocalPull:
             current = store.read(number) or pull
+            if current.state == "merged":
+                return current
             return store.write(
                 replace(
                     current,
