@@ -129,7 +129,7 @@ class SlackPlatform:
         self._session: aiohttp.ClientSession | None = None
         self._writer = self._client(_secret(settings.slack_bot_token) or None, [])
         self._reader = self._client(self._writer.token, [AsyncRateLimitErrorRetryHandler(max_retry_count=1)])
-        self._intake = Intake(clock, self._client(None, []), self._answer, (commands.register, buttons.register))
+        self.intake = Intake(clock, self._client(None, []), self._answer, (commands.register, buttons.register))
         self._health = Health("starting")
         self._plain_plans: set[str] = set()
         self._people: dict[str, tuple[datetime, Person]] = {}
@@ -153,7 +153,7 @@ class SlackPlatform:
 
     def health(self) -> Health:
         known = self._health
-        return Health(known.state, self._intake.last_inbound_at, known.last_error, known.reconnects)
+        return Health(known.state, self.intake.last_inbound_at, known.last_error, known.reconnects)
 
     def _note(self, state: Any = None, error: str | None = None, reconnects: int = 0) -> None:
         known = self._health
@@ -209,7 +209,7 @@ class SlackPlatform:
         scopes = next((value for name, value in told.headers.items() if name.lower() == "x-oauth-scopes"), "")
         bot_id = str(told.get("bot_id") or "")
         me = Me(await self._app_id(told, bot_id), str(told["team_id"]), str(told["user_id"]), bot_id)
-        self._intake.me = me
+        self.intake.me = me
         granted = frozenset(scope.strip() for scope in scopes.split(",") if scope.strip())
         return Identity("slack", me.app_id, me.workspace_id, me.bot_user_id, str(told.get("user") or ""), granted)
 
@@ -235,12 +235,12 @@ class SlackPlatform:
     # --- Running ------------------------------------------------------------------------------------------------------
 
     async def run(self, inbox: Inbox, stop: asyncio.Event) -> Fatal | None:
-        self._intake.inbox = inbox
+        self.intake.inbox = inbox
         try:
             fatal = await self._supervise(stop)
         finally:
-            await self._intake.drain(self._timings.drain)
-            self._intake.inbox = None
+            await self.intake.drain(self._timings.drain)
+            self.intake.inbox = None
         if fatal is not None:
             log.error("Slack cannot go on: %s. %s", fatal.why, fatal.fix)
             self._note("failed", fatal.why)
@@ -283,14 +283,14 @@ class SlackPlatform:
 
     async def _connected(self, url: str, since: datetime, stop: asyncio.Event) -> _Ended | Fatal:
         """One Socket Mode connection from its opening to its end. A new client and session each time, closed here."""
-        socket = Connection(_secret(self._settings.slack_app_token), self._writer, self._timings.ping, self._intake)
+        socket = Connection(_secret(self._settings.slack_app_token), self._writer, self._timings.ping, self.intake)
         try:
             opened = await _until(stop, socket.open(url, self._timings.connect))
             if not opened:
                 return _Ended("Slack did not greet in time", since)
             return await self._watch(socket, since, stop)
         finally:
-            await self._intake.drain(self._timings.drain)
+            await self.intake.drain(self._timings.drain)
             await socket.shut(self._timings.tick)
 
     async def _watch(self, socket: Connection | None, since: datetime, stop: asyncio.Event) -> _Ended | Fatal:
@@ -302,8 +302,8 @@ class SlackPlatform:
         while not (stop.is_set() or why):
             if gap is not None and await self._report_gap(gap):
                 gap = None
-            last = self._intake.last_inbound_at or connected_at
-            if self._intake.revoked.is_set() or self._clock.now() - max(last, asked_at) >= self._timings.deaf_after:
+            last = self.intake.last_inbound_at or connected_at
+            if self.intake.revoked.is_set() or self._clock.now() - max(last, asked_at) >= self._timings.deaf_after:
                 asked_at = self._clock.now()
                 probed = await _until(stop, self._probe(max(last, connected_at)))
                 if isinstance(probed, Fatal):
@@ -312,7 +312,7 @@ class SlackPlatform:
                 why = "connected, but no events arrive" if deaf else ""
             elif await _until(stop, self._lost(socket)):
                 why = "the connection was lost"
-        heard = self._intake.last_inbound_at
+        heard = self.intake.last_inbound_at
         heard = heard if heard and heard >= connected_at else None
         steady = asyncio.get_running_loop().time() - began >= self._timings.steady.total_seconds()
         return _Ended(why, gap or heard or connected_at, steady and not deaf, heard is not None, deaf)
@@ -325,7 +325,7 @@ class SlackPlatform:
 
     async def _report_gap(self, since: datetime) -> bool:
         """Tells the backfill to read again from `since`. False when it could not be stored: ask again later."""
-        me, now = self._intake.me, self._clock.now()
+        me, now = self.intake.me, self._clock.now()
         if me is None:
             return False
         key = f"{me.app_id}:o:gap:{now.isoformat()}"
@@ -338,18 +338,18 @@ class SlackPlatform:
             received_at=now,
             since=since,
         )
-        return await self._intake.accept(gap) is None
+        return await self.intake.accept(gap) is None
 
     async def _probe(self, since: datetime) -> bool | Fatal:
         """Whether messages were posted that never arrived here. Fatal when the token is no longer good."""
-        self._intake.revoked.clear()
+        self.intake.revoked.clear()
         told = await self._attempt(lambda: self._writer.auth_test())
         if isinstance(told, AuthFailed):
             return Fatal(f"Slack refused: {told.why}", told.fix)
         if isinstance(told, _TROUBLE):
             return False
         latest = self._clock.now() - self._timings.deaf_age
-        for channel in list(self._intake.channels)[-10:] or await self._joined():
+        for channel in list(self.intake.channels)[-10:] or await self._joined():
             scope = ThreadRef(platform="slack", workspace_id=str(told["team_id"]), channel_id=channel)
             found = await self.history(scope, since, PAGE)
             if isinstance(found, _TROUBLE):
@@ -382,7 +382,7 @@ class SlackPlatform:
             return HttpAnswer(200, challenge, {"content-type": "text/plain; charset=utf-8"})
         if "ssl_check" in payload:
             return HttpAnswer(200)
-        answer = await self._intake.dispatch(payload)
+        answer = await self.intake.dispatch(payload)
         flat = {name: values[0] for name, values in answer.headers.items() if values}
         return HttpAnswer(answer.status, (answer.body or "").encode(), flat)
 
@@ -535,7 +535,7 @@ class SlackPlatform:
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor or (after is None and scope.root is None and len(raw) >= limit):
                 break
-        me, now = self._intake.me or Me("", scope.workspace_id, "", ""), self._clock.now()
+        me, now = self.intake.me or Me("", scope.workspace_id, "", ""), self._clock.now()
         found = [past for message in raw if (past := read_past(message, scope.channel_id, me, now))]
         found.sort(key=lambda past: (past.message.sent_at, past.message.message_id))
         return found[-limit:] if after is None else found[:limit]
