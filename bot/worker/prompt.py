@@ -39,9 +39,10 @@ def build_prompt(parts: PromptParts) -> str:
     """The whole prompt. `request_of` reads the description out of it again, unchanged."""
     blocks = [
         (
-            f"You are working on code task {parts.task} in a checkout of the repository {parts.repo} (branch {parts.base}) "
-            f"at {parts.cwd}.\nMake the change that the request asks for by editing the files there, with tests where the "
-            "project has tests. Do not commit, push or open a pull request: that is done for you afterwards."
+            f"You are working on code task {parts.task} in a checkout of the repository {parts.repo} "
+            f"(branch {parts.base}) at {parts.cwd}.\nMake the change that the request asks for by editing the files "
+            "there, with tests where the project has tests. Do not commit, push or open a pull request: that is done "
+            "for you afterwards."
         ),
         f"Title: {_one_line(parts.title)}",
         f"{OPEN}\n{parts.description}\n{CLOSE}",

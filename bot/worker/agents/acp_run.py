@@ -71,7 +71,7 @@ class AcpRun:
         self._connection = ClientSideConnection(_Approver(), self._wire)  # type: ignore[arg-type]
         self._hello: InitializeResponse | None = None
         self._session: str | None = None
-        self._ready = False
+        self._ready = asyncio.Event()
         self._cancelled = asyncio.Event()
         self._main = asyncio.create_task(self._live(check_only=check_only))
 
@@ -119,26 +119,29 @@ class AcpRun:
     async def _watch(self, talk: asyncio.Task[AgentResult]) -> AgentResult:
         """Waits for the turn's end, a cancel, or the first limit to run out."""
         cancelled = asyncio.create_task(self._cancelled.wait())
+        ready = asyncio.create_task(self._ready.wait())
         try:
             while True:
-                limit, late = self._next_limit()
-                await asyncio.wait(
-                    {talk, cancelled}, timeout=max(0.0, limit - self._loop.time()), return_when="FIRST_COMPLETED"
-                )
+                limit, _ = self._next_limit()
+                signs = {talk, cancelled} if ready.done() else {talk, cancelled, ready}
+                left = max(0.0, limit - self._loop.time())
+                await asyncio.wait(signs, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 if talk.done():
                     return talk.result()
                 if cancelled.done():
                     return AgentResult("cancelled")
-                if self._loop.time() >= self._next_limit()[0]:
+                limit, late = self._next_limit()  # signs of life have moved it meanwhile
+                if self._loop.time() >= limit:
                     return late
         finally:
             cancelled.cancel()
+            ready.cancel()
 
     def _next_limit(self) -> tuple[float, AgentResult]:
         """The next instant (loop time) at which patience ends, and what to say then."""
         limits = self._spec.limits
         wall = (self._began + limits.wall.total_seconds(), AgentResult("timed_out"))
-        if not self._ready:
+        if not self._ready.is_set():
             late = AgentResult("failed", "unreachable", text="The agent did not get ready in time.")
             return min((self._began + limits.start.total_seconds(), late), wall, key=lambda pair: pair[0])
         idle = (self._signed + limits.idle.total_seconds(), AgentResult("idle", "idle"))
@@ -161,8 +164,8 @@ class AcpRun:
             about = hello.agent_info
             self.events.put(Started(session, self._row.name, about.version[:60] if about else ""))
             self._updates.begin(session)
-            self._ready = True
             self._sign()
+            self._ready.set()
             block = TextContentBlock(type="text", text=self._spec.prompt)
             return self._read_answer(await self._connection.prompt(session_id=session, prompt=[block]))
         except (RequestError, ConnectionError, OSError, ValidationError, _WrongVersion) as error:
@@ -240,7 +243,7 @@ class AcpRun:
 
     def _finished(self, result: AgentResult, code: int | None) -> AgentResult:
         told = self._spec.trouble() if self._spec.trouble else ""
-        if told and (result.stop in ("failed", "idle") or told == "budget"):
+        if told and (result.stop in ("failed", "idle") or (told == "budget" and result.stop != "cancelled")):
             result = replace(result, stop="failed", cause=told)
         return replace(
             result,

@@ -184,7 +184,7 @@ class CommandRun:
 
     def _finished(self, result: AgentResult, code: int | None, stderr: str) -> AgentResult:
         told = self._spec.trouble() if self._spec.trouble else ""
-        if told and (result.stop in ("failed", "idle") or told == "budget"):
+        if told and (result.stop in ("failed", "idle") or (told == "budget" and result.stop != "cancelled")):
             result = replace(result, stop="failed", cause=told)
         text = result.text or "\n".join(self._last)
         return replace(result, text=text, exit_code=code, stderr_tail=stderr[-8192:])
