@@ -36,6 +36,10 @@ POSTGRES_RETRYABLE = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57
 """Serialization failure, deadlock, lock timeout, and the three "server is going away" states."""
 
 
+SQLITE_DOWN = frozenset({5, 6, 8, 10, 13, 14})
+"""SQLITE_BUSY, LOCKED, READONLY, IOERR, FULL and CANTOPEN."""
+
+
 class SystemClock:
     """The machine's clock."""
 
@@ -135,9 +139,11 @@ class Database:
                 if attempt == TRIES:
                     raise
             except sa.exc.OperationalError as error:
+                if not self._is_down(error):
+                    raise
                 if attempt == TRIES or not self._may_retry(error):
                     log.warning("store_down", error=type(error.orig).__name__)
-                    raise StoreDown(str(error.orig)) from error
+                    raise StoreDown(type(error.orig).__name__) from error
         raise AssertionError
 
     def _once(self, unit: Unit[T], read: bool) -> T:
@@ -151,6 +157,13 @@ class Database:
         for topic in tx.topics:
             self.wakeups.wake(topic)
         return value
+
+    def _is_down(self, error: sa.exc.OperationalError) -> bool:
+        """Whether the database is the trouble (away, locked, full) and not a statement of ours."""
+        if self.is_sqlite:
+            code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+            return code in SQLITE_DOWN
+        return True
 
     def _may_retry(self, error: sa.exc.OperationalError) -> bool:
         if self.is_sqlite:

@@ -21,7 +21,7 @@ from bot.core.cards import Card, Content, Doc
 from bot.core.inbound import MessageRef, Person, ReplyToken
 from bot.failpoints import failpoint
 from bot.ports import AuthFailed, Gone, NotAllowed, Platform, Retry, Trouble, Unsendable
-from bot.store import REFUSED, Delivery, Outgoing, Store, Transaction
+from bot.store import REFUSED, Delivery, Outgoing, Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +34,7 @@ PERMANENT_TRIES: Final = 5
 EDIT_INTERVAL: Final = timedelta(seconds=1)
 """One message is edited at most once a second; the last state is always sent."""
 IDLE_SECONDS: Final = 10.0
+STORE_DOWN_SECONDS: Final = 1.0
 LOOK_BACK: Final = timedelta(minutes=2)
 
 
@@ -77,9 +78,13 @@ class Relay:
         try:
             while not stop.is_set():
                 seen = self._store.version("outbox")
-                if await self._step():
-                    continue
-                waiting = asyncio.create_task(self._store.changed("outbox", seen, await self._idle()))
+                try:
+                    if await self._step():
+                        continue
+                    idle = await self._idle()
+                except StoreDown:
+                    idle = STORE_DOWN_SECONDS
+                waiting = asyncio.create_task(self._store.changed("outbox", seen, idle))
                 await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
                 with suppress(asyncio.CancelledError):
@@ -127,7 +132,12 @@ class Relay:
             outcome = Retry(timedelta(seconds=5), maybe_done=delivery.kind == "post", why="unexpected")
         failpoint("delivery.sent_unrecorded")
         self._pace_after(platform, delivery)
-        await self._store.run(lambda tx: self._record(tx, delivery, outcome))
+        try:
+            await self._store.run(lambda tx: self._record(tx, delivery, outcome))
+        except StoreDown:
+            # The row stays `sending`; the reaper makes it `unknown` and the thread is read back before a repeat.
+            log.warning("delivery_unrecorded", delivery=delivery.dedup_key)
+            return
         if delivery.kind == "post" and delivery.card_key is not None and isinstance(outcome, MessageRef):
             await self._remember_link(platform, delivery, outcome)
 

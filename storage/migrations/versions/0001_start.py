@@ -118,6 +118,7 @@ def upgrade() -> None:
         sa.Column("channel_id", sa.String(), nullable=False),
         sa.Column("thread_key", sa.String(), nullable=False),
         sa.Column("native", sa.String(), nullable=True),
+        sa.Column("url", sa.String(), nullable=True),
         sa.Column("next_seq", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_thread")),
         sa.UniqueConstraint(
@@ -178,6 +179,7 @@ def upgrade() -> None:
         sa.Column("pr_number", sa.Integer(), nullable=True),
         sa.Column("pr_draft", sa.Boolean(), nullable=False),
         sa.Column("pushed_sha", sa.String(), nullable=True),
+        sa.Column("pushing_sha", sa.String(), nullable=True),
         sa.Column("base_sha", sa.String(), nullable=True),
         sa.Column("insertions", sa.Integer(), nullable=True),
         sa.Column("deletions", sa.Integer(), nullable=True),
