@@ -58,7 +58,13 @@ class Timers:
         self._clock = clock
         self._heap: list[tuple[datetime, int, Timer]] = []
         self._order = itertools.count()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._wakeup: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        """From now on due actions run on the running loop; before, nothing runs."""
+        self._loop = asyncio.get_running_loop()
+        self._arm()
 
     def after(self, delay: timedelta, action: Callable[[], None]) -> Timer:
         timer = Timer(self._clock.now() + delay, action)
@@ -77,8 +83,8 @@ class Timers:
 
     def close(self) -> None:
         self._heap.clear()
-        if self._wakeup is not None:
-            self._wakeup.cancel()
+        self._arm()
+        self._loop = None
 
     def _arm(self) -> None:
         if self._wakeup is not None:
@@ -86,9 +92,9 @@ class Timers:
             self._wakeup = None
         while self._heap and self._heap[0][2].action is None:
             heapq.heappop(self._heap)
-        if self._heap:
+        if self._heap and self._loop is not None:
             wait = (self._heap[0][0] - self._clock.now()).total_seconds()
-            self._wakeup = asyncio.get_running_loop().call_later(max(0.0, wait), self.run_due)
+            self._wakeup = self._loop.call_later(max(0.0, wait), self.run_due)
 
 
 class LoopThread:

@@ -87,6 +87,8 @@ class Conversations:
         self.credentials.need(HISTORY_SCOPES[channel.kind])
         if self.world.bot.id not in channel.members:
             raise ApiError("not_in_channel")
+        for name in ("oldest", "latest"):
+            _bound(arguments, name)
         return channel
 
     def _named(self, arguments: Json) -> Channel:
@@ -96,7 +98,7 @@ class Conversations:
         return self.chat.known(where)
 
     def _messages(self, found: "list[StoredMessage]", arguments: Json, default: int) -> Json:
-        page, cursor = _page(found, arguments, default=default, most=999)
+        page, cursor = _page(found, arguments, default=default, most=1000)
         metadata = bool(arguments.get("include_all_metadata"))
         answer: Json = {
             "messages": [message_json(self.world, m, metadata=metadata) for m in page],

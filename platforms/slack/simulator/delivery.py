@@ -107,10 +107,10 @@ class Courier:
             self.world.changed()
             return
         self._end(attempt, "acked")
-        delivery.state = "acked"
         delivery.ack_body = body
         if delivery.answered is not None:
             delivery.answered(delivery, body)
+        delivery.state = "acked"
         self.world.changed()
 
     def fail(self, delivery: Delivery, attempt: Attempt, outcome: Any, status: int | None = None) -> None:

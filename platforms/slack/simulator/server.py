@@ -373,6 +373,7 @@ class SlackSimulator(Readers):
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         host, port = self._runner.addresses[0][:2]
         self._base = f"http://{host}:{port}"
+        self._timers.open()
         self._people.interactions = Interactions(self._world, self._base)
         if self._sender is None:
             self._courier.send = self._sockets.send

@@ -133,6 +133,9 @@ class WebApi:
             return self._respond(call, 200, {"ok": True} | self.handlers[call.method](call.arguments))
         except ApiError as refusal:
             return self._respond(call, 200, {"ok": False, "error": refusal.code} | refusal.extra)
+        except Exception as error:
+            self.world.surprise(call.method, f"the simulator could not handle it: {error!r}")
+            return self._respond(call, 500, {"ok": False, "error": "fatal_error"})
 
     def _admit(self, call: Call, token: str) -> Method:
         method = METHODS.get(call.method)
