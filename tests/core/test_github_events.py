@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.github_events import Ignored, Malformed, PullRequestFact, read_event, verify_signature
@@ -170,11 +170,13 @@ JSON = st.recursive(
 )
 
 
+@settings(database=None)
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()), st.text())
 def test_no_body_raises(body: bytes, content_type: str) -> None:
     assert isinstance(read_event("pull_request", body, content_type), PullRequestFact | Ignored | Malformed)
 
 
+@settings(database=None)
 @given(st.lists(st.text(), max_size=2), st.text() | st.none(), st.binary())
 def test_no_signature_raises_or_passes_by_chance(secrets: list[str], header: str | None, body: bytes) -> None:
     assert verify_signature(secrets, header, body) is False
