@@ -215,7 +215,7 @@ def render(command: FileTask | Command) -> str:
         case RetryTask(id, instruction):
             return f"retry {id}".rstrip() + ("" if instruction is None else f" with {instruction}")
         case Send(id, text):
-            return f"send {id} {text}" if str(id) else f"send {text}"
+            return f"send {id} {text}" if str(id) else f"-- {text}"
         case Help(verb):
             return f"help {verb or ''}".rstrip()
         case WhoAmI():
