@@ -51,9 +51,9 @@ FORMS = {
 
 
 def leaks(shown: str, form: str, secret: str) -> bool:
-    """Whether a telling part of the secret is still there: base64 shares its first and last characters with others."""
-    core = form[8:-8] if form.startswith(("dTp", "dT")) and len(form) > 30 else form
-    return core in shown or secret in shown
+    """Whether eight characters of the inside are still there (the ends of base64 depend on its surroundings)."""
+    inside = form[4:-12] if form.startswith("dT") else form
+    return secret in shown or any(inside[at : at + 8] in shown for at in range(len(inside) - 7))
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
@@ -170,7 +170,8 @@ def test_credentials_in_addresses_and_headers() -> None:
 
 ORDINARY = """
 The authorization: see the docs. Task-based sk-learn estimators, risk-averse defaults, ask-for-help-when-you-are-stuck.
-commit 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 and tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904
+commit 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904
 https://github.com/acme/web/pull/87#discussion_r1234567890 http://localhost:8787/api/v1?x=1@2 user@example.org
 sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==
 123e4567-e89b-12d3-a456-426614174000 tests/unit/test_export.py::test_utf8[param-0] PASSED [ 12%]
