@@ -111,9 +111,9 @@ class SlackPlatform:
     capabilities = Capabilities(
         slash=True,
         slash_in_thread=False,
-        forms=True,
+        forms=False,
         whisper=True,
-        activity=True,
+        activity=False,
         sees_all_messages=True,
         max_text=12_000,
         max_buttons=25,

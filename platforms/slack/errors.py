@@ -91,8 +91,10 @@ def trouble_of(error: Exception) -> Trouble | None:
             return Retry(SOON, why=str(error))
         case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
             return Retry(SOON, why=type(error).__name__)
-        case aiohttp.ClientError() | TimeoutError() | ConnectionError() | SlackClientError():
+        case aiohttp.ClientError() | TimeoutError() | ConnectionError():
             return Retry(SOON, maybe_done=True, why=type(error).__name__)
+        case SlackClientError():
+            return Unsendable(type(error).__name__)
         case _:
             return None
 

@@ -252,7 +252,8 @@ async def test_stop_while_slack_is_away(simulator: SlackSimulator) -> None:
 
 
 async def receive(rig: Rig, body: bytes, headers: Mapping[str, str] | None = None) -> int:
-    signed = signed_headers(rig.simulator.signing_secret, body, rig.simulator.clock.now())
+    stamp = int(rig.simulator.clock.now().timestamp())
+    signed = {name.lower(): value for name, value in signed_headers(rig.simulator.signing_secret, body, stamp).items()}
     given = {"content-type": "application/json", **signed, **(headers or {})}
     return (await rig.platform.receive("/webhooks/slack", given, body)).status
 
