@@ -325,13 +325,14 @@ class SlackSimulator(Readers):
         cy = world.add_user("cy", real_name="Cy Wong", tz="Asia/Shanghai", tz_offset=28_800, locale="zh-CN")
         gus = world.add_user("gus", real_name="Gus Guest", is_restricted=True)
         staff, bot = {ana.id, bo.id, cy.id}, {world.bot.id}
-        for name, kind, members in (
+        rooms: tuple[tuple[str, ChannelKind, set[str]], ...] = (
             ("general", "public", staff | bot | {gus.id}),
             ("dev", "public", staff | bot),
             ("ops", "private", {ana.id, bo.id} | bot),
             ("lounge", "public", set(staff)),
             ("secret", "private", {ana.id}),
-        ):
+        )
+        for name, kind, members in rooms:
             world.add_channel(name, kind, members, is_general=name == "general").creator = ana.id
 
     def _register(self, conversations: Conversations) -> None:
