@@ -37,7 +37,7 @@ class Inbox:
             "received_at": event.received_at,
             "available_at": self._tx.now,
         }
-        inbound_id = self._tx.insert_new(InboundRow, values, InboundRow.id)
+        inbound_id = self._tx.insert_new(InboundRow, values)
         if inbound_id is not None:
             self._tx.wake("inbound")
         return inbound_id

@@ -11,7 +11,7 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 
 from bot.core.cards import CONTENT
 from bot.core.inbound import ThreadRef
-from bot.store import REFUSED, Delivery, Outgoing
+from bot.store import REFUSED, Delivery, Outgoing, RunAgain
 from storage.models import CardRow, OutboxRow, RateGateRow, ThreadRow
 from storage.threads import as_ref
 
@@ -66,22 +66,21 @@ class Outbox:
         thread = self._tx.session.get_one(ThreadRow, thread_id)
         if delivery.card_key is not None and delivery.kind == "post":
             self._tx.insert_new(CardRow, {"key": delivery.card_key, "thread_id": thread_id})
-        self._tx.session.add(
-            OutboxRow(
-                thread_id=thread_id,
-                seq=seq,
-                dedup_key=delivery.dedup_key,
-                kind=delivery.kind,
-                platform=thread.platform,
-                gate=gate_of(thread, delivery),
-                card_key=delivery.card_key,
-                target=json.dumps(dict(delivery.target or {})),
-                body=CONTENT.dump_json(delivery.content).decode() if delivery.content is not None else "",
-                available_at=self._tx.now + delivery.delay,
-                created_at=self._tx.now,
-            )
-        )
-        self._tx.session.flush()
+        values = {
+            "thread_id": thread_id,
+            "seq": seq,
+            "dedup_key": delivery.dedup_key,
+            "kind": delivery.kind,
+            "platform": thread.platform,
+            "gate": gate_of(thread, delivery),
+            "card_key": delivery.card_key,
+            "target": json.dumps(dict(delivery.target or {})),
+            "body": CONTENT.dump_json(delivery.content).decode() if delivery.content is not None else "",
+            "available_at": self._tx.now + delivery.delay,
+            "created_at": self._tx.now,
+        }
+        if self._tx.insert_new(OutboxRow, values) is None:
+            raise RunAgain  # the same key was enqueued at this moment; the next run finds it
         self._tx.wake("outbox")
         return True
 

@@ -13,6 +13,7 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 
 from bot.core.runs import LogKind, LogLine, Run, RunLease, RunLogEntry, RunState
 from bot.core.tasks import CodeTask
+from bot.store import RunAgain
 from storage.models import RunLogRow, RunRow
 
 if TYPE_CHECKING:
@@ -57,20 +58,21 @@ class Runs:
         self._tx = tx
 
     def enqueue(self, task: CodeTask, attempt: int, available_at: datetime) -> Run:
-        row = RunRow(
-            code_task_id=task.id,
-            thread_id=task.thread_id,
-            attempt=attempt,
-            priority=task.priority,
-            available_at=available_at,
-            repo_key=task.repo,
-            agent=task.agent,
-            created_at=self._tx.now,
-        )
-        self._tx.session.add(row)
-        self._tx.session.flush()
+        values = {
+            "code_task_id": task.id,
+            "thread_id": task.thread_id,
+            "attempt": attempt,
+            "priority": task.priority,
+            "available_at": available_at,
+            "repo_key": task.repo,
+            "agent": task.agent,
+            "created_at": self._tx.now,
+        }
+        run_id = self._tx.insert_new(RunRow, values)
+        if run_id is None:
+            raise RunAgain
         self._tx.wake("run")
-        return row
+        return self._tx.session.get_one(RunRow, run_id)
 
     def claim(self, worker: str, host: str, per_repo: int, open_prs: int, lease: timedelta) -> Run | None:
         now = self._tx.now

@@ -25,7 +25,7 @@ class Tasks:
 
     def add(self, task: CodeTask, actor: str) -> CodeTask | None:
         values = task.model_dump(exclude={"id"})
-        task_id = self._tx.insert_new(CodeTaskRow, values, CodeTaskRow.id)
+        task_id = self._tx.insert_new(CodeTaskRow, values)
         if task_id is None:
             return None
         self._record(task_id, actor, None, Stage.QUEUED, "filed", None)
@@ -208,17 +208,15 @@ class Tasks:
     ) -> None:
         last = select(sa.func.coalesce(sa.func.max(TaskEventRow.seq), 0)).where(TaskEventRow.code_task_id == task_id)
         run_id, fence = lease or (None, None)
-        self._tx.session.add(
-            TaskEventRow(
-                code_task_id=task_id,
-                seq=self._tx.session.exec(last).one() + 1,
-                at=self._tx.now,
-                actor=actor,
-                from_stage=before,
-                to_stage=stage,
-                reason=reason,
-                run_id=run_id,
-                fence=fence,
-            )
-        )
-        self._tx.session.flush()
+        values = {
+            "code_task_id": task_id,
+            "seq": 1 if before is None else self._tx.session.exec(last).one() + 1,
+            "at": self._tx.now,
+            "actor": actor,
+            "from_stage": before,
+            "to_stage": stage,
+            "reason": reason,
+            "run_id": run_id,
+            "fence": fence,
+        }
+        self._tx.insert_new(TaskEventRow, values)

@@ -72,7 +72,7 @@ class Threads:
             "native": ref.native,
             "next_seq": 1,
         }
-        thread_id = self._tx.insert_new(ThreadRow, values, ThreadRow.id)
+        thread_id = self._tx.insert_new(ThreadRow, values)
         if thread_id is None:
             known = self.find(ref)
             assert known is not None, "a thread vanished while it was opened"
@@ -104,7 +104,7 @@ class Threads:
             "channel_id": channel.channel_id,
             "thread_key": LANE,
         }
-        thread_id = self._tx.insert_new(ThreadRow, {**where, "next_seq": 1}, ThreadRow.id)
+        thread_id = self._tx.insert_new(ThreadRow, dict(where))
         if thread_id is None:
             thread_id = self._tx.session.exec(select(ThreadRow.id).filter_by(**where)).one()
         return Thread(thread_id or 0, rootless)

@@ -1,10 +1,12 @@
 """One transaction with its queries grouped by noun: the `Transaction` that units of work get."""
 
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 
 import sqlalchemy as sa
-from sqlmodel import Session
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlmodel import Session, SQLModel
 
 from bot.ports import Clock
 from bot.store import Topic
@@ -48,12 +50,24 @@ class Tx:
     def prune(self, before: datetime) -> dict[str, int]:
         return prune(self.session, before)
 
-    def insert_new(self, table: type, values: dict[str, object], returning: sa.ColumnElement[int] | None = None):
-        """INSERT ... ON CONFLICT DO NOTHING; the new row's id (or 1), None when a unique key was taken."""
-        from sqlalchemy.dialects import postgresql, sqlite
+    def insert_new(self, table: type[SQLModel], values: dict[str, object]) -> int | None:
+        """INSERT ... ON CONFLICT DO NOTHING: the new row's id (1 where it has none), None when a unique key was taken.
 
-        insert = sqlite.insert if self.sqlite else postgresql.insert
-        statement = insert(table).values(values).on_conflict_do_nothing()
-        if returning is not None:
-            return self.session.execute(statement.returning(returning)).scalar_one_or_none()
-        return 1 if self.session.execute(statement).rowcount else None
+        `values` are columns; what they leave out gets the model's default."""
+        statement, defaults, has_id = _insert(table, self.sqlite)
+        result = self.session.connection().execute(statement, {**defaults, **values})
+        if has_id:
+            return result.scalar_one_or_none()
+        return 1 if result.rowcount else None
+
+
+@cache
+def _insert(table: type[SQLModel], sqlite: bool) -> tuple[sa.Insert, dict[str, object], bool]:
+    """The statement for a table, built once: building one costs more than running it."""
+    columns: sa.Table = table.__table__  # type: ignore[attr-defined]
+    insert = (sqlite_dialect if sqlite else postgresql).insert(columns).on_conflict_do_nothing()
+    has_id = "id" in columns.columns and columns.columns["id"].primary_key and columns.columns["id"].autoincrement
+    has_id = bool(has_id) and isinstance(columns.columns["id"].type, sa.Integer)
+    fields = table.model_fields.items()
+    defaults = {name: field.default for name, field in fields if name != "id" and not field.is_required()}
+    return (insert.returning(columns.columns["id"]) if has_id else insert), defaults, has_id
