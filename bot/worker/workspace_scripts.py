@@ -27,7 +27,9 @@ find . -mindepth 1 -path ./.git -prune \\
 git read-tree "$2"
 if [ -s "$1/nested" ]; then
   found=$(tr -dc '\\000' < "$1/nested" | wc -c)
-  ignored=$(env -u GIT_LITERAL_PATHSPECS git check-ignore -z --stdin < "$1/nested" | tr -dc '\\000' | wc -c) || ignored=0
+  unset GIT_LITERAL_PATHSPECS
+  ignored=$(git check-ignore -z --stdin < "$1/nested" | tr -dc '\\000' | wc -c) || ignored=0
+  export GIT_LITERAL_PATHSPECS=1
   [ "$found" = "$ignored" ] || exit {NESTED_GIT}
 fi
 git update-index -q --refresh || true
