@@ -47,7 +47,9 @@ class Texts:
 
         return _PLACEHOLDER.sub(fill, text)
 
-    def keys(self) -> frozenset[str]:
+    @property
+    def known(self) -> frozenset[str]:
+        """Every key."""
         return frozenset(self.entries)
 
     def placeholders(self, key: str) -> frozenset[str]:
