@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from bot.core.cards import Content
 from bot.core.inbound import Event, Person, ThreadRef
-from bot.core.runs import LogLine, Run, RunLease, RunLogEntry
-from bot.core.tasks import CodeTask, Stage
+from bot.core.runs import LogLine, ParkedChange, Run, RunLease, RunLogEntry
+from bot.core.tasks import CodeTask, FailureReason, Stage
 
 T = TypeVar("T")
 Topic = Literal["inbound", "outbox", "run", "cancel", "task"]
@@ -104,8 +104,37 @@ class TaskFilter:
     repo: str | None = None
     channel: tuple[str, str, str] | None = None
     text: str | None = None
+    who: str | None = None
+    """The requester's id or name, on any platform."""
+    reason: FailureReason | None = None
+    since: datetime | None = None
+    """Filed at or after this instant."""
     before_id: int | None = None
     limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """An API token as an admin sees it; the value itself is known to nobody."""
+
+    id: int
+    name: str
+    scopes: frozenset[str]
+    person_id: str
+    role: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSeen:
+    """A worker as the status pages show it; never used to decide who owns a run. `busy` counts its runs."""
+
+    id: str
+    host: str
+    version: str
+    sandbox: str
+    seen_at: datetime | None = None
+    busy: int = 0
 
 
 class InboxQueries(Protocol):
@@ -261,8 +290,21 @@ class RunQueries(Protocol):
         """All attempts of a code task, oldest first."""
         ...
 
-    def resume(self, task_id: int) -> Run | None:
-        """Queues the waiting run of a code task again, without costing an attempt."""
+    def park(self, run_id: int, fence: int, change: ParkedChange, **values: Any) -> Run | None:
+        """Gives up the lease and stores the change until an admin decides; None when the lease is lost."""
+        ...
+
+    def parked(self, run_id: int) -> ParkedChange | None:
+        """The change of a run that waits, or goes on after an approval."""
+        ...
+
+    def decide(self, task_id: int, approved: bool, by: str) -> Run | None:
+        """Approves or refuses the waiting change of a code task: its run is queued again (no attempt is counted) or
+        failed. None when nothing waits."""
+        ...
+
+    def waiting_since(self, before: datetime) -> Sequence[Run]:
+        """Runs that wait for a decision since before that instant."""
         ...
 
     def log(self, run_id: int, lines: Sequence[LogLine]) -> None:
@@ -335,6 +377,10 @@ class PeopleQueries(Protocol):
 
     def find(self, platform: str, workspace_id: str, person_id: str) -> Person | None: ...
 
+    def admins(self, platform: str, workspace_id: str) -> Sequence[str]:
+        """Ids of the owners and admins the platform told of."""
+        ...
+
     def name_of(self, platform: str, person_id: str) -> str:
         """The name someone is known by, empty when unknown."""
         ...
@@ -359,8 +405,54 @@ class PeopleQueries(Protocol):
         """(person id, scopes, role) of a live API token."""
         ...
 
+    def tokens(self) -> Sequence[TokenInfo]:
+        """All live API tokens, oldest first."""
+        ...
+
+    def revoke_token(self, token_id: int) -> bool:
+        """Ends a token; False when there is no such live one."""
+        ...
+
     def first_delivery(self, delivery_id: str) -> bool:
         """Whether a forge delivery id is new; remembers it."""
+        ...
+
+
+class FigureQueries(Protocol):
+    def stages(self) -> Mapping[Stage, int]:
+        """How many code tasks are in each stage, all six named."""
+        ...
+
+    def runs(self) -> Mapping[str, int]:
+        """Open runs by state: queued, active, waiting."""
+        ...
+
+    def deliveries(self) -> Mapping[str, int]:
+        """Unfinished deliveries by state: pending, sending, unknown, and dead (parked for good)."""
+        ...
+
+    def oldest_delivery_at(self) -> datetime | None:
+        """When the oldest unsent delivery was enqueued."""
+        ...
+
+    def unhandled(self) -> int:
+        """Accepted events that wait to be handled."""
+        ...
+
+    def claims(self) -> int:
+        """How often runs that are still kept were claimed."""
+        ...
+
+    def worker_seen(self, worker: WorkerSeen) -> None:
+        """Remembers that a worker is alive now."""
+        ...
+
+    def worker_gone(self, worker_id: str) -> None:
+        """Forgets a worker that ended."""
+        ...
+
+    def workers(self, within: timedelta) -> Sequence[WorkerSeen]:
+        """Workers seen within that time, with how many runs each holds."""
         ...
 
 
@@ -373,6 +465,7 @@ class Transaction(Protocol):
     runs: RunQueries
     outbox: OutboxQueries
     people: PeopleQueries
+    figures: FigureQueries
 
     @property
     def now(self) -> datetime: ...

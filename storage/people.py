@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlmodel import col, select
 
 from bot.core.inbound import Person, ThreadRef
+from bot.store import TokenInfo
 from storage.models import ApiTokenRow, AuditRow, ChannelSettingRow, ForgeDeliveryRow, PersonRow
 
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ class People:
             locale=row.locale,
             timezone=row.timezone,
         )
+
+    def admins(self, platform: str, workspace_id: str) -> Sequence[str]:
+        query = select(PersonRow.id).where(
+            PersonRow.platform == platform,
+            PersonRow.workspace_id == workspace_id,
+            sa.or_(col(PersonRow.roles).contains('"owner"'), col(PersonRow.roles).contains('"admin"')),
+        )
+        return self._tx.session.exec(query).all()
 
     def name_of(self, platform: str, person_id: str) -> str:
         query = select(PersonRow.name).where(PersonRow.platform == platform, PersonRow.id == person_id).limit(1)
@@ -102,6 +111,17 @@ class People:
         query = select(ApiTokenRow).where(ApiTokenRow.sha256 == sha256, col(ApiTokenRow.revoked_at).is_(None))
         row = self._tx.session.exec(query).first()
         return (row.person_id, frozenset(row.scopes.split()), row.role) if row else None
+
+    def tokens(self) -> Sequence[TokenInfo]:
+        live = select(ApiTokenRow).where(col(ApiTokenRow.revoked_at).is_(None)).order_by(col(ApiTokenRow.id))
+        return [
+            TokenInfo(r.id or 0, r.name, frozenset(r.scopes.split()), r.person_id, r.role, r.created_at)
+            for r in self._tx.session.exec(live)
+        ]
+
+    def revoke_token(self, token_id: int) -> bool:
+        live = sa.update(ApiTokenRow).where(col(ApiTokenRow.id) == token_id, col(ApiTokenRow.revoked_at).is_(None))
+        return self._tx.session.execute(live.values(revoked_at=self._tx.now)).rowcount == 1
 
     def first_delivery(self, delivery_id: str) -> bool:
         values = {"id": delivery_id, "received_at": self._tx.now}

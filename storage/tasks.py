@@ -8,7 +8,7 @@ from sqlmodel import col, select
 
 from bot.core.tasks import CodeTask, FailureReason, Stage, may_move
 from bot.store import Move, TaskFilter
-from storage.models import CodeTaskRow, RunLogRow, RunRow, TaskEventRow, ThreadRow
+from storage.models import ApprovalRow, CodeTaskRow, RunLogRow, RunRow, TaskEventRow, ThreadRow
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
@@ -73,6 +73,13 @@ class Tasks:
             )
         if which.text:
             query = query.where(col(CodeTaskRow.description).icontains(which.text, autoescape=True))
+        if which.who:
+            named = sa.or_(CodeTaskRow.requester_id == which.who, CodeTaskRow.requester_name == which.who)
+            query = query.where(named)
+        if which.reason:
+            query = query.where(CodeTaskRow.failure_reason == which.reason)
+        if which.since:
+            query = query.where(col(CodeTaskRow.created_at) >= which.since)
         if which.before_id is not None:
             query = query.where(col(CodeTaskRow.id) < which.before_id)
         return self._tx.session.exec(query).all()
@@ -170,6 +177,7 @@ class Tasks:
         runs = select(RunRow.id).where(RunRow.code_task_id == task_id)
         for statement in (
             sa.delete(RunLogRow).where(col(RunLogRow.run_id).in_(runs)),
+            sa.delete(ApprovalRow).where(col(ApprovalRow.run_id).in_(runs)),
             sa.delete(RunRow).where(col(RunRow.code_task_id) == task_id),
             sa.delete(TaskEventRow).where(col(TaskEventRow.code_task_id) == task_id),
             sa.delete(CodeTaskRow).where(col(CodeTaskRow.id) == task_id),

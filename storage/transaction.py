@@ -10,6 +10,7 @@ from sqlmodel import Session, SQLModel
 
 from bot.ports import Clock
 from bot.store import Topic
+from storage.figures import Figures
 from storage.inbox import Inbox
 from storage.outbox import Outbox
 from storage.people import People
@@ -33,6 +34,7 @@ class Tx:
         self.runs = Runs(self)
         self.outbox = Outbox(self)
         self.people = People(self)
+        self.figures = Figures(self)
 
     @cached_property
     def now(self) -> datetime:

@@ -60,6 +60,11 @@ class Given:
         )
 
 
+def read_option(name: str, value: str) -> str | bool | BadFlag:
+    """The value of one option that was given by itself (a form, HTTP, the command line), as it will be used."""
+    return _check(_KNOWN[name], clean(value).strip())
+
+
 def force_mark(text: str, start: int = 0) -> int | None:
     """Where the text after a leading `--` starts, or None when there is none at `start`."""
     mark = _FORCE.match(text, start)

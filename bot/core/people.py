@@ -14,6 +14,9 @@ from bot.core.tasks import CodeTask
 CONSOLE: Final = "console"
 """The platform of whoever works on the machine itself (the CLI with the local token): an admin."""
 
+TOKEN: Final = "token"
+"""The platform of whoever is known only by an API token: their one role is the word that its admin gave it."""
+
 _PLATFORM_ADMINS: Final = frozenset({"owner", "admin"})
 _EVERYONE: Final = "*"
 
@@ -96,6 +99,8 @@ def role_of(person: Person, policy: RolePolicy) -> Role | None:
     """The highest role of a person. Bots, webhooks, guests and external people: only if their own id is listed."""
     if person.platform == CONSOLE:
         return Role.ADMIN
+    if person.platform == TOKEN:
+        return next((role for role in Role if role.value in person.roles), None)
     ids = _ids(person)
     if policy.admins & ids:
         return Role.ADMIN
