@@ -446,6 +446,12 @@ class AgentRun(Protocol):
 
 class Agent(Protocol):
     name: str
+    state_target: str
+    """Where the worker binds, writable, the one folder kept per agent session; "" when the agent keeps none."""
+
+    def tool_folders(self) -> list[Path]:
+        """Folders the agent reads at their own path. `start` binds them itself; the self-test and `doctor` show them."""
+        ...
 
     async def check(self, sandbox: Sandbox) -> AgentInfo:
         """Whether the program is there and speaks the protocol, for `doctor`."""

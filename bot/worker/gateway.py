@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import io
 import os
 import secrets
 from collections.abc import AsyncIterator, Collection
@@ -281,7 +282,8 @@ class GatewayRun:
         url = upstream_url(self._gateway.base_url, request.path)
         if bill is not None:
             bill.sent()
-        post = self._gateway.session().post(url, data=asked.body, headers=headers, allow_redirects=False)
+        data = io.BytesIO(asked.body)  # aiohttp warns of bytes over 1 MiB, an ordinary size for a long conversation
+        post = self._gateway.session().post(url, data=data, headers=headers, allow_redirects=False)
         try:
             async with post as answer:
                 if answer.status != 200:

@@ -1,9 +1,9 @@
 """A scripted model endpoint on loopback, at wire level: OpenAI chat completions and responses, Anthropic messages.
 
 A test writes scenes in neutral actions (write, edit, read, shell); the server turns them into calls of the tools that
-the agent offered. It keeps no conversation: the step is the number of model turns since the last prompt that matched, so
-retries and resumed sessions work. It refuses what the real endpoints refuse: a wrong key, an unknown model, a bad
-body; and it streams usage on chat completions only when `stream_options.include_usage` asks for it.
+the agent offered. It keeps no conversation: the step is the number of model turns since the last prompt that matched,
+so retries and resumed sessions work. It refuses what the real endpoints refuse: a wrong key, an unknown model, a
+bad body; and it streams usage on chat completions only when `stream_options.include_usage` asks for it.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import replace
 from importlib.metadata import version
 
+import structlog
 from acp import RequestError
 from acp.client.connection import ClientSideConnection
 from acp.schema import (
@@ -33,6 +34,7 @@ from bot.worker.agents.row import AgentRow, Inside
 from bot.worker.agents.stream import EventStream
 
 PROTOCOL = 1
+log = structlog.get_logger(__name__)
 _ALLOW = ("allow_once", "allow_always")
 
 
@@ -150,7 +152,7 @@ class AcpRun:
     async def _introduce(self) -> AgentResult:
         try:
             await self._initialize()
-        except (RequestError, ConnectionError, OSError, ValidationError, _WrongVersion) as error:
+        except Exception as error:  # hostile input inside the SDK can raise anything; it must not end the worker
             return self._talk_failed(error)
         return AgentResult("completed")
 
@@ -168,7 +170,7 @@ class AcpRun:
             self._ready.set()
             block = TextContentBlock(type="text", text=self._spec.prompt)
             return self._read_answer(await self._connection.prompt(session_id=session, prompt=[block]))
-        except (RequestError, ConnectionError, OSError, ValidationError, _WrongVersion) as error:
+        except Exception as error:  # as above
             return self._talk_failed(error)
 
     async def _initialize(self) -> InitializeResponse:
@@ -217,8 +219,11 @@ class AcpRun:
                 return AgentResult("failed", "protocol", text="The agent sent an answer that ACP does not know.")
             case _WrongVersion():
                 return AgentResult("failed", "protocol", text=str(error))
-            case _:
+            case OSError():
                 return AgentResult("failed", "crashed", text="The agent ended in the middle of its turn.")
+            case _:
+                log.warning("agent.protocol", run=self._spec.run, agent=self._row.name, error=type(error).__name__)
+                return AgentResult("failed", "protocol", text="The agent sent something that ACP does not know.")
 
     async def _end(self, talk: asyncio.Task[AgentResult], result: AgentResult) -> int | None:
         """The ladder: session/cancel, session/close, then the process."""
@@ -235,8 +240,7 @@ class AcpRun:
         """Whatever happened: no process, no task, no pipe stays."""
         talk.cancel()
         await self._process.kill()
-        with contextlib.suppress(asyncio.CancelledError):
-            await talk
+        await asyncio.wait({talk})
         await self._connection.close()
         await self._stderr.finish()
         self.events.end()

@@ -16,6 +16,7 @@ from bot.ports import SandboxProcess
 MAX_LINE_BYTES = 32 * 1024 * 1024
 MAX_TOTAL_BYTES = 256 * 1024 * 1024
 _CHUNK = 65536
+_ERROR_CHARS = 2000
 
 Message = dict[str, Any]
 
@@ -86,7 +87,22 @@ def _parse(line: bytes) -> Message | None:
         message = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return message if isinstance(message, dict) and ("method" in message or "id" in message) else None
+    if not isinstance(message, dict) or not ("method" in message or "id" in message):
+        return None
+    if "error" in message and "method" not in message:
+        message["error"] = _whole_error(message["error"])
+    return message
+
+
+def _whole_error(error: object) -> Message:
+    """An error object as JSON-RPC wants it. The SDK drops the waiting request over any other and it would wait for ever."""
+    given = error if isinstance(error, dict) else {"message": error}
+    code = given.get("code")
+    return {
+        "code": code if isinstance(code, int) else -32603,
+        "message": str(given.get("message", ""))[:_ERROR_CHARS],
+        "data": str(given.get("data", ""))[:_ERROR_CHARS],
+    }
 
 
 class Tail:

@@ -83,6 +83,12 @@ def on_prompt(request):
         subprocess.Popen(["sleep", "1235"])
         update(sessionUpdate="tool_call", toolCallId="t", title="sleep", kind="execute")
         never()
+    elif VICE == "odd_error":
+        return send({"id": request["id"], "error": "no object"})
+    elif VICE == "odd_result":
+        return send({"id": request["id"], "result": [1]})
+    elif VICE == "odd_id":
+        return send({"id": [1], "result": {}})
     elif VICE == "refusal":
         stop = "refusal"
     elif VICE == "tools":

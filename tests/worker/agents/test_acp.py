@@ -77,6 +77,9 @@ async def test_tool_calls_usage_and_last_words(checkout: Path) -> None:
     [
         ("stop_reason", "failed", "protocol"),
         ("version", "failed", "protocol"),
+        ("odd_result", "failed", "protocol"),
+        ("odd_error", "failed", "crashed"),
+        ("odd_id", "failed", "crashed"),
         ("eof", "failed", "crashed"),
         ("error_auth", "failed", "auth"),
         ("refusal", "refused", ""),

@@ -10,7 +10,9 @@ import pytest
 
 from bot.ports import Output, Sandbox, Started
 from bot.worker.agents.command import CommandAgent
+from bot.worker.gateway import Gateway
 from bot.worker.sandbox import NoSandbox
+from tests.simulators.model import KEY, ModelServer, Scene, Step
 from tests.worker.agents.harness import Ended, processes_of, read_out, short, spec_for
 
 PYTHON = str(Path(sys.executable).resolve())
@@ -43,6 +45,33 @@ async def test_words_of_the_template_are_never_shell(checkout: Path) -> None:
     script = "import sys; print(sys.argv[1:-1])"
     ended = await run_command([PYTHON, "-c", script, "a b", "$HOME;*", "", "{prompt_file}"], checkout)
     assert ended.events[1:] == [Output("['a b', '$HOME;*', '']")]
+
+
+ASK = """
+import json, os, urllib.request
+url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+body = {"model": os.environ["LLM_MODEL"], "messages": [{"role": "user", "content": "hello"}], "tools": TOOLS}
+headers = {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"}
+request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+print(json.load(urllib.request.urlopen(request, timeout=20))["choices"][0]["message"]["content"])
+""".replace("TOOLS", '[{"type": "function", "function": {"name": "write"}}]')
+
+
+async def test_the_model_is_reached_from_inside_and_the_real_key_is_not(
+    sandbox: Sandbox, checkout: Path, gateway: Gateway, model: ModelServer, sockets: Path
+) -> None:
+    model.scenes.append(Scene("hello", [Step("Hello from the model.")]))
+    run = await gateway.open_run("r1", None, sockets, loopback=not sandbox.isolates)
+    who = "*" if sandbox.isolates else "self"
+    script = ASK + f"\nimport glob\nfor p in glob.glob('/proc/{who}/environ') + glob.glob('/proc/{who}/cmdline'):\n"
+    script += "    try: open('seen', 'ab').write(open(p, 'rb').read())\n    except OSError: pass\n"
+    spec = spec_for(sandbox, checkout, "", binds=[run.bind], model=run.endpoint)
+    ended = await read_out(await CommandAgent([PYTHON, "-I", "-c", script]).start(spec))
+    assert ended.events[1:] == [Output("Hello from the model.")], ended.result
+    assert run.usage().tokens.total == model.tokens == 1050
+    seen = (checkout / "seen").read_bytes()
+    assert run.endpoint.key.encode() in seen and KEY.encode() not in seen
+    assert processes_of(spec.run) == []
 
 
 async def test_a_failing_command_keeps_its_code_and_stderr(checkout: Path) -> None:
