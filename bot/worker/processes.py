@@ -66,6 +66,10 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self._transport.send_signal(number)
 
+    def kill(self) -> None:
+        """SIGKILL to this one process; nothing happens when it has ended."""
+        self.signal(signal.SIGKILL)
+
     def close(self) -> None:
         """Drops the pipes. What is still unread in them is lost; what was read ahead stays readable."""
         self._transport.close()

@@ -127,3 +127,14 @@ async def finish_work(world: World, workspace: Workspace, base: str, branch: str
     if isinstance(spec, GitFailed):
         return Ended(spec, tree, changes, verdict)
     return Ended(None, tree, changes, verdict, await workspace.push(world.repo, sha, branch, "", None))
+
+
+def make_deep(folder: Path, levels: int = 30) -> None:
+    """Folders in folders, 200 characters each: deeper than any path may be long."""
+    here = os.open(folder, os.O_DIRECTORY)
+    for _ in range(levels):
+        os.mkdir("d" * 200, dir_fd=here)
+        below = os.open("d" * 200, os.O_DIRECTORY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)

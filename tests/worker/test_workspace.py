@@ -14,7 +14,7 @@ from bot.worker.pushing import ForeignTip, Pushed, branch_names
 from bot.worker.sandbox.none import NoSandbox
 from bot.worker.workspace import Refusal
 from bot.worker.workspace_folders import MARKER, remove_folder, remove_stale
-from tests.worker.git_world import AT, AUTHOR, World, as_agent, finish_work, git, start_work
+from tests.worker.git_world import AT, AUTHOR, World, as_agent, finish_work, git, make_deep, start_work
 
 BRANCH = "code-worker/CT-1"
 
@@ -235,12 +235,12 @@ async def test_only_marked_folders_are_removed(world: World) -> None:
 
 async def test_awkward_folders_are_removed(world: World, sandbox: Sandbox) -> None:
     workspace = world.workspace(sandbox)
-    deep = "for i in $(seq 40); do d=$(printf 'd%.0s' $(seq 200)); mkdir $d && cd $d || exit 1; done; cd /"
+    make_deep(workspace.tree)
     outside = world.folder / "outside"
     outside.mkdir()
     (outside / "kept").write_text("x")
     outside.chmod(0o500)
-    script = f"(cd . ; {deep}) ; mkdir -p a/b; echo x > a/b/c; chmod 000 a/b a; mkfifo f; ln -s {outside} out"
+    script = f"mkdir -p a/b; echo x > a/b/c; chmod 000 a/b a; mkfifo f; ln -s {outside} out"
     await as_agent(workspace, script)
     await workspace.remove()
     assert not workspace.path.exists()

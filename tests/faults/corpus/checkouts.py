@@ -4,7 +4,7 @@ Each `plant` is a shell script run in the agent's checkout. It finds `$MARK` (a 
 `$MARK/executed`), `$EVIL` (the attacker's server), `$FORGE` (the URL that is pushed to), `$HOST` (a host folder with a
 secret file) and `$FOREIGN`, `$BLOB` (another repository's git directory and a secret blob in it).
 
-Kinds: E code runs, T a token is sent away, X foreign bytes are pushed, H a change is hidden, G a guard: no known effect.
+Kinds: E code runs, T a token is sent away, X foreign bytes are pushed, H a change is hidden, G no known effect.
 """
 
 from dataclasses import dataclass

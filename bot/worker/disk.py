@@ -1,0 +1,70 @@
+"""How much disk a run uses: polled, because a limit on file size does not stop many small files."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from bot.worker.git import LOCAL_LIMIT
+from bot.worker.processes import start_child
+
+
+@dataclass(frozen=True, slots=True)
+class DiskLimits:
+    """What the folders of one run may hold together. The numbers are those of the security design, section 5.3."""
+
+    total_bytes: int = 2 * 1024**3
+    entries: int = 200_000
+    every: timedelta = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """Bytes on disk and the number of files and folders. What lies in folders we may not read is not counted."""
+
+    total_bytes: int
+    entries: int
+
+
+async def measure(folder: Path) -> DiskUse:
+    """The use of a folder, other file systems left out. `du` also reaches paths longer than the system's limit."""
+    sizes, entries = await asyncio.gather(_du(folder, "--block-size=1"), _du(folder, "--inodes"))
+    return DiskUse(sizes, entries)
+
+
+async def watch_disk(folder: Path, limits: DiskLimits) -> Literal["bytes", "files"]:
+    """Returns only when the folder is over a limit, and says which. Run it beside the run and cancel it at its end."""
+    while True:
+        use = await measure(folder)
+        if use.total_bytes > limits.total_bytes:
+            return "bytes"
+        if use.entries > limits.entries:
+            return "files"
+        await asyncio.sleep(limits.every.total_seconds())
+
+
+async def _du(folder: Path, unit: str) -> int:
+    child = await start_child(
+        ["du", "--summarize", "--one-file-system", unit, "--", str(folder)],
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+    )
+    try:
+        child.stdin.close()
+        async with asyncio.timeout(LOCAL_LIMIT.total_seconds()):
+            # It complains about every file that vanishes meanwhile; unread complaints would block it.
+            said, _ = await asyncio.gather(child.stdout.read(), _drop(child.stderr))
+            await child.wait()
+    except TimeoutError:
+        return 0
+    finally:
+        child.kill()
+        await child.wait()
+        child.close()
+    first = said.split(maxsplit=1)[:1]
+    return int(first[0]) if first and first[0].isdigit() else 0
+
+
+async def _drop(stream: asyncio.StreamReader) -> None:
+    while await stream.read(64 * 1024):
+        pass
