@@ -161,7 +161,7 @@ class HttpAnswer:
 
     status: int
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +258,7 @@ class SandboxSpec:
     """What one sandboxed process may see. `env` is complete: nothing is inherited. `workdir` is a path inside."""
 
     run: str
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
     binds: Sequence[Bind] = ()
     workdir: str = "/ws"
     limits: Limits = field(default_factory=Limits)
@@ -366,7 +366,7 @@ class RunSpec:
     limits: AgentLimits = field(default_factory=AgentLimits)
     model: ModelEndpoint | None = None
     session_ref: str | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
     trouble: Callable[[], str] | None = None
     """Why the model endpoint refused this run (`budget`, `auth`, `quota`, `unreachable`), or "": the gateway knows best."""
 
@@ -450,7 +450,7 @@ class Agent(Protocol):
     """Where the worker binds, writable, the one folder kept per agent session; "" when the agent keeps none."""
 
     def tool_folders(self) -> list[Path]:
-        """Folders the agent reads at their own path. `start` binds them itself; the self-test and `doctor` show them."""
+        """Folders the agent reads at their own path. `start` binds them itself; `doctor` shows them."""
         ...
 
     async def check(self, sandbox: Sandbox) -> AgentInfo:

@@ -176,6 +176,9 @@ class Settings(BaseSettings):
     viewers: Words = Field((), description="May look; guests and outsiders only when listed.")
     admin_channel: str = ""
     features: Words = Field(("codetasks", "followups", "web"), description="Parts that are on.")
+    requester_may_approve: bool | None = Field(
+        None, description="An admin may allow a change asked for by that admin; unset: only where there is one admin."
+    )
     protected_paths: Words = Field((), description="More paths that need an approval before a push.")
     default_timezone: str = "UTC"
     default_language: str = "en"

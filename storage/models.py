@@ -149,6 +149,25 @@ class RunLogRow(RunLogEntry, table=True):
 
 
 @stored
+class ApprovalRow(SQLModel, table=True):
+    """A tested commit that waits for an admin's word, with the commit itself as a git bundle. One per run."""
+
+    __tablename__ = "approval"
+    __table_args__ = (_one_of("verdict", "open", "approved", "refused"),)
+    run_id: int = Field(primary_key=True, foreign_key="run.id")
+    base_sha: str
+    tree_sha: str
+    sha: str
+    reasons: str
+    facts: str
+    bundle: bytes
+    asked_at: datetime
+    verdict: str = "open"
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+
+
+@stored
 class TaskEventRow(SQLModel, table=True):
     """One move of a code task. Append-only: the causal chain is read from here."""
 

@@ -85,6 +85,8 @@ class Outbox:
         return True
 
     def claim(self, platforms: Collection[str], paced: Collection[str], limit: int) -> Sequence[Outgoing]:
+        if not platforms:
+            return []
         now = self._tx.now
         values = {
             "now": now,
@@ -121,7 +123,7 @@ class Outbox:
         return True
 
     def retry(self, delivery: Outgoing, available_at: datetime, why: str, maybe_done: bool) -> bool:
-        state = "unknown" if maybe_done else "pending"
+        state = "unknown" if maybe_done or delivery.check_first else "pending"
         written = self._write(delivery, {"state": state, "available_at": available_at, "last_error": why})
         self._tx.wake("outbox")
         return written

@@ -7,6 +7,7 @@ from sqlmodel import Session, col, select
 
 from bot.core.tasks import Stage
 from storage.models import (
+    ApprovalRow,
     CardRow,
     CodeTaskRow,
     ForgeDeliveryRow,
@@ -38,6 +39,7 @@ def prune(session: Session, before: datetime) -> dict[str, int]:
         "forge_deliveries": sa.delete(ForgeDeliveryRow).where(col(ForgeDeliveryRow.received_at) < before),
         "logs": sa.delete(RunLogRow).where(col(RunLogRow.run_id).in_(runs)),
         "cards": sa.delete(CardRow).where(col(CardRow.key).in_(refs)),
+        "approvals": sa.delete(ApprovalRow).where(col(ApprovalRow.run_id).in_(runs)),
         "runs": sa.delete(RunRow).where(col(RunRow.code_task_id).in_(tasks)),
         "events": sa.delete(TaskEventRow).where(col(TaskEventRow.code_task_id).in_(tasks)),
         "code_tasks": sa.delete(CodeTaskRow).where(

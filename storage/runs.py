@@ -3,48 +3,59 @@
 States in WHERE clauses are literals, not bound parameters, so that the partial indexes are used on both databases.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
-from bot.core.runs import LogKind, LogLine, Run, RunLease, RunLogEntry, RunState
+from bot.core.runs import LogKind, LogLine, ParkedChange, Run, RunLease, RunLogEntry, RunState
 from bot.core.tasks import CodeTask
 from bot.store import RunAgain
-from storage.models import RunLogRow, RunRow
+from storage.models import ApprovalRow, RunLogRow, RunRow
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
 
 LOG_BYTES_MAX = 5 * 1024 * 1024
+LOG_FULL = "truncated: the log reached its limit of 5 MiB"
 CLAIM_TRIES = 5
+ENDED_AS = {RunLease.DONE: RunState.COMPLETE, RunLease.WAITING: RunState.WAITING_FOR_INPUT, RunLease.QUEUED: None}
+"""What an agent is said to do once its run ended so; failed, where nothing is said."""
 
 CLAIM = """
 WITH ready AS {materialized} (
-  SELECT r.id AS id, {free_slot} AS slot FROM run r
-  WHERE r.state = 'queued' AND r.available_at <= :now AND {free_slot} IS NOT NULL
+  SELECT r.id AS id FROM run r {index}
+  WHERE r.state = 'queued' AND r.available_at <= :now
+    AND (SELECT count(*) FROM run a WHERE a.repo_key = r.repo_key AND a.state = 'active') < :per_repo
     AND (SELECT count(*) FROM code_task t WHERE t.repo = r.repo_key AND t.stage = 'review') < :open_prs
   ORDER BY r.priority, r.available_at, r.id LIMIT 1 {lock}
 )
 UPDATE run SET state = 'active', run_state = 'working', fence = fence + 1, lease_owner = :worker, host = :host,
-  lease_until = :until, started_at = :now, slot = (SELECT slot FROM ready)
+  lease_until = :until, started_at = :now, slot = (
+    SELECT min(s.n) FROM (
+      SELECT 0 AS n UNION ALL SELECT a.slot + 1 FROM run a WHERE a.repo_key = run.repo_key AND a.state = 'active'
+    ) s WHERE NOT EXISTS (
+      SELECT 1 FROM run b WHERE b.repo_key = run.repo_key AND b.slot = s.n AND b.state = 'active'))
 WHERE id = (SELECT id FROM ready) AND state = 'queued' RETURNING id
 """
 
 
-def claim_statement(per_repo: int, *, sqlite: bool) -> sa.TextClause:
-    """The claim as one statement: the next ready run whose repository has a free slot becomes active."""
-    slots = " UNION ALL ".join(f"SELECT {n} AS n" for n in range(per_repo))
-    free_slot = (
-        f"(SELECT min(s.n) FROM ({slots}) s WHERE NOT EXISTS (SELECT 1 FROM run a"
-        " WHERE a.repo_key = r.repo_key AND a.slot = s.n AND a.state = 'active'))"
-    )
+@cache
+def claim_statement(*, sqlite: bool) -> sa.TextClause:
+    """The claim as one statement: the next ready run whose repository has room becomes active in its lowest free slot.
+
+    Fewer than `per_repo` runs of it are active, so that slot is below `per_repo`: with the unique index on (repository,
+    slot) no more than `per_repo` are ever active, however many workers race.
+    """
     text = CLAIM.format(
+        # SQLite would take the index on available_at and sort the whole queue for every claim.
+        index="INDEXED BY ix_run_ready" if sqlite else "",
         materialized="" if sqlite else "MATERIALIZED",
-        free_slot=free_slot,
         lock="" if sqlite else "FOR UPDATE OF r SKIP LOCKED",
     )
     instants = [sa.bindparam(name, type_=UTCDateTime()) for name in ("now", "until")]
@@ -76,8 +87,9 @@ class Runs:
 
     def claim(self, worker: str, host: str, per_repo: int, open_prs: int, lease: timedelta) -> Run | None:
         now = self._tx.now
-        statement = claim_statement(per_repo, sqlite=self._tx.sqlite)
-        values = {"now": now, "until": now + lease, "worker": worker, "host": host, "open_prs": open_prs}
+        statement = claim_statement(sqlite=self._tx.sqlite)
+        limits = {"per_repo": per_repo, "open_prs": open_prs}
+        values = {"now": now, "until": now + lease, "worker": worker, "host": host, **limits}
         for _ in range(CLAIM_TRIES):
             try:
                 with self._tx.session.begin_nested():
@@ -104,7 +116,7 @@ class Runs:
             "lease_owner": None,
             "slot": None,
             "finished_at": None if state in (RunLease.QUEUED, RunLease.WAITING) else self._tx.now,
-            "run_state": RunState.COMPLETE if state is RunLease.DONE else RunState.FAILED,
+            "run_state": ENDED_AS.get(state, RunState.FAILED),
         } | values
         if not self._write(run_id, fence, ended):
             return None
@@ -151,18 +163,62 @@ class Runs:
         query = select(RunRow).where(RunRow.code_task_id == task_id).order_by(col(RunRow.attempt))
         return self._tx.session.exec(query).all()
 
-    def resume(self, task_id: int) -> Run | None:
+    def park(self, run_id: int, fence: int, change: ParkedChange, **values: Any) -> Run | None:
+        run = self.end(run_id, fence, RunLease.WAITING, run_state=RunState.WAITING_FOR_INPUT, **values)
+        if run is not None:
+            facts = {"facts": change.facts, "warnings": change.warnings}
+            kept = {
+                "run_id": run_id,
+                "base_sha": change.base_sha,
+                "tree_sha": change.tree_sha,
+                "sha": change.sha,
+                "reasons": json.dumps(change.reasons),
+                "facts": json.dumps(facts),
+                "bundle": change.bundle,
+                "asked_at": self._tx.now,
+            }
+            self._tx.session.execute(sa.delete(ApprovalRow).where(col(ApprovalRow.run_id) == run_id))
+            self._tx.insert_new(ApprovalRow, kept)
+        return run
+
+    def parked(self, run_id: int) -> ParkedChange | None:
+        row = self._tx.session.get(ApprovalRow, run_id)
+        if row is None:
+            return None
+        facts = json.loads(row.facts)
+        return ParkedChange(
+            base_sha=row.base_sha,
+            tree_sha=row.tree_sha,
+            sha=row.sha,
+            reasons=tuple(json.loads(row.reasons)),
+            warnings=tuple(facts["warnings"]),
+            facts=facts["facts"],
+            bundle=row.bundle,
+            approved=row.verdict == "approved",
+        )
+
+    def decide(self, task_id: int, approved: bool, by: str) -> Run | None:
+        values: dict[str, Any] = {"state": RunLease.FAILED, "finished_at": self._tx.now, "run_state": RunState.FAILED}
+        if approved:
+            values = {"state": RunLease.QUEUED, "run_state": None, "available_at": self._tx.now}
         statement = (
             sa.update(RunRow)
             .where(col(RunRow.code_task_id) == task_id, sa.text("state = 'waiting'"))
-            .values(state=RunLease.QUEUED, run_state=None, available_at=self._tx.now)
+            .values(values)
             .returning(RunRow.id)
         )
         run_id = self._tx.session.execute(statement).scalar_one_or_none()
         if run_id is None:
             return None
+        verdict = {"verdict": "approved" if approved else "refused", "decided_by": by, "decided_at": self._tx.now}
+        self._tx.session.execute(sa.update(ApprovalRow).where(col(ApprovalRow.run_id) == run_id).values(verdict))
         self._tx.wake("run")
         return self._fresh(run_id)
+
+    def waiting_since(self, before: datetime) -> Sequence[Run]:
+        query = select(RunRow).join(ApprovalRow, col(ApprovalRow.run_id) == RunRow.id)
+        query = query.where(sa.text("run.state = 'waiting'"), col(ApprovalRow.asked_at) < before)
+        return self._tx.session.exec(query.order_by(col(RunRow.id)).limit(100)).all()
 
     def log(self, run_id: int, lines: Sequence[LogLine]) -> None:
         seq, size = self._tx.session.execute(
@@ -172,9 +228,7 @@ class Runs:
             ).where(RunLogRow.run_id == run_id)
         ).one()
         rows: list[RunLogRow] = []
-        for line in lines:
-            if size > LOG_BYTES_MAX:
-                break
+        for line in lines if not self._log_is_full(run_id) else ():
             size += len(line.content)
             over = size > LOG_BYTES_MAX
             rows.append(
@@ -183,11 +237,18 @@ class Runs:
                     seq=seq + len(rows) + 1,
                     at=self._tx.now,
                     type=LogKind.EVENT if over else line.type,
-                    content="truncated: the log reached its limit of 5 MiB" if over else line.content,
+                    content=LOG_FULL if over else line.content,
                 )
             )
+            if over:
+                break
         self._tx.session.add_all(rows)
         self._tx.wake("task")
+
+    def _log_is_full(self, run_id: int) -> bool:
+        last = select(RunLogRow).where(RunLogRow.run_id == run_id).order_by(col(RunLogRow.seq).desc()).limit(1)
+        row = self._tx.session.exec(last).first()
+        return row is not None and row.type is LogKind.EVENT and row.content == LOG_FULL
 
     def logs(self, run_id: int, after: int = 0, limit: int = 1000) -> Sequence[RunLogEntry]:
         query = select(RunLogRow).where(RunLogRow.run_id == run_id, RunLogRow.seq > after)

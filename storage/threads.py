@@ -10,8 +10,8 @@ from sqlmodel import col, select
 
 from bot.core.inbound import ThreadRef
 from bot.core.tasks import ACTIVE
-from bot.store import Thread
-from storage.models import CodeTaskRow, InboundRow, ThreadRow
+from bot.store import RunAgain, Thread
+from storage.models import METADATA, CodeTaskRow, InboundRow, OutboxRow, ThreadRow
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
@@ -84,14 +84,36 @@ class Threads:
         return as_thread(row)
 
     def rooted(self, thread_id: int, root: str, native: str | None = None) -> None:
+        thread = self._tx.session.get_one(ThreadRow, thread_id, populate_existing=True)
+        if not thread.thread_key.startswith(PENDING) or thread.thread_key == LANE:
+            return
+        heard_of = self.find(as_ref(thread).model_copy(update={"root": root, "native": native}))
+        if heard_of is not None:
+            self._join(heard_of.id, thread_id)
         values: dict[str, object] = {"thread_key": root}
         if native:
             values["native"] = native
-        self._tx.session.execute(
-            sa.update(ThreadRow)
-            .where(ThreadRow.id == thread_id, col(ThreadRow.thread_key).startswith(PENDING))
-            .values(values)
-        )
+        pending = [col(ThreadRow.id) == thread_id, col(ThreadRow.thread_key).startswith(PENDING)]
+        try:
+            with self._tx.session.begin_nested():
+                self._tx.session.execute(sa.update(ThreadRow).where(*pending).values(values))
+        except sa.exc.IntegrityError as error:
+            raise RunAgain from error  # someone answered under the new root at this moment
+
+    def _join(self, from_id: int, to_id: int) -> None:
+        """Moves all that hangs on one thread to another. An answer under a root can come in before the post that made
+        the root is recorded; then it has opened a thread of its own."""
+        both = select(ThreadRow.id).where(col(ThreadRow.id).in_((from_id, to_id))).order_by(col(ThreadRow.id))
+        self._tx.session.exec(both.with_for_update()).all()
+        for table in METADATA.tables.values():
+            if "thread_id" in table.c and table.name != OutboxRow.__tablename__:
+                column = table.c["thread_id"]
+                self._tx.session.execute(sa.update(table).where(column == from_id).values(thread_id=to_id))
+        deliveries = select(OutboxRow.id).where(OutboxRow.thread_id == from_id).order_by(col(OutboxRow.seq))
+        for delivery_id in self._tx.session.exec(deliveries).all():
+            values = {"thread_id": to_id, "seq": self.next_seq(to_id)}
+            self._tx.session.execute(sa.update(OutboxRow).where(col(OutboxRow.id) == delivery_id).values(values))
+        self._tx.session.execute(sa.delete(ThreadRow).where(col(ThreadRow.id) == from_id))
 
     def link(self, thread_id: int, url: str) -> None:
         self._tx.session.execute(sa.update(ThreadRow).where(ThreadRow.id == thread_id).values(url=url))
@@ -126,12 +148,13 @@ class Threads:
 
     def next_seq(self, thread_id: int) -> int:
         """The next place in the thread's order of deliveries; locks the thread for this transaction."""
-        return (
-            self._tx.session.execute(
-                sa.update(ThreadRow)
-                .where(ThreadRow.id == thread_id)
-                .values(next_seq=ThreadRow.next_seq + 1)
-                .returning(ThreadRow.next_seq)
-            ).scalar_one()
-            - 1
+        statement = (
+            sa.update(ThreadRow)
+            .where(col(ThreadRow.id) == thread_id)
+            .values(next_seq=ThreadRow.next_seq + 1)
+            .returning(ThreadRow.next_seq)
         )
+        following = self._tx.session.execute(statement).scalar_one_or_none()
+        if following is None:
+            raise RunAgain  # it was joined to another thread at this moment
+        return following - 1

@@ -58,9 +58,10 @@ class Tx:
         `values` are columns; what they leave out gets the model's default."""
         statement, defaults, has_id = _insert(table, self.sqlite)
         result = self.session.connection().execute(statement, {**defaults, **values})
-        if has_id:
-            return result.scalar_one_or_none()
-        return 1 if result.rowcount else None
+        row = result.first()  # `rowcount` of an INSERT is not known on every driver
+        if row is None:
+            return None
+        return row[0] if has_id else 1
 
 
 @cache
@@ -72,4 +73,4 @@ def _insert(table: type[SQLModel], sqlite: bool) -> tuple[sa.Insert, dict[str, o
     has_id = bool(has_id) and isinstance(columns.columns["id"].type, sa.Integer)
     fields = table.model_fields.items()
     defaults = {name: field.default for name, field in fields if name != "id" and not field.is_required()}
-    return (insert.returning(columns.columns["id"]) if has_id else insert), defaults, has_id
+    return insert.returning(*columns.primary_key), defaults, has_id

@@ -10,7 +10,7 @@ from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.core.texts import Texts
 from bot.core.verbs import CancelTask, Command, LogsOf, RetryTask, ShowTask, StatusOf, TaskId
 
-ButtonVerb = Literal["cancel", "details", "retry", "merged", "status", "logs", "file"]
+ButtonVerb = Literal["cancel", "details", "retry", "merged", "status", "logs", "file", "approve", "refuse"]
 """`file` files the text of a stored command (its id is the inbox row, `IN-7`); the others act on a code task."""
 
 _VERBS: Final = frozenset(get_args(ButtonVerb))
@@ -101,6 +101,24 @@ def mark_merged(task: CodeTask, texts: Texts) -> Button:
         name=texts.say("button_name.mark_merged", ref=task.ref),
         value=value_of("merged", task.id or 0),
         confirm=texts.say("confirm.mark_merged", ref=task.ref),
+    )
+
+
+def approve(task: CodeTask, texts: Texts) -> Button:
+    return Button(
+        label=texts.say("button.approve"),
+        name=texts.say("button_name.approve", ref=task.ref),
+        value=value_of("approve", task.id or 0),
+        style="primary",
+    )
+
+
+def refuse(task: CodeTask, texts: Texts) -> Button:
+    return Button(
+        label=texts.say("button.refuse"),
+        name=texts.say("button_name.refuse", ref=task.ref),
+        value=value_of("refuse", task.id or 0),
+        style="danger",
     )
 
 

@@ -1,8 +1,9 @@
 """Runs: one attempt of a code task (later also a firing of a follow-up or one `send`), the unit that workers lease."""
 
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from sqlmodel import Field, SQLModel
 
@@ -81,6 +82,26 @@ class Run(SQLModel):
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedChange:
+    """A tested commit that may be pushed only once an admin allowed exactly this tree.
+
+    `facts` are the columns of the code task that the tests filled in; `bundle` is the commit as a git bundle."""
+
+    base_sha: str
+    tree_sha: str
+    sha: str
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
+    facts: dict[str, Any]
+    bundle: bytes = field(repr=False)
+    approved: bool = False
+
+
+APPROVAL_WAIT: Final = timedelta(hours=72)
+"""How long a change waits for an admin (product rule 14)."""
 
 
 class RunLogEntry(SQLModel):

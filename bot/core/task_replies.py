@@ -102,6 +102,14 @@ def _next_step(task: CodeTask, reason: FailureReason, texts: Texts) -> str:
     return texts.say(key)
 
 
+def approval_reply(task: CodeTask, reasons: Sequence[str], texts: Texts, admin: Person | None = None) -> Doc:
+    """Says what in the change has to be allowed, with Approve and Refuse; pings an admin where one is known."""
+    who = person_name(task.requester_name, task.requester_id)
+    shown = ", ".join(code_span(cut(clean(reason), 200)) for reason in reasons[:5])
+    text = say_markdown(texts, "reply.approval", ref=task.ref, what=Markdown(shown), requester=who)
+    return Doc(text=text, mention=admin, buttons=(buttons.approve(task, texts), buttons.refuse(task, texts)))
+
+
 def cancelled_reply(task: CodeTask, by: str, texts: Texts, mention: bool = False) -> Doc:
     """Says who cancelled. `mention` is for someone else's cancel: the requester is pinged then."""
     who = person_name(by)
@@ -170,7 +178,8 @@ def _event_line(event: EventLine, texts: Texts, now: datetime) -> str:
     if event.from_stage is not None:
         what = texts.say("show.moved", from_stage=texts.say(f"shown.{event.from_stage.value}"), to_stage=to_stage)
     if event.reason:
-        what += " " + texts.say("show.reason", reason=plain(event.reason, mask_formats, 80))
+        known = texts.say(f"reason.{event.reason}") if f"reason.{event.reason}" in texts.known else event.reason
+        what += " " + texts.say("show.reason", reason=plain(known, mask_formats, 80))
     time, who = clock(event.at, now, texts), person_name(event.actor)
     if who:
         return say_markdown(texts, "show.event_by", time=time, what=what, who=who)

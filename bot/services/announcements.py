@@ -3,6 +3,7 @@
 Everything here only enqueues deliveries in the transaction that made the change; `services/outbox.py` sends them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from bot.core.inbound import MessageRef, Person, ReplyToken
 from bot.core.redact import Redactor
 from bot.core.runs import Run
 from bot.core.task_cards import task_card
-from bot.core.task_replies import cancelled_reply, failed_reply, review_reply
+from bot.core.task_replies import approval_reply, cancelled_reply, failed_reply, review_reply
 from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.core.texts import Texts
 from bot.store import Delivery, Transaction
@@ -55,6 +56,23 @@ class Announcer:
             tx.outbox.add(task.thread_id, Delivery("post", f"{key}:reply", reply))
         if task.stage is Stage.MERGED:
             tx.outbox.add(task.thread_id, Delivery("react", f"{key}:done", target={"card": task.ref, "mark": "done"}))
+
+    def changed(self, tx: Transaction, task: CodeTask, run: Run, what: str) -> None:
+        """Shows on the card at once that a run goes on, without a stage change."""
+        if task.thread_id is not None:
+            key = f"{task.ref}:{run.id}:{what}:{run.fence}"
+            tx.outbox.add(task.thread_id, Delivery("edit", key, self._card(tx, task, run), card_key=task.ref))
+
+    def ask_approval(self, tx: Transaction, task: CodeTask, run: Run, reasons: Sequence[str]) -> None:
+        """The card says "Needs you"; a reply asks an admin to allow the change."""
+        if task.thread_id is None:
+            return
+        self.changed(tx, task, run, "asks")
+        seen = tx.people.admins(task.requester_platform, task.requester_workspace)
+        others = [admin for admin in seen if admin != task.requester_id] or list(seen)
+        admin = tx.people.find(task.requester_platform, task.requester_workspace, others[0]) if others else None
+        doc = approval_reply(task, reasons, self.texts, admin)
+        tx.outbox.add(task.thread_id, Delivery("post", f"{task.ref}:{run.id}:asks:{run.fence}:reply", doc))
 
     def progressed(self, tx: Transaction, task: CodeTask, run: Run, step: int) -> None:
         """Shows a reported step; a burst of steps becomes one edit."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.core.runs import RETRY_JITTER, Run, RunLease, retry_wait
+from bot.core.runs import APPROVAL_WAIT, RETRY_JITTER, ParkedChange, Run, RunLease, retry_wait
 from bot.core.tasks import ERROR_MAX, CodeTask, FailureReason, Stage
 from bot.services.announcements import Announcer
 from bot.settings import Settings
@@ -36,6 +36,8 @@ class Claimed:
     lease: Lease
     run: Run
     task: CodeTask
+    approved: ParkedChange | None = None
+    """Set when an admin allowed the tested change: the run goes on at the push."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,9 @@ class Attempts:
         if run is None or run.id is None or run.code_task_id is None:
             return None
         lease = Lease(run.id, run.fence, run.code_task_id)
+        parked = tx.runs.parked(run.id)
+        if parked is not None and parked.approved:
+            return self._go_on(tx, lease, run, parked)
         task = tx.tasks.move(
             lease.task_id,
             {Stage.QUEUED},
@@ -94,6 +99,34 @@ class Attempts:
             return None
         self.announcer.moved(tx, task, run)
         return Claimed(lease, run, task)
+
+    def _go_on(self, tx: Transaction, lease: Lease, run: Run, parked: ParkedChange) -> Claimed | None:
+        task = tx.tasks.get(lease.task_id)
+        if task is None or task.stage not in IN_PROGRESS:
+            tx.runs.end(lease.run_id, lease.fence, RunLease.CANCELLED)
+            return None
+        self.announcer.changed(tx, task, run, "approved")
+        return Claimed(lease, run, task, parked)
+
+    def park(self, tx: Transaction, lease: Lease, change: ParkedChange, cost: Cost) -> CodeTask | None:
+        """The change needs an admin's word: the lease is given up, the thread is asked. None when the lease is lost."""
+        run = tx.runs.park(lease.run_id, lease.fence, change, cost_usd=cost.usd, tokens=cost.tokens)
+        if run is None:
+            return None
+        task = tx.tasks.update(lease.task_id, IN_PROGRESS, **change.facts)
+        if task is None:
+            raise _TornRunError(lease)
+        tx.people.audit(f"run:{lease.run_id}", "ask_approval", task.ref, {"tree": change.tree_sha})
+        self.announcer.ask_approval(tx, task, run, change.reasons)
+        return task
+
+    def refuse_waiting(self, tx: Transaction, run: Run, error: str, by: str) -> CodeTask | None:
+        """A waiting change was refused or nobody answered: failed, reason refused."""
+        ended = tx.runs.decide(run.code_task_id or 0, approved=False, by=by)
+        if ended is None:
+            return None
+        lease = Lease(ended.id or 0, ended.fence, ended.code_task_id or 0)
+        return self._after_failure(tx, lease, ended, Failure(FailureReason.REFUSED, error))
 
     def testing(self, tx: Transaction, lease: Lease, **values: Any) -> CodeTask | None:
         """The change is committed: running -> testing. None when the lease is lost."""
@@ -175,6 +208,8 @@ class Attempts:
             lost = Failure(FailureReason.WORKER_LOST, "The worker was lost while it worked on this.")
             self._after_failure(tx, lease, ended, lost)
             count += 1
+        for run in tx.runs.waiting_since(tx.now - APPROVAL_WAIT):
+            self.refuse_waiting(tx, run, "Refused: nobody allowed the change within 72 h.", "nobody")
         return count + tx.outbox.reap()
 
     def _advance(
@@ -199,7 +234,7 @@ class Attempts:
         before = tx.tasks.get(lease.task_id)
         if before is None:
             return None
-        common = {"error": failure.error[:ERROR_MAX], **failure.values, **self._total(tx, lease.task_id)}
+        common: dict[str, Any] = {"error": failure.error[:ERROR_MAX], **failure.values, **self._total(tx, lease.task_id)}
         actor = f"run:{lease.run_id}"
         if failure.may_retry and run.attempt < before.max_attempts:
             at = tx.now + retry_wait(run.attempt, self.jitter())
@@ -209,6 +244,7 @@ class Attempts:
                 Stage.QUEUED,
                 actor=actor,
                 reason=failure.reason,
+                lease=None,
                 next_attempt_at=at,
                 **common,
             )
@@ -221,6 +257,7 @@ class Attempts:
                 Stage.FAILED,
                 actor=actor,
                 reason=failure.reason,
+                lease=None,
                 failure_reason=failure.reason,
                 **common,
             )

@@ -1,7 +1,7 @@
 """What people say to the bot in chat: a stored event in, effects out, in one transaction that marks it handled.
 
-`ChatCommands.handle` is called by the inbox for every stored event. What needs the network (a person's roles, a thread's
-earlier messages) is fetched before the transaction starts.
+`ChatCommands.handle` is called by the inbox for every stored event. What needs the network (a person's roles, a
+thread's earlier messages) is fetched before the transaction starts.
 """
 
 import json
@@ -339,6 +339,11 @@ class ChatCommands:
             case "merged":
                 outcome = self.tasks.mark_merged(tx, action.number, said.person)
                 self._answer(tx, said, outcome, "reply.marked_merged")
+            case "approve":
+                self._answer(tx, said, self.tasks.decide(tx, action.number, said.person, True), "reply.approved")
+            case "refuse":
+                outcome = self.tasks.decide(tx, action.number, said.person, False)
+                self._answer(tx, said, outcome, "reply.approval_refused")
             case "file":
                 self._file_stored(tx, said, action.number)
             case _:

@@ -77,7 +77,7 @@ class Merges:
 
 @dataclass(slots=True)
 class Reconciler:
-    """The poll: looks at the pull requests of code tasks in review, fresh ones every time, older ones every 5 minutes."""
+    """The poll: looks at pull requests in review, fresh ones every time, older ones every 5 minutes."""
 
     store: Store
     merges: Merges

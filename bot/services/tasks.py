@@ -11,9 +11,11 @@ from typing import Final
 from bot.core.commands import Accepted, Options, Target, TaskId, TaskName, TooLong, TooShort, check_description
 from bot.core.inbound import Person, ReplyToken, ThreadRef
 from bot.core.people import Action, is_requester, may
+from bot.core.runs import RunLease
 from bot.core.tasks import ACTIVE, CodeTask, FailureReason, Priority, Stage, slug_of, title_of
 from bot.ports import Repo
 from bot.services.announcements import Announcer
+from bot.services.attempts import Attempts
 from bot.services.people import Rights
 from bot.services.refusals import Refused
 from bot.settings import Settings
@@ -55,6 +57,7 @@ class CodeTasks:
     settings: Settings
     announcer: Announcer
     rights: Rights
+    attempts: Attempts
     agents: tuple[str, ...]
 
     def file(self, tx: Transaction, filing: Filing) -> Filed | Refused:
@@ -173,6 +176,33 @@ class CodeTasks:
         tx.people.audit(actor_of(person), "merged", task.ref, {})
         self.announcer.moved(tx, moved, None, actor=person)
         return moved
+
+    def decide(self, tx: Transaction, task_id: int, person: Person, approved: bool) -> CodeTask | Refused:
+        """An admin allows or refuses the waiting change of a code task. The one who asked may not allow it, unless the
+        settings say so or there is no other admin."""
+        task = tx.tasks.get(task_id)
+        if task is None:
+            return unknown(task_id)
+        if not may(self.rights.role(person), Action.APPROVE, is_requester=False):
+            return self.rights.refuse_acting(task, "approve" if approved else "refuse")
+        if approved and is_requester(person, task) and not self._may_approve_own(tx, person):
+            return Refused("refused.own_approval", {"ref": task.ref}, "not_allowed")
+        runs = tx.runs.of_task(task_id)
+        if not runs or runs[-1].state is not RunLease.WAITING:
+            return Refused("refused.nothing_to_approve", {"ref": task.ref}, "state")
+        tx.people.audit(actor_of(person), "approve" if approved else "refuse", task.ref, {"run": runs[-1].id})
+        if not approved:
+            who = person.name or person.id
+            moved = self.attempts.refuse_waiting(tx, runs[-1], f"Refused: {who} did not allow the change.", who)
+            return moved or Refused("refused.nothing_to_approve", {"ref": task.ref}, "state")
+        tx.runs.decide(task_id, approved=True, by=actor_of(person))
+        return task
+
+    def _may_approve_own(self, tx: Transaction, person: Person) -> bool:
+        if self.settings.requester_may_approve is not None:
+            return self.settings.requester_may_approve
+        admins = set(self.settings.admins) or set(tx.people.admins(person.platform, person.workspace_id))
+        return len(admins) <= 1
 
     def delete(self, tx: Transaction, task_id: int, person: Person) -> CodeTask | Refused:
         """Removes a merged or failed code task with its logs; its branch and pull request stay."""

@@ -4,16 +4,17 @@ Each step returns a value or a `Failure`. Stage changes go through `bot.services
 that was cancelled or taken over stops at the next step with `Interrupted` and writes nothing more.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 import structlog
 
-from bot.core.patch import Allowed, Finding, GatePolicy, NeedsApproval, RefusedChange, judge
+from bot.core.patch import Finding, GatePolicy, NeedsApproval, RefusedChange, judge
 from bot.core.patch_paths import PROTECTED_PATHS
 from bot.core.pull_requests import PullRequestContext, commit_message
 from bot.core.redact import Redactor
+from bot.core.runs import ParkedChange
 from bot.core.tasks import TEST_TAIL_MAX, CodeTask, FailureReason
 from bot.failpoints import failpoint
 from bot.ports import Agent, Forge, Repo, Sandbox
@@ -114,7 +115,10 @@ class StageRun:
         failed = False
         try:
             await self._remember_workspace(workspace)
-            await self._stages(repo, workspace)
+            if self.claimed.approved is not None:
+                await self._go_on(repo, workspace, self.claimed.approved)
+            else:
+                await self._stages(repo, workspace)
         except Stopped as stopped:
             failed = True
             await self._fail(stopped.failure)
@@ -137,8 +141,7 @@ class StageRun:
 
     async def _stages(self, repo: Repo, workspace: Workspace) -> None:
         guard, task = self.held.guard, self.claimed.task
-        forge = self.tools.forges[repo.forge]
-        publisher = Publisher(workspace, repo, forge, self._note, self._still_ours, self.log.event)
+        publisher = self._publisher(repo, workspace)
         base_sha: str = need(await guard(publisher.fetch(task.base)))
         failpoint("mirror.mid")
         self.log.event(f"checkout of {repo.alias} {task.base} at {base_sha[:12]}")
@@ -146,7 +149,7 @@ class StageRun:
         failpoint("checkout.mid")
         await self._agent(repo, workspace, task)
         tree_sha = await self._snapshot(workspace, base_sha)
-        warnings, counts = await self._gate(workspace, base_sha, tree_sha)
+        reasons, warnings, counts = await self._gate(workspace, base_sha, tree_sha)
         context = self._context(task, warnings)
         sha = await self._commit(workspace, task, base_sha, tree_sha, context)
         command = await find_test_command(workspace, tree_sha, repo.test_command)
@@ -161,7 +164,35 @@ class StageRun:
         task.test_seconds = tested.seconds
         if tested.passed is False and repo.on_test_failure == "fail":
             raise Stopped(Failure(FailureReason.TESTS_FAILED, "Tests failed", values=tested.values()))
-        await self._publish(publisher, task, sha, tested, context)
+        if reasons:
+            await self._park(
+                workspace, ParkedChange(base_sha, tree_sha, sha, reasons, tuple(warnings), tested.values(), b"")
+            )
+            return
+        await self._publish(publisher, task, sha, tested.values(), context)
+
+    def _publisher(self, repo: Repo, workspace: Workspace) -> Publisher:
+        forge = self.tools.forges[repo.forge]
+        return Publisher(workspace, repo, forge, self._note, self._still_ours, self.log.event)
+
+    async def _park(self, workspace: Workspace, change: ParkedChange) -> None:
+        """Stores the tested commit until an admin allows it, and gives up the lease."""
+        bundle = need(await self.held.guard(workspace.bundle(change.base_sha, change.sha)))
+        parked = replace(change, bundle=bundle)
+        self.log.event(f"waits for an approval: {', '.join(change.reasons)}")
+        lease, cost = self.claimed.lease, self.cost
+        if await self.tools.store.run(lambda tx: self.tools.attempts.park(tx, lease, parked, cost)) is None:
+            raise Interrupted("lost")
+
+    async def _go_on(self, repo: Repo, workspace: Workspace, change: ParkedChange) -> None:
+        """An admin allowed the change: push exactly that tree."""
+        task, publisher = self.claimed.task, self._publisher(repo, workspace)
+        self.log.event("the change was approved")
+        need(await self.held.guard(publisher.fetch(task.base)))
+        need(await self.held.guard(workspace.prepare()))
+        need(await self.held.guard(workspace.restore(change.bundle, change.sha, change.tree_sha)))
+        self.cost = Cost(self.claimed.run.cost_usd, self.claimed.run.tokens)
+        await self._publish(publisher, task, change.sha, change.facts, self._context(task, list(change.warnings)))
 
     async def _agent(self, repo: Repo, workspace: Workspace, task: CodeTask) -> None:
         agent = self.tools.agents.get(task.agent)
@@ -185,23 +216,22 @@ class StageRun:
         failpoint("snapshot.tree_written")
         return tree_sha
 
-    async def _gate(self, workspace: Workspace, base_sha: str, tree_sha: str) -> tuple[list[str], dict[str, int]]:
-        """The flags to show with the change and its line counts; refusals stop the run."""
+    async def _gate(
+        self, workspace: Workspace, base_sha: str, tree_sha: str
+    ) -> tuple[tuple[str, ...], list[str], dict[str, int]]:
+        """What needs an approval, what to flag, and the line counts; refusals stop the run."""
         changes = need(await self.held.guard(workspace.changes(base_sha, tree_sha)))
         if not changes.entries:
             raise Stopped(Failure(FailureReason.NO_CHANGES, "Coding agent produced no changes"))
         policy = GatePolicy(protected=(*PROTECTED_PATHS, *self.tools.settings.protected_paths))
         verdict = judge(changes.entries, policy, self.tools.settings.secrets())
         failpoint("gate.done")
-        match verdict:
-            case RefusedChange(reason):
-                raise Stopped(Failure(FailureReason.REFUSED, f"Refused: {self._said(reason)}"))
-            case NeedsApproval(reasons, _):
-                names = ", ".join(dict.fromkeys(self._said(reason) for reason in reasons[:5]))
-                raise Stopped(Failure(FailureReason.REFUSED, f"Refused: the change touches what is protected: {names}"))
-            case Allowed(flags):
-                counts = {"insertions": changes.insertions, "deletions": changes.deletions}
-                return [self._said(flag) for flag in flags], counts
+        if isinstance(verdict, RefusedChange):
+            raise Stopped(Failure(FailureReason.REFUSED, f"Refused: {self._said(verdict.reason)}"))
+        counts = {"insertions": changes.insertions, "deletions": changes.deletions}
+        found = verdict.reasons if isinstance(verdict, NeedsApproval) else ()
+        reasons = tuple(dict.fromkeys(self._said(reason) for reason in found))
+        return reasons, [self._said(flag) for flag in verdict.flags], counts
 
     def _said(self, finding: Finding) -> str:
         return self.tools.redactor.mask(str(finding))
@@ -257,17 +287,17 @@ class StageRun:
         return Tested(passed, ended.code, round(ended.seconds, 3), tail)
 
     async def _publish(
-        self, publisher: Publisher, task: CodeTask, sha: str, tested: Tested, context: PullRequestContext
+        self, publisher: Publisher, task: CodeTask, sha: str, tested: dict[str, Any], context: PullRequestContext
     ) -> None:
         settings, repo = self.tools.settings, publisher.repo
         built_in = task.agent in BUILT_IN_AGENTS and repo.forge == "local"
         if not self.tools.sandbox.isolates and not settings.allow_unsandboxed_push and not built_in:
-            raise Stopped(Failure(FailureReason.CONFIG, NO_PUSH, values=tested.values()))
+            raise Stopped(Failure(FailureReason.CONFIG, NO_PUSH, values=tested))
         branch: str = need(await self.held.guard(publisher.push(task, sha, settings.branch_prefix)))
         self.log.event(f"pushed {branch}")
-        values: dict[str, Any] = {"branch": branch, "pushed_sha": sha, **tested.values()}
+        values: dict[str, Any] = {"branch": branch, "pushed_sha": sha, **tested}
         if repo.forge != "none":
-            draft = task.draft or (tested.passed is False and repo.on_test_failure == "draft_pr")
+            draft = task.draft or (tested["tests_passed"] is False and repo.on_test_failure == "draft_pr")
             task.cost_usd, task.tokens = self.cost.usd, self.cost.tokens
             opening = publisher.open_pull_request(task, branch, draft, context)
             pull = need(await self.held.guard(opening))

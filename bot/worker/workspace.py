@@ -26,6 +26,8 @@ from bot.worker.git import LOCAL_LIMIT, Git, GitCall, GitFailed, GitProtocol, fl
 from bot.worker.pushing import ForeignTip, Pushed, push_branch, read_remote_tip
 from bot.worker.workspace_folders import MARKER, new_folder, remove_folder
 
+PARKED_REF = "refs/codetask/parked"
+MAX_BUNDLE = 16 * 1024 * 1024
 CHECKOUT_LIMITS = Limits(wall=mirrors.FETCH_LIMIT, file_bytes=8 * 1024**3)
 SNAPSHOT_LIMITS = Limits(wall=LOCAL_LIMIT, file_bytes=8 * 1024**3)
 
@@ -93,12 +95,9 @@ class Workspace:
     async def checkout(self, base_sha: str) -> GitFailed | None:
         """Fills `tree/` with the base commit, and makes the trusted git directory. Start on an empty workspace."""
         _require_sha(base_sha)
-        made = await self.git.run(
-            GitCall(["init", "-q", "--bare", "--template=", "--", os.fspath(self.trusted)], self.trusted)
-        )
-        if isinstance(made, GitFailed):
-            return made
-        (self.trusted / "objects" / "info").mkdir(exist_ok=True)
+        failed = await self.prepare()
+        if failed is not None:
+            return failed
         spec = SandboxSpec(
             run=self.run,
             env=self._git_env("file"),
@@ -108,6 +107,39 @@ class Workspace:
         places = [self.sandbox.inside(spec, self.tree), self.sandbox.inside(spec, self.mirror)]
         done = await self._script(scripts.CHECKOUT, [*places, base_sha], spec)
         return None if done.code == 0 else done.failure("checkout")
+
+    async def prepare(self) -> GitFailed | None:
+        """Makes the trusted git directory."""
+        made = await self.git.run(
+            GitCall(["init", "-q", "--bare", "--template=", "--", os.fspath(self.trusted)], self.trusted)
+        )
+        if isinstance(made, GitFailed):
+            return made
+        (self.trusted / "objects" / "info").mkdir(exist_ok=True)
+        return None
+
+    async def bundle(self, base_sha: str, sha: str) -> bytes | GitFailed:
+        """The commit as a git bundle that builds on the base commit."""
+        _require_sha(base_sha, sha)
+        named = await self.git.run(self._objects_call(["update-ref", "--end-of-options", PARKED_REF, sha]))
+        if isinstance(named, GitFailed):
+            return named
+        args = ["bundle", "create", "-q", "-", PARKED_REF, f"^{base_sha}"]
+        return await self.git.run(replace(self._objects_call(args), max_output=MAX_BUNDLE))
+
+    async def restore(self, bundle: bytes, sha: str, tree_sha: str) -> GitFailed | None:
+        """Brings a bundled commit back; fails unless it is that commit with exactly that tree."""
+        _require_sha(sha, tree_sha)
+        file = self.path / "parked.bundle"
+        file.write_bytes(bundle)
+        unpacked = await self.git.run(self._objects_call(["bundle", "unbundle", os.fspath(file)]))
+        if isinstance(unpacked, GitFailed):
+            return unpacked
+        found = await self.git.run(self._objects_call(["rev-parse", "--verify", "--end-of-options", f"{sha}^{{tree}}"]))
+        if isinstance(found, GitFailed):
+            return found
+        same = found.decode().strip() == tree_sha
+        return None if same else GitFailed("other", "The stored change is not the one that was approved.")
 
     def agent_spec(self, run: str, env: Mapping[str, str], extra_binds: Sequence[Bind] = ()) -> SandboxSpec:
         """What the setup command and the agent may see: their checkout at `/ws`, and `extra_binds`."""

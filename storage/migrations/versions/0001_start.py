@@ -415,6 +415,23 @@ def upgrade() -> None:
         sa.UniqueConstraint("code_task_id", "seq", name=op.f("uq_task_event_code_task_id_seq")),
     )
     op.create_table(
+        "approval",
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("base_sha", sa.String(), nullable=False),
+        sa.Column("tree_sha", sa.String(), nullable=False),
+        sa.Column("sha", sa.String(), nullable=False),
+        sa.Column("reasons", sa.String(), nullable=False),
+        sa.Column("facts", sa.String(), nullable=False),
+        sa.Column("bundle", sa.LargeBinary(), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("verdict", sa.String(), nullable=False),
+        sa.Column("decided_by", sa.String(), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("verdict IN ('open', 'approved', 'refused')", name=op.f("ck_approval_verdict_known")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_approval_run_id")),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_approval")),
+    )
+    op.create_table(
         "run_log",
         sa.Column("run_id", sa.Integer(), nullable=False),
         sa.Column("seq", sa.Integer(), nullable=False),
