@@ -99,7 +99,7 @@ def requester_of(task: CodeTask) -> Person | None:
         platform=task.requester_platform,
         workspace_id=task.requester_workspace,
         id=task.requester_id,
-        name=task.requester_name,
+        name=person_name(task.requester_name).removeprefix("@"),
     )
 
 
