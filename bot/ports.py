@@ -342,8 +342,8 @@ class AgentLimits:
 class ModelEndpoint:
     """How an agent reaches a model: the gateway's address as seen inside the sandbox, and the run's dummy key.
 
-    `base_url` has no path (agents add `/v1`). `socket` is the inside path of the gateway's unix socket where the sandbox has
-    no way to the host's loopback: the agent's transport then forwards `base_url` to it; empty where none is needed."""
+    `base_url` has no path (agents add `/v1`). `socket` is the inside path of the gateway's unix socket where the sandbox
+    has no way to the host's loopback: the agent's transport then forwards `base_url` to it; empty where none is needed."""
 
     base_url: str
     key: str = field(repr=False)
@@ -368,7 +368,7 @@ class RunSpec:
     session_ref: str | None = None
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     trouble: Callable[[], str] | None = None
-    """Why the model endpoint refused this run (`budget`, `auth`, `quota`, `unreachable`), or "": the gateway knows best."""
+    """Why the model endpoint refused this run (`budget`, `auth`, `quota`, `unreachable`), or ""; the gateway knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def _parse(line: bytes) -> Message | None:
 
 
 def _whole_error(error: object) -> Message:
-    """An error object as JSON-RPC wants it. The SDK drops the waiting request over any other and it would wait for ever."""
+    """An error object as JSON-RPC wants it. Over any other the SDK would leave the request waiting."""
     given = error if isinstance(error, dict) else {"message": error}
     code = given.get("code")
     return {
