@@ -77,7 +77,7 @@ async def test_a_leaked_environment_is_refused(bubblewrap: BubblewrapSandbox) ->
     assert "worker secret in /proc" in refused.say
 
 
-@pytest.mark.parametrize(("target", "probe"), [("/home/else", "host /home seen"), ("/var/log", "/var seen")])
+@pytest.mark.parametrize(("target", "probe"), [("/home/else", "host homes seen"), ("/var/log", "/var seen")])
 async def test_a_shown_host_folder_is_refused(
     bubblewrap: BubblewrapSandbox, tmp_path: Path, target: str, probe: str
 ) -> None:

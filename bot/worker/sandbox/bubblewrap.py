@@ -112,7 +112,7 @@ class BubblewrapSandbox:
             return refuse("sandbox.not_installed")
         if prlimit_program() is None:
             return refuse("sandbox.no_prlimit")
-        return await probe_sandbox(self, hidden=self._hidden)
+        return await probe_sandbox(self, hidden=self._hidden, shown=[tool.target for tool in self._tools])
 
     async def start(self, argv: Sequence[str], spec: SandboxSpec) -> SandboxProcess:
         """Starts `argv` behind the fence. Raises PermissionError for root, OSError when bwrap cannot be executed."""

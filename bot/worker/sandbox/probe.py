@@ -1,7 +1,8 @@
 """Runs inside a sandbox and says, as one JSON object, what it can see and do. Standard library only.
 
-The single argument is a JSON object: `canary` (a secret of the worker, reversed), `hidden` (host paths), `tcp` (a port
-of the host), `abstract` (name of a host socket), `file_bytes`, `processes`.
+The single argument is a JSON object: `canary` (a secret of the worker, reversed), `hidden` (host paths that must not be
+there), `shown` (paths bound on purpose), `tcp` (a port of the host), `abstract` (name of a host socket), `file_bytes`,
+`processes`.
 """
 
 import ctypes
@@ -27,6 +28,22 @@ def readable(path: str) -> bool:
             return bool(file.read(1))
     except OSError:
         return False
+
+
+def beyond(folder: str, shown: list[str]) -> list[str]:
+    """What is below a folder that nobody bound on purpose; at most the first find of each branch."""
+    found: list[str] = []
+    if not os.path.isdir(folder):
+        return found
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if path in shown:
+            continue
+        if any(place.startswith(path + "/") for place in shown):
+            found += beyond(path, shown)
+        else:
+            found.append(path)
+    return found
 
 
 def processes() -> list[int]:
@@ -140,17 +157,19 @@ def foreign_users() -> bool:
 def main(told: dict[str, object]) -> dict[str, object]:
     """Every probe's answer; a probe that fails in an unforeseen way answers with the error's name."""
     hidden = [str(path) for path in told["hidden"]]
+    shown = [str(path) for path in told["shown"]]
     probes: dict[str, Callable[[], object]] = {
         "only own processes": lambda: len(processes()) <= 3,
         "open files": open_files,
         "/etc/shadow readable": lambda: readable("/etc/shadow"),
         "host accounts in /etc/passwd": foreign_users,
         "host folders seen": lambda: [path for path in hidden if readable(path)],
-        "host /home seen": lambda: os.listdir("/home") != ["agent"],
-        "host /tmp seen": lambda: bool(os.listdir("/tmp")),
-        "/run seen": lambda: readable("/run"),
-        "/sys seen": lambda: readable("/sys"),
-        "/var seen": lambda: readable("/var"),
+        "host homes seen": lambda: [*beyond("/home", [*shown, "/home/agent"]), *beyond("/root", shown)],
+        "host /tmp seen": lambda: beyond("/tmp", shown),
+        "/run seen": lambda: beyond("/run", shown),
+        "/sys seen": lambda: beyond("/sys", shown),
+        "/var seen": lambda: beyond("/var", shown),
+        "/opt, /srv, /mnt seen": lambda: [path for top in ("/opt", "/srv", "/mnt") for path in beyond(top, shown)],
         "/ writable": lambda: writable("/"),
         "/usr writable": lambda: writable("/usr"),
         "/etc writable": lambda: writable("/etc"),

@@ -28,11 +28,12 @@ EXPECTED: Mapping[str, object] = {
     "/etc/shadow readable": False,
     "host accounts in /etc/passwd": False,
     "host folders seen": [],
-    "host /home seen": False,
-    "host /tmp seen": False,
-    "/run seen": False,
-    "/sys seen": False,
-    "/var seen": False,
+    "host homes seen": [],
+    "host /tmp seen": [],
+    "/run seen": [],
+    "/sys seen": [],
+    "/var seen": [],
+    "/opt, /srv, /mnt seen": [],
     "/ writable": False,
     "/usr writable": False,
     "/etc writable": False,
@@ -76,14 +77,15 @@ class _Host:
 
 
 async def ask_probes(
-    sandbox: Sandbox, *, hidden: Sequence[Path] = (), tools: Sequence[Path] = ()
+    sandbox: Sandbox, *, hidden: Sequence[Path] = (), shown: Sequence[str] = ()
 ) -> Mapping[str, object] | SandboxRefused:
     """The answers of every probe inside the sandbox, or why it did not even start."""
     with _host_side() as host:
         source = resources.files("bot.worker.sandbox").joinpath("probe.py").read_text()
         told = {
             "canary": host.canary[::-1],  # reversed, or the probe would find its own argument
-            "hidden": [os.fspath(path) for path in (*hidden, Path("/root"), host.folder / "host-only")],
+            "hidden": [os.fspath(path) for path in (*hidden, host.folder / "host-only")],
+            "shown": [*shown, *(bind.target for bind in _interpreter())],
             "tcp": host.port,
             "abstract": host.abstract,
             "file_bytes": _LIMITS.file_bytes,
@@ -101,9 +103,13 @@ async def ask_probes(
     return answers if isinstance(answers, dict) else explain_start("the probe gave no answers")
 
 
-async def probe_sandbox(sandbox: Sandbox, *, hidden: Sequence[Path] = ()) -> SandboxRefused | None:
-    """None when every probe answers as expected and SIGKILL leaves no process."""
-    answers = await ask_probes(sandbox, hidden=hidden)
+async def probe_sandbox(
+    sandbox: Sandbox, *, hidden: Sequence[Path] = (), shown: Sequence[str] = ()
+) -> SandboxRefused | None:
+    """None when every probe answers as expected and SIGKILL leaves no process.
+
+    `hidden` are host paths that must not be there; `shown` are paths inside that the sandbox binds on purpose."""
+    answers = await ask_probes(sandbox, hidden=hidden, shown=shown)
     if isinstance(answers, SandboxRefused):
         return answers
     for name, expected in EXPECTED.items():

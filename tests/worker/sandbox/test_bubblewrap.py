@@ -117,6 +117,11 @@ async def test_a_host_folder_that_shows_inside_fails_the_self_test(
     assert "host folders seen" in refused.say
 
 
+async def test_tools_do_not_fail_the_self_test(bubblewrap: BubblewrapSandbox, tmp_path: Path) -> None:
+    (tmp_path / "tools" / "bin").mkdir(parents=True)
+    assert await BubblewrapSandbox([tmp_path / "tools"], hidden=[tmp_path / "other"]).self_test() is None
+
+
 async def test_missing_bubblewrap_is_explained(bubblewrap: BubblewrapSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     refused = await choose_sandbox("auto")
