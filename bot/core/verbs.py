@@ -115,7 +115,7 @@ FILTERS: Final[dict[str, ListFilter]] = {
     "失败": "failed",
     "已取消": "cancelled",
 }
-"""What may follow `list`. Nothing = `open`: your own open ones. `mine`: yours in any stage. `all`: those of everyone."""
+"""What may follow `list`. Nothing = `open`: your own open ones. `mine`: yours in any stage. `all`: everyone's."""
 
 SETTING_KEYS: Final = frozenset(
     ["repo", "base", "agent", "intake", "quiet", "reviews", "language", "timezone", "reaction", "tz", "pings"]

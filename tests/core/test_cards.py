@@ -321,7 +321,8 @@ def test_values_of_sentences_are_escaped() -> None:
     assert said.text == "There is no agent \\*x\\* \\[a\\](http://b) \\`c\\`. Available: claude."
 
 
-HOSTILE = st.text(alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from("`*_[]()<>!@#|\n\r\x1b\u202e\u200b")))
+MARKS = st.sampled_from("`*_[]()<>!@#|\n\r\x1b\u202e\u200b")
+HOSTILE = st.text(alphabet=st.one_of(st.characters(codec="utf-8"), MARKS))
 
 
 @given(HOSTILE, st.sampled_from([*Stage]), st.sampled_from([None, *FailureReason]))
