@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -28,9 +28,14 @@ class MaskValues:
         return value
 
 
-def configure_logs(level: str, redactor: Redactor, *, terminal: bool | None = None) -> None:
-    """Sets up structlog and the standard library's loggers. Terminal: readable lines; otherwise one JSON a line."""
-    readable = sys.stderr.isatty() if terminal is None else terminal
+def configure_logs(
+    level: str, redactor: Redactor, *, terminal: bool | None = None, stream: TextIO | None = None
+) -> None:
+    """Sets up structlog and the standard library's loggers. Terminal: readable lines; otherwise one JSON a line.
+
+    `stream` takes the lines instead of stderr."""
+    out = sys.stderr if stream is None else stream
+    readable = out.isatty() if terminal is None else terminal
     number = getattr(logging, level.upper(), logging.INFO)
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback, pad_event_to=24)
     shared: list[structlog.typing.Processor] = [
@@ -44,10 +49,10 @@ def configure_logs(level: str, redactor: Redactor, *, terminal: bool | None = No
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     root = logging.getLogger()
     root.handlers[:] = [handler]
