@@ -41,7 +41,7 @@ UPDATE run SET state = 'active', run_state = 'working', fence = fence + 1, lease
       SELECT 0 AS n UNION ALL SELECT a.slot + 1 FROM run a WHERE a.repo_key = run.repo_key AND a.state = 'active'
     ) s WHERE NOT EXISTS (
       SELECT 1 FROM run b WHERE b.repo_key = run.repo_key AND b.slot = s.n AND b.state = 'active'))
-WHERE id = (SELECT id FROM ready) AND state = 'queued' RETURNING id
+WHERE id = (SELECT id FROM ready) RETURNING id
 """
 
 

@@ -86,10 +86,13 @@ def store(database_url: str, clock: FakeClock) -> Iterator["Database"]:
     """An open store on `database_url` that tells the time by `clock`."""
     from storage.engine import Database
     from storage.schema import migrate
+    from storage.wakeups import PostgresListener
 
     database = Database(database_url, clock)
     if database_url == "sqlite://":
         migrate(database.engine)
+    if isinstance(database._watcher, PostgresListener):
+        assert database._watcher.ready.wait(20), "LISTEN did not start"
     yield database
     database.close_sync()
 
@@ -119,7 +122,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    if "postgres_url" in getattr(item, "fixturenames", ()) or "[postgres" in item.name:
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and "postgres" in callspec.params.values():
         item.config.stash[POSTGRES_RAN] += 1
     return (yield)
 

@@ -1,0 +1,101 @@
+"""The statements of the queue use their partial indexes, so that finished rows cost nothing however many there are."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from storage.engine import Database
+from storage.transaction import Tx
+from tests.storage.conformance.bench import LEASE, file
+
+FINISHED = 3_000
+
+
+@pytest.fixture
+def full(store: Database) -> Database:
+    """A store with many finished rows and a few open ones."""
+    store.run_sync(fill)
+    return store
+
+
+def fill(tx: Tx) -> None:
+    task = file(tx, thread="1.0")
+    thread = task.thread_id
+    connection = tx.session.connection()
+    numbers = (
+        f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {FINISHED}) "
+        if tx.sqlite
+        else f"WITH n AS (SELECT generate_series(1, {FINISHED}) AS i) "
+    )
+    when = "'2031-05-06 07:08:09.000000'" if tx.sqlite else "timestamptz '2031-05-06 07:08:09+00'"
+    finished_runs = (
+        "INSERT INTO run (kind, code_task_id, attempt, state, priority, available_at, repo_key, agent, fence,"
+        f" counts_attempt, created_at) {numbers} SELECT 'code_task', {task.id}, i + 10, 'done', 1, {when}, 'app', 'a',"
+        f" 1, {'1' if tx.sqlite else 'true'}, {when} FROM n"
+    )
+    sent = (
+        "INSERT INTO outbox (thread_id, seq, dedup_key, kind, platform, gate, target, body, state, available_at,"
+        f" attempt, fence, created_at) {numbers} SELECT {thread}, i + 1000, 'k' || i, 'post', 'slack', 'g', '{{}}', '', 'sent',"
+        f" {when}, 1, 1, {when} FROM n"
+    )
+    handled = (
+        "INSERT INTO inbound (platform, workspace_id, natural_key, event_id, kind, channel_id, payload, state,"
+        f" attempts, sent_at, received_at, available_at) {numbers} SELECT 'slack', 'T1', 'k' || i, '', 'message', 'C1', '{{}}',"
+        f" 'done', 0, {when}, {when}, {when} FROM n"
+    )
+    for statement in (finished_runs, sent, handled, "ANALYZE"):
+        connection.exec_driver_sql(statement)
+
+
+def plans(store: Database, unit: Callable[[Tx], Any]) -> list[str]:
+    """The database's plan of every statement that the unit runs."""
+    seen: list[tuple[str, Any]] = []
+
+    def watch(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        seen.append((statement, parameters))
+
+    sa.event.listen(store.engine, "before_cursor_execute", watch)
+    store.run_sync(unit)
+    sa.event.remove(store.engine, "before_cursor_execute", watch)
+    prefix = "EXPLAIN QUERY PLAN " if store.is_sqlite else "EXPLAIN "
+
+    def explain(tx: Tx) -> list[str]:
+        connection = tx.session.connection()
+        return [
+            "\n".join(str(row[-1]) for row in connection.exec_driver_sql(prefix + statement, parameters))
+            for statement, parameters in seen
+            if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "WITH"))
+        ]
+
+    return store.run_sync(explain)
+
+
+@pytest.mark.parametrize(
+    ("table", "indexes", "unit"),
+    [
+        ("run", {"ix_run_ready"}, lambda tx: tx.runs.claim("w", "h", 2, 10, LEASE)),
+        ("outbox", {"ix_outbox_ready", "ix_outbox_lane"}, lambda tx: tx.outbox.claim(["slack"], [], 8)),
+        ("run", {"ix_run_lease"}, lambda tx: tx.runs.expired()),
+        ("run", {"ix_run_waiting", "ix_run_ready"}, lambda tx: tx.runs.next_available_at()),
+        ("outbox", {"ix_outbox_lease", "ux_outbox_sending"}, lambda tx: tx.outbox.reap()),
+        ("outbox", {"ix_outbox_ready"}, lambda tx: tx.outbox.next_available_at()),
+        ("inbound", {"ix_inbound_new"}, lambda tx: tx.inbox.pending(10)),
+    ],
+    ids=["claim-run", "claim-delivery", "expired", "next-run", "reap-outbox", "next-delivery", "pending"],
+)
+def test_open_rows_are_found_by_their_partial_index(full: Database, table: str, indexes: set[str], unit: Any) -> None:
+    main = [text for text in plans(full, unit) if any(index in text for index in indexes)]
+    assert main, plans(full, unit)
+    for text in main:
+        assert not re.search(rf"Seq Scan on {table}\b", text), text
+        assert not re.search(r"SCAN \w+$", text.replace("SCAN ready", "").replace("SCAN s", ""), re.MULTILINE), text
+
+
+def test_a_claim_does_not_sort_the_queue(full: Database) -> None:
+    (claim,) = [text for text in plans(full, lambda tx: tx.runs.claim("w", "h", 2, 10, LEASE)) if "ready" in text]
+    assert "ix_run_waiting" not in claim, claim
+    assert "Sort" not in claim, claim
+    assert "TEMP B-TREE" not in claim, claim
