@@ -17,9 +17,9 @@ Type what a person would type in #general:
   /codetask Greet customers with Welcome   file a code task
   /codetask list                           see what is there (also: show 1, status 1, logs 1, help)
   thread 1: @codetask status               speak in a thread (also: !codetask ...)
-  press Cancel                             press a button of the latest message that has it (press Cancel in 2)
+  press Cancel                             press a button (press Cancel in 2: in thread 2)
   merge 2, diff 2                          merge or see pull request 2
-  as bo: /codetask ...                     be someone else once; `as bo` stays so (ana may all, bo and cy may look)
+  as bo: /codetask list all                be someone else; `as bo` stays so (bo and cy may only look)
   help, quit"""
 PROMPT: Final = "{who} in #general> "
 PEOPLE: Final = ("ana", "bo", "cy", "gus")

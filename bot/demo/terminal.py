@@ -161,12 +161,13 @@ class Terminal:
         whisper: Whisper = whispers[self._whispers]
         self._whispers += 1
         text = self._simulator.render_text(whisper)
-        where = self._where(whisper.channel, "", "")
-        return self._block(whisper.at, where, f"Codetask, only to {who}", text, card=False)
+        thread = f"thread {self.threads.number(whisper.channel, whisper.thread_ts)}" if whisper.thread_ts else ""
+        speaker = "Slack" if whisper.via == "slackbot" else "Codetask"
+        return self._block(whisper.at, self._where(whisper.channel, thread, ""), f"{speaker}, only to {who}", text)
 
     def _speech(self, happening: Happening, who: str, text: str) -> RenderableType:
         where = self._where(happening.channel, "", "")
-        return self._block(happening.at, where, who, text, card=False)
+        return self._block(happening.at, where, who, text)
 
     def _where(self, channel: str, inside: str, root: str) -> str:
         name = self._simulator.names.get(channel, "")
@@ -175,7 +176,7 @@ class Terminal:
             return f"{place} › {inside}"
         return f"{place} · {root}" if root else place
 
-    def _block(self, at: datetime, where: str, who: str, text: str, *, card: bool) -> RenderableType:
+    def _block(self, at: datetime, where: str, who: str, text: str, *, card: bool = False) -> RenderableType:
         style = _PEOPLE.get(who, "bold green")
         head = Text.assemble("\n", (f"{at:%H:%M:%S}", "dim"), "  ", (who, style), "  ", (where, "dim"))
         margin = Text.assemble(INDENT, ("┃ ", "cyan")) if card else Text(INDENT)
