@@ -7,6 +7,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -26,8 +27,10 @@ from bot.services.inbox import InboxService
 from bot.services.merges import Merges, Reconciler
 from bot.services.outbox import Relay
 from bot.services.people import Rights
+from bot.services.presence import keep_seen
 from bot.services.tasks import CodeTasks
 from bot.settings import Settings
+from bot.web import serve_web
 from bot.worker.agents import create_agent, known_agents
 from bot.worker.forges import ForgeSettings, GitHubSettings, LocalSettings, create_forge
 from bot.worker.gateway import Gateway
@@ -129,7 +132,7 @@ def open_forges(settings: Settings, clock: Clock) -> dict[str, Forge]:
 
 
 class WorkerRefused(Exception):
-    """The worker may not start: no sandbox. The text says what to install or set."""
+    """The worker may not start: no sandbox, or a setting that cannot work. The text says what to install or set."""
 
 
 async def open_worker(app: App, stack: AsyncExitStack) -> Worker:
@@ -138,7 +141,10 @@ async def open_worker(app: App, stack: AsyncExitStack) -> Worker:
     sandbox = await pick_sandbox(settings)
     gateway = None
     if settings.llm_base_url:
-        gateway = await stack.enter_async_context(Gateway(settings))
+        try:
+            gateway = await stack.enter_async_context(Gateway(settings))
+        except ValueError as error:
+            raise WorkerRefused(str(error)) from error
     agents = {name: create_agent(name, settings) for name in usable_agents(settings)}
     tools = Tools(settings, app.store, app.attempts, sandbox, agents, dict(app.forges), gateway, app.redactor)
     return Worker(tools)
@@ -155,17 +161,23 @@ async def pick_sandbox(settings: Settings) -> Sandbox:
     return sandbox
 
 
-async def run_parts(app: App, stop: asyncio.Event, worker: Worker | None, serve: bool) -> Fatal | None:
+async def run_parts(
+    app: App, stop: asyncio.Event, worker: Worker | None, serve: bool, web: socket.socket | None = None
+) -> Fatal | None:
     """Runs the parts of this process until `stop`: chat, inbox, relay, scheduler (`serve`), and the worker.
 
-    Returns `Fatal` when a platform cannot go on; the caller exits non-zero."""
+    With `serve` and the feature `web` on, the HTTP API listens on `web`, else on WEB_BIND. Returns `Fatal` when a
+    platform cannot go on; the caller exits non-zero."""
     app.scheduler.start()
     adapters = [asyncio.create_task(p.run(app.inbox, stop), name=f"platform-{n}") for n, p in app.platforms.items()]
     parts: list[asyncio.Task[None]] = []
     if serve:
         parts += [asyncio.create_task(app.inbox.run(stop)), asyncio.create_task(app.relay.run(stop))]
+        if "web" in app.settings.features:
+            parts.append(asyncio.create_task(serve_web(app, stop, web), name="web"))
     if worker is not None:
         parts.append(asyncio.create_task(worker.run(stop)))
+        parts.append(asyncio.create_task(keep_seen(app.store, worker.seen, stop)))
     fatal: Fatal | None = None
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -178,7 +190,7 @@ async def run_parts(app: App, stop: asyncio.Event, worker: Worker | None, serve:
                 stop.set()
     finally:
         stop.set()
-        app.scheduler.stop()
+        await app.scheduler.stop()
         stopping.cancel()
         await asyncio.gather(*adapters, *parts, return_exceptions=True)
     return fatal

@@ -5,8 +5,9 @@ notifications), `reconcile` looks at open pull requests, `prune` cleans up daily
 and guarded updates decide who acts.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -18,6 +19,7 @@ from bot.settings import Settings
 from bot.store import Store, StoreDown, Topic
 
 log = structlog.get_logger(__name__)
+BACKFILL_EVERY: Final = timedelta(minutes=5)
 DUE_TOPICS: Final[tuple[Topic, ...]] = ("run", "outbox", "inbound")
 
 
@@ -37,6 +39,8 @@ class Scheduler:
         self._attempts = attempts
         self._reconciler = reconciler
         self._backfill = backfill
+        self._backfilled_at: datetime | None = store.now()
+        self._ticking, self._reconciling = asyncio.Lock(), asyncio.Lock()
         self._alarms = AsyncIOScheduler(
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
@@ -49,11 +53,18 @@ class Scheduler:
         self._alarms.start()
         self._alarms.add_job(self.tick, "date", id="wake")
 
-    def stop(self) -> None:
-        self._alarms.shutdown(wait=False)
+    async def stop(self) -> None:
+        """No alarm rings any more; jobs under way are finished first."""
+        self._alarms.pause()
+        async with self._reconciling, self._ticking:
+            self._alarms.shutdown(wait=False)
 
     async def tick(self) -> None:
         """Applies the retry rule to lost runs, returns lost deliveries, and sets the next alarm."""
+        async with self._ticking:
+            await self._tick()
+
+    async def _tick(self) -> None:
         try:
             reaped = await self._store.run(self._attempts.reap)
             if reaped:
@@ -69,11 +80,18 @@ class Scheduler:
 
     async def reconcile(self) -> None:
         """Looks at open pull requests and reads channels again for missed messages."""
-        try:
-            await self._reconciler.run_once()
+        async with self._reconciling:
+            try:
+                await self._reconciler.run_once()
+                await self._backfill_sometimes()
+            except StoreDown:
+                log.warning("reconcile_skipped", why="the database cannot be reached")
+
+    async def _backfill_sometimes(self) -> None:
+        now = self._store.now()
+        if self._backfilled_at is None or now - self._backfilled_at >= BACKFILL_EVERY:
+            self._backfilled_at = now
             await self._backfill()
-        except StoreDown:
-            log.warning("reconcile_skipped", why="the database cannot be reached")
 
     async def prune(self) -> None:
         """Forgets raw payloads and finished code tasks after the retention time."""

@@ -116,6 +116,7 @@ class CodeTask(SQLModel):
     error: str | None = None
     failed_at_stage: Stage | None = None
     cancelled_by: str | None = None
+    merged_by: str | None = None
     instruction: str | None = None
     """Added by `retry ... with <text>`; the description stays as filed."""
     branch: str | None = None

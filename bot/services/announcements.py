@@ -43,14 +43,13 @@ class Announcer:
         task: CodeTask,
         run: Run | None,
         actor: Person | None = None,
-        merged_by: str = "",
     ) -> None:
         """Shows a stage change on the card at once, and posts the reply that goes with it."""
         if task.thread_id is None:
             return
         seq = len(tx.tasks.history(task.id or 0))
         key = f"{task.ref}:{run.id if run else 0}:{task.stage}:{seq}"
-        tx.outbox.add(task.thread_id, Delivery("edit", key, self._card(tx, task, run, merged_by), card_key=task.ref))
+        tx.outbox.add(task.thread_id, Delivery("edit", key, self._card(tx, task, run), card_key=task.ref))
         reply = self._reply(task, run, actor)
         if reply is not None:
             tx.outbox.add(task.thread_id, Delivery("post", f"{key}:reply", reply))
@@ -96,14 +95,14 @@ class Announcer:
         """The card as it looks now."""
         return self._card(tx, task, run)
 
-    def _card(self, tx: Transaction, task: CodeTask, run: Run | None, merged_by: str = "") -> Card:
+    def _card(self, tx: Transaction, task: CodeTask, run: Run | None) -> Card:
         return task_card(
             task,
             run=run,
             texts=self.texts,
             now=tx.now,
             position_in_queue=tx.tasks.queue_position(task.id or 0) if task.stage is Stage.QUEUED else None,
-            merged_by=merged_by,
+            merged_by=task.merged_by or "",
             mask=self.redactor.mask,
         )
 

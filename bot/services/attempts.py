@@ -234,7 +234,11 @@ class Attempts:
         before = tx.tasks.get(lease.task_id)
         if before is None:
             return None
-        common: dict[str, Any] = {"error": failure.error[:ERROR_MAX], **failure.values, **self._total(tx, lease.task_id)}
+        common: dict[str, Any] = {
+            "error": failure.error[:ERROR_MAX],
+            **failure.values,
+            **self._total(tx, lease.task_id),
+        }
         actor = f"run:{lease.run_id}"
         if failure.may_retry and run.attempt < before.max_attempts:
             at = tx.now + retry_wait(run.attempt, self.jitter())

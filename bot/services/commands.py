@@ -356,7 +356,9 @@ class ChatCommands:
             self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
             return
         original = _Said(Pending(inbound_id, event, 0), event, said.person, said.thread_id)
-        self._file(tx, original, FileTask(event.text))
+        asked = self._parse(tx, original, event)
+        text = asked.original if isinstance(asked, NearMiss) else asked.text if isinstance(asked, TaskWord) else ""
+        self._file(tx, original, FileTask(text or event.text))
 
     def _refuse(self, tx: Transaction, said: _Said, refused: Refused) -> None:
         self._whisper(tx, said, say_doc(self.announcer.texts, refused.key, **refused.values))

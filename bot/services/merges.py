@@ -51,14 +51,19 @@ class Merges:
         moved = self._move(tx, task, state, by, source)
         if moved is not None:
             runs = tx.runs.of_task(moved.id or 0)
-            self.announcer.moved(tx, moved, runs[-1] if runs else None, merged_by=by)
+            self.announcer.moved(tx, moved, runs[-1] if runs else None)
         return moved
 
     def _move(self, tx: Transaction, task: CodeTask, state: PrState, by: str, source: str) -> CodeTask | None:
         actor, task_id = f"forge:{by}" if by else "forge", task.id or 0
         if state == "merged":
             return tx.tasks.move(
-                task_id, {Stage.REVIEW, Stage.FAILED}, Stage.MERGED, actor=actor, reason=f"merged ({source})"
+                task_id,
+                {Stage.REVIEW, Stage.FAILED},
+                Stage.MERGED,
+                actor=actor,
+                reason=f"merged ({source})",
+                merged_by=by or None,
             )
         if state == "closed":
             return tx.tasks.move(

@@ -170,7 +170,14 @@ class CodeTasks:
             return self.rights.refuse_acting(task, "merged")
         if task.pr_number is not None:
             return Refused("refused.tracked_merged", {"ref": task.ref}, "state")
-        moved = tx.tasks.move(task_id, {Stage.REVIEW}, Stage.MERGED, actor=actor_of(person), reason="marked merged")
+        moved = tx.tasks.move(
+            task_id,
+            {Stage.REVIEW},
+            Stage.MERGED,
+            actor=actor_of(person),
+            reason="marked merged",
+            merged_by=person.name or person.id,
+        )
         if moved is None:
             return Refused("refused.wrong_stage_merged", {"ref": task.ref, "stage": task.stage.value}, "state")
         tx.people.audit(actor_of(person), "merged", task.ref, {})

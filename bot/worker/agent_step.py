@@ -85,6 +85,7 @@ class AgentStep:
                     cwd="/ws",
                     limits=AgentLimits(wall=timedelta(minutes=self.settings.agent_minutes)),
                     model=model,
+                    trouble=meter.trouble if meter is not None else None,
                 )
             )
             failpoint("agent.spawned")

@@ -173,6 +173,7 @@ def upgrade() -> None:
         sa.Column("error", sa.String(), nullable=True),
         sa.Column("failed_at_stage", sa.String(), nullable=True),
         sa.Column("cancelled_by", sa.String(), nullable=True),
+        sa.Column("merged_by", sa.String(), nullable=True),
         sa.Column("instruction", sa.String(), nullable=True),
         sa.Column("branch", sa.String(), nullable=True),
         sa.Column("pr_url", sa.String(), nullable=True),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +15,7 @@ from bot.ports import Sandbox
 from bot.worker.gateway import Gateway
 from bot.worker.metering import PriceTable, read_prices
 from bot.worker.sandbox import BubblewrapSandbox, NoSandbox
+from tests.programs import find_opencode
 from tests.simulators.model import KEY, MODEL, ModelServer
 from tests.worker.agents.harness import is_root
 
@@ -87,10 +87,4 @@ async def gateway(model: ModelServer) -> AsyncIterator[Gateway]:
 @pytest.fixture
 def opencode() -> str:
     """The real OpenCode program."""
-    root = Path(__file__).parents[3]
-    places = [os.environ.get("CODETASK_TEST_OPENCODE", "")]
-    places += [str(root / where / "node_modules/.bin/opencode") for where in ("build/node", ".")]
-    for place in (*places, "opencode"):
-        if place and (found := shutil.which(place)):
-            return found
-    pytest.skip("THE REAL OPENCODE IS NOT TESTED HERE: run tools/install_opencode or set CODETASK_TEST_OPENCODE")
+    return find_opencode()
