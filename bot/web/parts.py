@@ -1,0 +1,36 @@
+"""What the HTTP side needs of the composition root: `bot.app.App` is one."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from bot.core.redact import Redactor
+from bot.ports import Forge, Platform
+from bot.services.merges import Merges
+from bot.services.tasks import CodeTasks
+from bot.settings import Settings
+from bot.store import Store
+
+
+class Parts(Protocol):
+    """The open store and the services over it."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def redactor(self) -> Redactor: ...
+
+    @property
+    def tasks(self) -> CodeTasks: ...
+
+    @property
+    def merges(self) -> Merges: ...
+
+    @property
+    def platforms(self) -> Mapping[str, Platform]: ...
+
+    @property
+    def forges(self) -> Mapping[str, Forge]: ...
