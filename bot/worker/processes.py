@@ -87,19 +87,30 @@ async def start_child(
 
     It forks in the calling thread, which must be the event loop's: `bwrap --die-with-parent` dies with that thread."""
     loop = asyncio.get_running_loop()
-    transport, protocol = await loop.subprocess_exec(
-        lambda: _Protocol(loop),
-        *argv,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=dict(env),
-        cwd=str(cwd),
-        pass_fds=tuple(pass_fds),
-        close_fds=True,
-        start_new_session=new_session,
+    starting = asyncio.ensure_future(
+        loop.subprocess_exec(
+            lambda: _Protocol(loop),
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(env),
+            cwd=str(cwd),
+            pass_fds=tuple(pass_fds),
+            close_fds=True,
+            start_new_session=new_session,
+        )
     )
-    return Child(transport, protocol)
+    try:
+        # asyncio leaves pipes open when it is interrupted while it connects them: let it finish, then undo it.
+        return Child(*await asyncio.shield(starting))
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            child = Child(*await starting)
+            child.kill()
+            await child.wait()
+            child.close()
+        raise
 
 
 def marked_processes(value: str, name: str = RUN_MARK) -> list[int]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from bot.ports import Bind, SandboxProcess, SandboxRefused, SandboxSpec
 from bot.worker.processes import Child, start_child
 from bot.worker.sandbox.limits import prlimit_prefix, prlimit_program
-from bot.worker.sandbox.none import HOME, clean_env, map_path
+from bot.worker.sandbox.none import HOME, clean_env, finish_start, map_path
 from bot.worker.sandbox.refusals import refuse
 
 TMP_BYTES = 256 * 1024 * 1024
@@ -77,7 +77,7 @@ class BubblewrapProcess:
     async def kill(self) -> None:
         """SIGKILL to bwrap, which takes PID 1 inside and so the namespace with it; returns when nothing is left."""
         self._init.kill()
-        self._child.signal(signal.SIGKILL)
+        self._child.kill()
         await self.wait()
         self._child.close()
 
@@ -118,6 +118,9 @@ class BubblewrapSandbox:
         """Starts `argv` behind the fence. Raises PermissionError for root, OSError when bwrap cannot be executed."""
         if os.geteuid() == 0:
             raise PermissionError(refuse("sandbox.root").say)
+        return await finish_start(self._start(argv, spec))
+
+    async def _start(self, argv: Sequence[str], spec: SandboxSpec) -> "BubblewrapProcess":
         shown = replace(spec, binds=(*self._tools, *spec.binds))
         read_end, write_end = os.pipe()
         with contextlib.ExitStack() as open_fds:
@@ -136,26 +139,12 @@ class BubblewrapSandbox:
                 )
             finally:
                 os.close(write_end)
-            return await _settled(child, read_end)
+            return BubblewrapProcess(child, _read_info(await _read_to_end(read_end)))
 
     def inside(self, spec: SandboxSpec, host_path: Path) -> str:
         """The path at which the deepest bind shows `host_path`; folders bound as tools and `/usr` keep their path."""
         shown = map_path(replace(spec, binds=(*self._tools, *spec.binds)), host_path)
         return os.fspath(host_path) if shown is None else str(shown)
-
-
-async def _settled(child: Child, info_fd: int) -> BubblewrapProcess:
-    """Waits for bwrap's word on its child. If the caller is cancelled meanwhile nothing is left behind."""
-    settled = False
-    try:
-        info = _read_info(await _read_to_end(info_fd))
-        process = BubblewrapProcess(child, info)
-        settled = True
-        return process
-    finally:
-        if not settled:
-            child.signal(signal.SIGKILL)
-            child.close()
 
 
 def _options(spec: SandboxSpec, data_fds: Sequence[int]) -> list[str]:

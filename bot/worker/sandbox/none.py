@@ -1,10 +1,13 @@
 """No fence at all: a plain process with a clean environment. Only by explicit setting."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from bot.ports import SandboxProcess, SandboxRefused, SandboxSpec
 from bot.worker.processes import FAMILY_MARK, RUN_MARK, Child, kill_marked, start_child
@@ -12,6 +15,9 @@ from bot.worker.sandbox.limits import prlimit_prefix
 
 HOME = "/home/agent"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+Started = TypeVar("Started", bound=SandboxProcess)
 
 
 def clean_env(spec: SandboxSpec, home: str) -> dict[str, str]:
@@ -29,6 +35,19 @@ def map_path(spec: SandboxSpec, host_path: Path) -> PurePosixPath | None:
             if best is None or depth > best[0]:
                 best = (depth, shown)
     return best[1] if best else None
+
+
+async def finish_start(start: Coroutine[None, None, Started]) -> Started:
+    """The started process. A caller that is cancelled meanwhile leaves nothing: the start is finished, then undone.
+
+    A bwrap killed half way can leave its child behind, which has not yet asked to die with it."""
+    starting = asyncio.ensure_future(start)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await (await starting).kill()
+        raise
 
 
 class PlainProcess:
@@ -80,13 +99,15 @@ class NoSandbox:
 
     async def start(self, argv: Sequence[str], spec: SandboxSpec) -> SandboxProcess:
         """Starts `argv` in the host folder that is bound at the spec's working directory (else `/`)."""
+        return await finish_start(self._start(argv, spec))
+
+    async def _start(self, argv: Sequence[str], spec: SandboxSpec) -> PlainProcess:
         home = _source_of(spec, HOME) or Path("/nonexistent")
-        cwd = _source_of(spec, spec.workdir) or Path("/")
         family = uuid.uuid4().hex
         child = await start_child(
             [*prlimit_prefix(spec.limits, processes=False), *argv],
             env={**clean_env(spec, str(home)), FAMILY_MARK: family},
-            cwd=cwd,
+            cwd=_source_of(spec, spec.workdir) or Path("/"),
             new_session=True,
         )
         return PlainProcess(child, family)
