@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from bot.core.redact import Redactor
+from bot.core.redact import LiveRedactor
 from bot.core.texts import Texts
 from bot.ports import Clock, Fatal, Forge, Platform, Sandbox, SandboxRefused
 from bot.scheduler import Scheduler
@@ -51,7 +51,7 @@ class App:
     settings: Settings
     store: Database
     texts: Texts
-    redactor: Redactor
+    redactor: LiveRedactor
     tasks: CodeTasks
     attempts: Attempts
     merges: Merges
@@ -87,16 +87,23 @@ async def open_app(
         platforms = {name: create_platform(name, settings, store) for name in names}
         for platform in platforms.values():
             stack.push_async_callback(platform.aclose)
-        forges = open_forges(settings, clock or SystemClock())
+        redactor = LiveRedactor(settings.secrets())
+        forges = open_forges(settings, clock or SystemClock(), redactor)
         for forge in forges.values():
             stack.push_async_callback(forge.aclose)
-        yield wire(settings, store, platforms, forges)
+        yield wire(settings, store, platforms, forges, redactor)
 
 
-def wire(settings: Settings, store: Database, platforms: Mapping[str, Platform], forges: Mapping[str, Forge]) -> App:
+def wire(
+    settings: Settings,
+    store: Database,
+    platforms: Mapping[str, Platform],
+    forges: Mapping[str, Forge],
+    redactor: LiveRedactor | None = None,
+) -> App:
     """Builds the services over an open store."""
+    redactor = redactor or LiveRedactor(settings.secrets())
     texts = Texts.load(settings.default_language)
-    redactor = Redactor(settings.secrets())
     announcer = Announcer(texts, redactor)
     attempts = Attempts(settings, announcer)
     tasks = CodeTasks(settings, announcer, Rights(settings), attempts, usable_agents(settings))
@@ -110,7 +117,7 @@ def wire(settings: Settings, store: Database, platforms: Mapping[str, Platform],
     return App(settings, store, texts, redactor, tasks, attempts, merges, platforms, forges, inbox, relay, scheduler)
 
 
-def open_forges(settings: Settings, clock: Clock) -> dict[str, Forge]:
+def open_forges(settings: Settings, clock: Clock, redactor: LiveRedactor) -> dict[str, Forge]:
     """One forge per kind that a configured repository uses."""
     home = settings.data_dir / "git-home"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,6 +133,7 @@ def open_forges(settings: Settings, clock: Clock) -> dict[str, Forge]:
         local=LocalSettings(web_url=settings.codetask_url or f"http://{settings.web_bind}"),
         ssh_key=settings.git_ssh_key_file,
         git_home=home,
+        register_secret=redactor.learn,
     )
     kinds = {repo.forge for repo in settings.repositories.values()}
     return {kind: create_forge(kind, told, clock) for kind in sorted(kinds)}

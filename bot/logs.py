@@ -6,13 +6,13 @@ from typing import Any, TextIO
 
 import structlog
 
-from bot.core.redact import Redactor
+from bot.core.redact import LiveRedactor
 
 
 class MaskValues:
     """Masks secrets in every text of a log record."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: LiveRedactor) -> None:
         self._redactor = redactor
 
     def __call__(self, _logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -29,7 +29,7 @@ class MaskValues:
 
 
 def configure_logs(
-    level: str, redactor: Redactor, *, terminal: bool | None = None, stream: TextIO | None = None
+    level: str, redactor: LiveRedactor, *, terminal: bool | None = None, stream: TextIO | None = None
 ) -> None:
     """Sets up structlog and the standard library's loggers. Terminal: readable lines; otherwise one JSON a line.
 

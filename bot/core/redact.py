@@ -155,6 +155,29 @@ class Redactor:
         return text
 
 
+class LiveRedactor:
+    """A redactor that learns secrets while the process runs: minted tokens, the dummy keys of runs.
+
+    It keeps the newest `NEWEST` of them; those are short-lived. Safe to share between threads."""
+
+    NEWEST: Final = 200
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._known = Redactor(secrets)
+        self._learned: tuple[str, ...] = ()
+        self._all = self._known
+
+    def learn(self, secret: str) -> None:
+        """Masks this value too from now on."""
+        if secret and secret not in self._learned:
+            self._learned = (*self._learned, secret)[-self.NEWEST :]
+            self._all = self._known.knowing(*self._learned)
+
+    def mask(self, text: str) -> str:
+        """The text with every secret replaced by `***`."""
+        return self._all.mask(text)
+
+
 def mask_formats(text: str) -> str:
     """The text with everything that has the format of a token replaced by `***` (layer 2 alone)."""
     for kind in FORMATS:

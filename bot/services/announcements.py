@@ -9,12 +9,13 @@ from datetime import timedelta
 
 from bot.core.cards import Card, Doc
 from bot.core.inbound import MessageRef, Person, ReplyToken
-from bot.core.redact import Redactor
+from bot.core.redact import LiveRedactor
 from bot.core.runs import Run
 from bot.core.task_cards import task_card
 from bot.core.task_replies import approval_reply, cancelled_reply, failed_reply, review_reply
 from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.core.texts import Texts
+from bot.services.presence import ALIVE
 from bot.store import Delivery, Transaction
 
 PROGRESS_EVERY = timedelta(seconds=3)
@@ -26,7 +27,7 @@ class Announcer:
     """Tells threads of code tasks. Holds no state."""
 
     texts: Texts
-    redactor: Redactor
+    redactor: LiveRedactor
 
     def filed(self, tx: Transaction, task: CodeTask, person: Person, reply_token: ReplyToken | None) -> None:
         """Posts the card: the root of its thread, or a reply when the thread exists.
@@ -103,6 +104,7 @@ class Announcer:
             now=tx.now,
             position_in_queue=tx.tasks.queue_position(task.id or 0) if task.stage is Stage.QUEUED else None,
             merged_by=task.merged_by or "",
+            no_worker=task.stage is Stage.QUEUED and not tx.figures.workers(ALIVE),
             mask=self.redactor.mask,
         )
 

@@ -104,6 +104,7 @@ class AgentStep:
         loopback = not self.sandbox.isolates
         run = await self.gateway.open_run(task.ref, self.settings.budget_task_usd, folder, loopback=loopback)
         stack.push_async_callback(run.close)
+        self.log.redactor.learn(run.endpoint.key)
         return run.endpoint, [] if loopback else [run.bind], run
 
     async def _setup(self, repo: Repo, spec: SandboxSpec) -> Failure | None:

@@ -11,7 +11,6 @@ from importlib import metadata
 
 import structlog
 
-from bot import __version__
 from bot.core.tasks import FailureReason
 from bot.failpoints import failpoint
 from bot.services.attempts import Claimed, Failure
@@ -25,7 +24,6 @@ from bot.worker.workspace_folders import remove_stale
 log = structlog.get_logger(__name__)
 VERSION = metadata.version("codetask")
 JANITOR_SECONDS = 60.0
-SEEN_SECONDS = 30.0
 STALE_AFTER = timedelta(minutes=10)
 
 
@@ -56,16 +54,14 @@ class Worker:
         """Claims and works until `stop`; then lets steps finish for a while and gives the rest back to the queue."""
         leases = Leases(self._tools.store, self._tools.settings)
         leases.start()
-        await self._say_here()
-        janitor, presence = asyncio.create_task(self._janitor()), asyncio.create_task(self._stay_seen())
+        janitor = asyncio.create_task(self._janitor())
         try:
             await self._claim_until(stop, leases)
             await self._drain(leases)
         finally:
-            for task in (janitor, presence):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            janitor.cancel()
+            with suppress(asyncio.CancelledError):
+                await janitor
             await leases.stop()
 
     async def _claim_until(self, stop: asyncio.Event, leases: Leases) -> None:
@@ -163,16 +159,6 @@ class Worker:
         if pending:
             leases.end_all("stopping")
             await asyncio.wait(pending)
-
-    async def _say_here(self) -> None:
-        seen = WorkerSeen(self.name, socket.gethostname(), __version__, self._tools.sandbox.name, self.busy)
-        with suppress(StoreDown):
-            await self._tools.store.run(lambda tx: tx.runs.worker_seen(seen))
-
-    async def _stay_seen(self) -> None:
-        while True:
-            await asyncio.sleep(SEEN_SECONDS)
-            await self._say_here()
 
     async def _janitor(self) -> None:
         settings = self._tools.settings

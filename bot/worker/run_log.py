@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from bot.core.hygiene import clean
-from bot.core.redact import Redactor
+from bot.core.redact import LiveRedactor
 from bot.core.runs import LogKind, LogLine
 from bot.store import Store, StoreDown
 
@@ -20,10 +20,10 @@ WAITING_MAX: Final = 2_000
 class RunLog:
     """Collects lines and stores them in batches. Use it as an async context manager; leaving it stores the rest."""
 
-    def __init__(self, store: Store, run_id: int, redactor: Redactor) -> None:
+    def __init__(self, store: Store, run_id: int, redactor: LiveRedactor) -> None:
         self._store = store
         self._run_id = run_id
-        self._redactor = redactor
+        self.redactor = redactor
         self._lines: list[LogLine] = []
         self._dropped = 0
         self._flusher: asyncio.Task[None] | None = None
@@ -44,7 +44,7 @@ class RunLog:
 
     def write(self, text: str, kind: LogKind = LogKind.OUTPUT) -> None:
         """One piece of output; stored within a second."""
-        line = clean(self._redactor.mask(text)).rstrip()[:LINE_MAX]
+        line = clean(self.redactor.mask(text)).rstrip()[:LINE_MAX]
         if not line:
             return
         if len(self._lines) >= WAITING_MAX:

@@ -13,7 +13,7 @@ import structlog
 from bot.core.patch import Finding, GatePolicy, NeedsApproval, RefusedChange, judge
 from bot.core.patch_paths import PROTECTED_PATHS
 from bot.core.pull_requests import PullRequestContext, commit_message
-from bot.core.redact import Redactor
+from bot.core.redact import LiveRedactor
 from bot.core.runs import ParkedChange
 from bot.core.tasks import TEST_TAIL_MAX, CodeTask, FailureReason
 from bot.failpoints import failpoint
@@ -46,7 +46,7 @@ class Tools:
     agents: dict[str, Agent]
     forges: dict[str, Forge]
     gateway: Gateway | None
-    redactor: Redactor
+    redactor: LiveRedactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class StageRun:
         await self._agent(repo, workspace, task)
         tree_sha = await self._snapshot(workspace, base_sha)
         reasons, warnings, counts = await self._gate(workspace, base_sha, tree_sha)
-        context = self._context(task, warnings)
+        context = await self._context(task, warnings)
         sha = await self._commit(workspace, task, base_sha, tree_sha, context)
         command = await find_test_command(workspace, tree_sha, repo.test_command)
         tested = Tested()
@@ -192,7 +192,7 @@ class StageRun:
         need(await self.held.guard(workspace.prepare()))
         need(await self.held.guard(workspace.restore(change.bundle, change.sha, change.tree_sha)))
         self.cost = Cost(self.claimed.run.cost_usd, self.claimed.run.tokens)
-        await self._publish(publisher, task, change.sha, change.facts, self._context(task, list(change.warnings)))
+        await self._publish(publisher, task, change.sha, change.facts, await self._context(task, list(change.warnings)))
 
     async def _agent(self, repo: Repo, workspace: Workspace, task: CodeTask) -> None:
         agent = self.tools.agents.get(task.agent)
@@ -236,13 +236,18 @@ class StageRun:
     def _said(self, finding: Finding) -> str:
         return self.tools.redactor.mask(str(finding))
 
-    def _context(self, task: CodeTask, warnings: list[str]) -> PullRequestContext:
+    async def _context(self, task: CodeTask, warnings: list[str]) -> PullRequestContext:
         if not self.tools.sandbox.isolates and task.agent not in BUILT_IN_AGENTS:
             warnings = ["This change was made without a sandbox.", *warnings]
         if task.agent == "demo":
             warnings = ["Made by the demo agent, which follows a script and uses no model.", *warnings]
         platform = task.requester_platform.capitalize()
-        return PullRequestContext(platform=platform, warnings=warnings, redact=self.tools.redactor.mask)
+        thread_id = task.thread_id
+        url = ""
+        if thread_id is not None:
+            url = await self.tools.store.run(lambda tx: tx.threads.get(thread_id).url, read=True)
+        mask = self.tools.redactor.mask
+        return PullRequestContext(thread_url=url, platform=platform, warnings=warnings, redact=mask)
 
     async def _commit(
         self, workspace: Workspace, task: CodeTask, base_sha: str, tree_sha: str, context: PullRequestContext
