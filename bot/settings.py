@@ -130,9 +130,9 @@ class Settings(BaseSettings):
     agents: Words = Field((), description="Agents that may be used; empty: all that are known.")
     agent_command: Words = Field((), description="Argument list of the agent `command`; {prompt_file} is replaced.")
     opencode_bin: str = Field("opencode", description="OpenCode's program.")
-    claude_bin: str = "claude-agent-acp"
-    codex_bin: str = "codex-acp"
-    gemini_bin: str = "gemini"
+    claude_bin: str = Field("claude-agent-acp", description="Claude Code over ACP; read by a later version.")
+    codex_bin: str = Field("codex-acp", description="Codex over ACP; read by a later version.")
+    gemini_bin: str = Field("gemini", description="Gemini CLI; read by a later version.")
     setup_command: str = Field("", description="Runs in the fresh checkout before the agent and before the tests.")
     test_command: str = Field("auto", description="auto (pytest, npm, go, cargo), a command, or none.")
     on_test_failure: Literal["draft_pr", "pr", "fail"] = Field("draft_pr", description="What red tests lead to.")
@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     sandbox_tools: Words = Field((), description="Extra folders shown read-only inside the sandbox.")
     allow_unsandboxed_push: bool = Field(False, description="With SANDBOX=none: push all the same.")
     keep_failed_hours: float = Field(24, ge=0, validation_alias="keep_failed", description="Keeps failed workspaces.")
-    max_attempts: int = Field(3, ge=1, le=10)
+    max_attempts: int = Field(3, ge=1, le=10, description="Attempts of a code task, crashes included.")
     max_runs: int = Field(2, ge=1, le=64, description="Runs at once in one worker.")
     max_runs_per_repo: int = Field(1, ge=1, le=16, description="Runs at once in one repository, over all workers.")
     max_open_prs: int = Field(10, ge=1, description="Open pull requests per repository.")
@@ -152,17 +152,17 @@ class Settings(BaseSettings):
     setup_minutes: float = Field(10, gt=0, description="Time limit of the setup command.")
     test_minutes: float = Field(5, gt=0, description="Time limit of the tests.")
     poll_interval_ms: int = Field(10_000, ge=100, description="Fallback poll of the worker.")
-    lease_seconds: float = Field(60, gt=0)
-    heartbeat_seconds: float = Field(15, gt=0)
-    sweep_seconds: float = Field(10, gt=0)
+    lease_seconds: float = Field(60, gt=0, description="A worker silent for so long loses its run.")
+    heartbeat_seconds: float = Field(15, gt=0, description="How often a worker says that it lives.")
+    sweep_seconds: float = Field(10, gt=0, description="How often lost runs and deliveries are looked for.")
     reconcile_seconds: float = Field(60, gt=0, description="How often open pull requests are looked at.")
     drain_seconds: float = Field(30, ge=0, description="Time a stopping worker has to finish its step.")
 
     slack_bot_token: SecretStr | None = Field(None, description="xoxb-... of your own app.")
     slack_app_token: SecretStr | None = Field(None, description="xapp-... with connections:write (Socket Mode).")
     slack_signing_secret: SecretStr | None = Field(None, description="Signs requests in HTTP mode.")
-    codetask_slack_api_url: str = "https://slack.com/api/"
-    codetask_slack_transport: Literal["socket", "http"] = "socket"
+    codetask_slack_api_url: str = Field("https://slack.com/api/", description="Slack's address; tests set another.")
+    codetask_slack_transport: Literal["socket", "http"] = Field("socket", description="socket needs no public URL.")
 
     web_bind: str = Field("127.0.0.1:8787", description="Address of the HTTP API.")
     web_secret: SecretStr | None = Field(None, description="Needed for a bind other than loopback.")
@@ -174,16 +174,16 @@ class Settings(BaseSettings):
     admins: Words = Field((), description="People, groups or roles: slack:U123, slack:T1:U123.")
     filers: Words = Field((), description="May file code tasks.")
     viewers: Words = Field((), description="May look; guests and outsiders only when listed.")
-    admin_channel: str = ""
+    admin_channel: str = Field("", description="Channel for messages to admins.")
     features: Words = Field(("codetasks", "followups", "web"), description="Parts that are on.")
     requester_may_approve: bool | None = Field(
         None, description="An admin may allow a change asked for by that admin; unset: only where there is one admin."
     )
     protected_paths: Words = Field((), description="More paths that need an approval before a push.")
-    default_timezone: str = "UTC"
-    default_language: str = "en"
-    retention_days: int = Field(90, ge=1)
-    log_level: str = "info"
+    default_timezone: str = Field("UTC", description="Time zone of times in chat.")
+    default_language: str = Field("en", description="Language of shared messages.")
+    retention_days: int = Field(90, ge=1, description="Finished code tasks and raw payloads are forgotten after it.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
 
     @classmethod
     def settings_customise_sources(
