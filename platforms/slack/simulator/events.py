@@ -201,6 +201,15 @@ class Interactions:
         payload = self._common("view_submission", user) | {"view": shown, "response_urls": []}
         return self._delivery("interactive", payload, "view_submission", user, "")
 
+    def closed(self, user: User, view: View) -> Delivery:
+        payload = self._common("view_closed", user) | {"view": view.body, "is_cleared": False}
+        return self._delivery("interactive", payload, "view_closed", user, "")
+
+    def suggestion(self, user: User, action_id: str, text: str) -> Delivery:
+        """A person types into a select with options from the app."""
+        payload = self._common("block_suggestion", user) | {"action_id": action_id, "block_id": "b", "value": text}
+        return self._delivery("interactive", payload, "block_suggestion", user, "")
+
     def _common(self, kind: str, user: User) -> Json:
         world = self.world
         return {

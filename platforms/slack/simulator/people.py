@@ -120,6 +120,15 @@ class People:
         view.open = False
         return self._go(self.interactions.submission(self.world.find_user(who), view, _form_values(view, values)))
 
+    def closes_form(self, who: str | User, view: View) -> Delivery:
+        if not view.open:
+            raise LookupError("the form is closed")
+        view.open = False
+        return self._go(self.interactions.closed(self.world.find_user(who), view))
+
+    def types_choice(self, who: str | User, action_id: str, text: str) -> Delivery:
+        return self._go(self.interactions.suggestion(self.world.find_user(who), action_id, text))
+
     def _go(self, delivery: Delivery) -> Delivery:
         delivery.answered = self.answers.acked
         return self.courier.dispatch(delivery)

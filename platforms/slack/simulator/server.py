@@ -11,7 +11,7 @@ from platforms.slack.simulator import catalog
 from platforms.slack.simulator.answers import Answers
 from platforms.slack.simulator.chat import Chat
 from platforms.slack.simulator.conversations import Conversations
-from platforms.slack.simulator.delivery import Courier, Delivery
+from platforms.slack.simulator.delivery import Courier, Delivery, Kind
 from platforms.slack.simulator.events import Events, Interactions
 from platforms.slack.simulator.people import People
 from platforms.slack.simulator.readers import Readers
@@ -230,6 +230,28 @@ class SlackSimulator(Readers):
 
         return self._do(again)
 
+    def delivers(self, kind: Kind, payload: Mapping[str, Any]) -> Delivery:
+        """Sends any payload to the app, also one that Slack would never send."""
+        return self._do(self._courier.dispatch, Delivery(kind, dict(payload), str(payload.get("type", kind))))
+
+    def shows_form(self, user: Who, view: dict[str, Any]) -> View:
+        """A modal as `views.open` would show it, for tests of what follows. `view` must be one that Slack takes."""
+
+        def show() -> View:
+            who = self._world.find_user(user).id
+            self._surfaces.views_open({"trigger_id": self._world.new_trigger(who), "view": view})
+            return self.views[-1]
+
+        return self._do(show)
+
+    def user_closes_form(self, user: Who, view: View) -> Delivery:
+        """Closes a modal without sending it; the app hears of it when the view asked for that."""
+        return self._do(self._people.closes_form, user, view)
+
+    def user_types_choice(self, user: Who, action_id: str, text: str) -> Delivery:
+        """Types into a select whose options the app supplies."""
+        return self._do(self._people.types_choice, user, action_id, text)
+
     def drop_connection(self, how: Literal["clean", "abort", "blackhole"] = "abort") -> None:
         """Ends the open sockets: a close frame, a TCP reset, or silence on an open connection."""
         self._do(self._sockets.drop, how)
@@ -296,6 +318,9 @@ class SlackSimulator(Readers):
         """From now on payloads are posted, signed, to this URL instead of going over sockets."""
 
         def switch() -> None:
+            if self._sender is not None:
+                self._sender.url = request_url
+                return
             self._sender = Sender(self._world, self._courier, self.signing_secret, request_url)
             self._courier.send = self._sender.send
 

@@ -1,0 +1,32 @@
+"""How an item gets into the suite: `@item(7)` above a plain async function that takes a rig."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tests.contracts.rig import Rig
+
+Check = Callable[[Rig], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One check of the contract. `number` is the item of the design; `long` ones run with `make faults` only."""
+
+    number: int
+    check: Check
+    long: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.number:02}-{self.check.__name__}"
+
+
+ITEMS: list[Item] = []
+
+
+def item(number: int, *, long: bool = False) -> Callable[[Check], Check]:
+    def add(check: Check) -> Check:
+        ITEMS.append(Item(number, check, long))
+        return check
+
+    return add

@@ -1,0 +1,12 @@
+"""The rigs that the suite runs on. A platform joins with one row."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.contracts.rig import Rig
+from tests.contracts.rig_slack import SlackRig
+
+RIGS: dict[str, Callable[[Path], Rig]] = {
+    "slack-socket": lambda data: SlackRig(data, "socket"),
+    "slack-http": lambda data: SlackRig(data, "http"),
+}

@@ -1,0 +1,40 @@
+"""Every item of the contract on every rig. The long counts carry the marker `fault`."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.items.register import Item
+from tests.contracts.platform import NUMBERS, exercise
+from tests.contracts.rig import Rig
+from tests.contracts.rigs import RIGS
+
+
+def _param(item: Item) -> object:
+    marks = [pytest.mark.fault, pytest.mark.timeout(900)] if item.long else []
+    return pytest.param(item, id=item.name, marks=marks)
+
+
+@pytest.fixture(params=list(RIGS))
+async def rig(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Rig]:
+    data = tmp_path / "data"
+    data.mkdir()
+    shutil.copyfile(sqlite_template, data / "codetask.db")
+    made = RIGS[request.param](data)
+    try:
+        yield made
+        surprises = made.surprises
+    finally:
+        await made.close()
+    assert surprises == []
+
+
+@pytest.mark.parametrize("item", [_param(item) for item in exercise()])
+async def test_contract(item: Item, rig: Rig) -> None:
+    await item.check(rig)
+
+
+def test_no_item_of_the_design_is_left_out() -> None:
+    assert {item.number for item in exercise()} == set(NUMBERS)
