@@ -332,6 +332,10 @@ class OutboxQueries(Protocol):
         key is known already."""
         ...
 
+    def known(self, dedup_key: str) -> bool:
+        """Whether a delivery of that key was enqueued before."""
+        ...
+
     def claim(self, platforms: Collection[str], paced: Collection[str], limit: int) -> Sequence[Outgoing]:
         """Claims the heads of up to `limit` threads: nothing earlier of the thread is unsent, no rate gate is closed,
         and the gate is not one of `paced`."""

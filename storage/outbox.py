@@ -58,7 +58,7 @@ class Outbox:
         self._tx = tx
 
     def add(self, thread_id: int, delivery: Delivery) -> bool:
-        if self._known(delivery.dedup_key):
+        if self.known(delivery.dedup_key):
             return False
         seq = self._tx.threads.next_seq(thread_id)
         if delivery.kind == "edit":
@@ -83,6 +83,9 @@ class Outbox:
             raise RunAgain  # the same key was enqueued at this moment; the next run finds it
         self._tx.wake("outbox")
         return True
+
+    def known(self, dedup_key: str) -> bool:
+        return self._tx.session.exec(select(OutboxRow.id).where(OutboxRow.dedup_key == dedup_key)).first() is not None
 
     def claim(self, platforms: Collection[str], paced: Collection[str], limit: int) -> Sequence[Outgoing]:
         if not platforms:
@@ -188,9 +191,6 @@ class Outbox:
 
     def lose_card(self, card_key: str) -> None:
         self._tx.session.execute(sa.update(CardRow).where(CardRow.key == card_key).values(message_id=None))
-
-    def _known(self, dedup_key: str) -> bool:
-        return self._tx.session.exec(select(OutboxRow.id).where(OutboxRow.dedup_key == dedup_key)).first() is not None
 
     def _supersede(self, card_key: str | None) -> None:
         self._tx.session.execute(

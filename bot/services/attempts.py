@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.core.runs import APPROVAL_WAIT, RETRY_JITTER, ParkedChange, Run, RunLease, retry_wait
+from bot.core.runs import APPROVAL_WAIT, RETRY_JITTER, ParkedChange, Run, RunLease, RunState, retry_wait
 from bot.core.tasks import ERROR_MAX, CodeTask, FailureReason, Stage
 from bot.services.announcements import Announcer
 from bot.settings import Settings
@@ -144,7 +144,8 @@ class Attempts:
 
     def note(self, tx: Transaction, lease: Lease, **values: Any) -> CodeTask | None:
         """Stores facts of a running attempt on its code task (branch, pushed commit). None when the lease is lost."""
-        if not tx.runs.holds(lease.run_id, lease.fence):
+        # A write, not a look: it locks the run, so nobody takes it over before this commits.
+        if not tx.runs.update(lease.run_id, lease.fence, run_state=RunState.WORKING):
             return None
         return tx.tasks.update(lease.task_id, IN_PROGRESS, **values)
 
@@ -178,12 +179,16 @@ class Attempts:
         return self._after_failure(tx, lease, run, failure)
 
     def give_back(self, tx: Transaction, lease: Lease) -> CodeTask | None:
-        """A stopping worker returns its run to the queue; the attempt is not counted."""
+        """A stopping worker returns its run to the queue; the attempt is not counted.
+
+        A run that goes on after an approval keeps its stage: whoever claims it pushes exactly that change."""
         run = tx.runs.end(
             lease.run_id, lease.fence, RunLease.QUEUED, run_state=None, available_at=tx.now, started_at=None
         )
         if run is None:
             return None
+        if self._is_approved(tx, lease.run_id):
+            return tx.tasks.get(lease.task_id)
         task = tx.tasks.move(
             lease.task_id,
             IN_PROGRESS,
@@ -202,6 +207,9 @@ class Attempts:
         count = 0
         for run in tx.runs.expired():
             lease = Lease(run.id or 0, run.fence, run.code_task_id or 0)
+            if self._requeue_approved(tx, lease):
+                count += 1
+                continue
             ended = tx.runs.end(lease.run_id, lease.fence, RunLease.LOST, reason=FailureReason.WORKER_LOST)
             if ended is None:
                 continue
@@ -211,6 +219,31 @@ class Attempts:
         for run in tx.runs.waiting_since(tx.now - APPROVAL_WAIT):
             self.refuse_waiting(tx, run, "Refused: nobody allowed the change within 72 h.", "nobody")
         return count + tx.outbox.reap()
+
+    def _requeue_approved(self, tx: Transaction, lease: Lease) -> bool:
+        """What an admin allowed survives the loss of its worker: the same change is pushed by the next one.
+
+        The fence counts claims, so a change that takes worker after worker with it ends as any lost run does."""
+        if lease.fence > self.settings.max_attempts + 1 or not self._is_approved(tx, lease.run_id):
+            return False
+        return self.give_back(tx, lease) is not None
+
+    def _is_approved(self, tx: Transaction, run_id: int) -> bool:
+        parked = tx.runs.parked(run_id)
+        return parked is not None and parked.approved
+
+    def leave(self, tx: Transaction, lease: Lease, cost: Cost, **values: Any) -> CodeTask | None:
+        """A cancelled run says what it cost and names what it had left outside (branch, pull request).
+
+        None when somebody else claimed the run since: then nothing is written."""
+        run = tx.runs.get(lease.run_id)
+        if run is None or run.fence != lease.fence or run.state is not RunLease.CANCELLED:
+            return None
+        tx.runs.settle(lease.run_id, lease.fence, cost.usd, cost.tokens)
+        task = tx.tasks.update(lease.task_id, {Stage.FAILED}, **values, **self._total(tx, lease.task_id))
+        if task is not None and task.is_cancelled:
+            self.announcer.changed(tx, task, run, "left")
+        return task
 
     def _advance(
         self,
@@ -241,7 +274,7 @@ class Attempts:
         }
         actor = f"run:{lease.run_id}"
         if failure.may_retry and run.attempt < before.max_attempts:
-            at = tx.now + retry_wait(run.attempt, self.jitter())
+            at = tx.now + retry_wait(run.attempt, self.jitter(), self.settings.retry_waits)
             task = tx.tasks.move(
                 lease.task_id,
                 IN_PROGRESS,

@@ -55,12 +55,14 @@ from bot.ports import Choice, Platform
 from bot.services.announcements import Announcer
 from bot.services.refusals import Refused, refuse_flag
 from bot.services.tasks import CodeTasks, Filed, Filing
-from bot.store import Pending, Store, TaskFilter, Transaction
+from bot.store import Delivery, Pending, Store, TaskFilter, Transaction
 
 log = structlog.get_logger(__name__)
 
+FEATURE: Final = "codetasks"
 SEEN_LATE: Final = timedelta(hours=24)
 CONTEXT_MESSAGES: Final = 20
+THREAD_READ: Final = 200
 CONTEXT_CHARS: Final = 8_000
 LOG_ENTRIES: Final = 20
 OPEN_STAGES: Final = tuple(ACTIVE)
@@ -101,8 +103,8 @@ class ChatCommands:
             case Gap():
                 await self.backfill(item.event)
                 await self._done(item)
-            case BotAdded(thread=thread):
-                await self.store.run(lambda tx: tx.inbox.done(item.id) and tx.outbox.revive(thread))
+            case BotAdded():
+                await self._bot_added(item, item.event)
             case Unreadable(ref=ref, why=why):
                 log.warning("unreadable_event", ref=ref, why=why)
                 await self._done(item)
@@ -126,6 +128,20 @@ class ChatCommands:
         known = {"repo": list(self.tasks.settings.repositories), "agent": list(self.tasks.agents)}.get(name, [])
         return [Choice(label=value, value=value) for value in known if text.lower() in value.lower()]
 
+    async def _bot_added(self, item: Pending, event: BotAdded) -> None:
+        """Introduces the bot once per channel, and sends what could not be sent before it joined."""
+        hello = say_doc(self.announcer.texts, "first.channel", command=code_span("/codetask fix …"))
+
+        def unit(tx: Transaction) -> None:
+            if not tx.inbox.done(item.id):
+                return
+            where = event.thread.model_copy(update={"root": None, "native": None})
+            key = f"hello:{where.canonical}"
+            if not tx.outbox.revive(where) and not tx.outbox.known(key):
+                tx.outbox.add(tx.threads.open(where).id, Delivery("post", key, hello))
+
+        await self.store.run(unit)
+
     async def _done(self, item: Pending) -> None:
         await self.store.run(lambda tx: tx.inbox.done(item.id))
 
@@ -140,7 +156,10 @@ class ChatCommands:
             tx.people.see(person)
             found = tx.threads.find(event.thread)
             said = _Said(item, event, person, found.id if found else None, context)
-            self._act(tx, said, self._parse(tx, said, event))
+            if FEATURE in self.tasks.settings.features:
+                self._act(tx, said, self._parse(tx, said, event))
+            else:
+                self._refuse(tx, said, Refused("refused.disabled"))
             failpoint("command.before_commit")
 
         await self.store.run(unit)
@@ -154,7 +173,7 @@ class ChatCommands:
         """Earlier messages of the thread a command was given in, as stored JSON; empty elsewhere."""
         if platform is None or not event.in_thread or event.thread.root is None:
             return ""
-        posted = await platform.history(event.thread, None, CONTEXT_MESSAGES + 1)
+        posted = await platform.history(event.thread, None, THREAD_READ)
         if not isinstance(posted, list | tuple):
             return ""
         lines: list[tuple[str, str]] = []

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import hashlib
 import random
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -70,6 +71,7 @@ class Relay:
         self._store = store
         self._platforms = dict(platforms)
         self._pace = Pace()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._sending: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -126,12 +128,16 @@ class Relay:
         platform = self._platforms[delivery.to.platform]
         failpoint("delivery.before")
         try:
-            outcome = await self._call(platform, delivery)
+            async with self._turns[delivery.gate]:
+                await self._wait_for_turn(delivery)
+                outcome = await self._call(platform, delivery)
+                self._pace_after(platform, delivery)
         except Exception:
             log.exception("delivery_failed", delivery=delivery.dedup_key)
             outcome = Retry(timedelta(seconds=5), maybe_done=delivery.kind == "post", why="unexpected")
         failpoint("delivery.sent_unrecorded")
-        self._pace_after(platform, delivery)
+        if not self._turns[delivery.gate].locked():
+            del self._turns[delivery.gate]
         try:
             await self._store.run(lambda tx: self._record(tx, delivery, outcome))
         except StoreDown:
@@ -146,6 +152,12 @@ class Relay:
         url = await platform.permalink(message)
         if url:
             await self._store.run(lambda tx: tx.threads.link(delivery.thread_id, url))
+
+    async def _wait_for_turn(self, delivery: Outgoing) -> None:
+        """Of several deliveries claimed for one gate, each waits until the pace allows it."""
+        at = self._pace.until.get(delivery.gate)
+        if at is not None and at > self._store.now():
+            await asyncio.sleep((at - self._store.now()).total_seconds())
 
     def _pace_after(self, platform: Platform, delivery: Outgoing) -> None:
         if delivery.kind == "edit":

@@ -20,8 +20,6 @@ AWAITED = frozenset(
         "error.infrastructure",
         "error.short_version",
         "error.unreadable",
-        "first.channel",
-        "refused.disabled",
         "refused.no_worker",
         "refused.not_in_channel",
         "refused.stale_button",
