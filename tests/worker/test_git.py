@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +22,7 @@ from bot.worker.git import (
     is_sha,
     protocol_of,
 )
-from tests.faults.corpus.trap import Listener
+from tests.faults.corpus.trap import Listener, serve
 
 TOKEN = "Basic Y2FuYXJ5OmNhbmFyeS10b2tlbg=="
 
@@ -44,8 +45,8 @@ async def git(tmp_path: Path, git_dir: Path) -> Git:
 async def server() -> AsyncIterator[Listener]:
     """Answers 403 to everything."""
     listener = Listener()
-    async with await asyncio.start_server(listener.answer, "127.0.0.1", 0) as started:
-        listener.url = f"http://127.0.0.1:{started.sockets[0].getsockname()[1]}/x.git"
+    async with serve(listener.answer) as port:
+        listener.url = f"http://127.0.0.1:{port}/x.git"
         yield listener
 
 
@@ -124,10 +125,9 @@ async def test_a_refused_credential_is_auth_and_never_shown(git: Git, git_dir: P
 async def test_a_silent_server_is_a_timeout(git: Git, git_dir: Path) -> None:
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
-        writer.close()
 
-    async with await asyncio.start_server(hold, "127.0.0.1", 0) as started:
-        url = f"http://127.0.0.1:{started.sockets[0].getsockname()[1]}/x.git"
+    async with serve(hold) as port:
+        url = f"http://127.0.0.1:{port}/x.git"
         call = GitCall(["ls-remote", url], git_dir, url=url, limit=timedelta(milliseconds=300))
         failed = await git.run(call)
     assert isinstance(failed, GitFailed)
@@ -136,8 +136,8 @@ async def test_a_silent_server_is_a_timeout(git: Git, git_dir: Path) -> None:
 
 
 async def test_no_server_is_network(git: Git, git_dir: Path) -> None:
-    async with await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0) as started:
-        url = f"http://127.0.0.1:{started.sockets[0].getsockname()[1]}/x.git"
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/x.git"
     failed = await git.run(GitCall(["ls-remote", url], git_dir, url=url))
     assert isinstance(failed, GitFailed)
     assert failed.kind == "network"
@@ -163,11 +163,10 @@ async def test_a_cancelled_call_leaves_no_process(git: Git, git_dir: Path) -> No
         heard.set()
         await reader.read()
         ended.set()
-        writer.close()
 
     ended = asyncio.Event()
-    async with await asyncio.start_server(hold, "127.0.0.1", 0) as started:
-        url = f"http://127.0.0.1:{started.sockets[0].getsockname()[1]}/x.git"
+    async with serve(hold) as port:
+        url = f"http://127.0.0.1:{port}/x.git"
         call = asyncio.create_task(git.run(GitCall(["ls-remote", url], git_dir, url=url)))
         await heard.wait()
         call.cancel()

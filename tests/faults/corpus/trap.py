@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,9 +24,29 @@ class Listener:
             self.heard.append(await reader.readuntil(b"\r\n\r\n"))
             writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             await writer.drain()
+
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def serve(answer: Answer) -> AsyncIterator[int]:
+    """A server on loopback; its port. Every connection is closed and its handler done when this ends."""
+    open_connections: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        open_connections.add(task)
+        with contextlib.suppress(ConnectionError):
+            await answer(reader, writer)
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+    await asyncio.gather(*open_connections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +87,5 @@ async def set_trap(folder: Path) -> AsyncIterator[Trap]:
     evil, forge = Listener(), Listener()
     async with contextlib.AsyncExitStack() as servers:
         for listener in (evil, forge):
-            server = await servers.enter_async_context(await asyncio.start_server(listener.answer, "127.0.0.1", 0))
-            listener.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            listener.url = f"http://127.0.0.1:{await servers.enter_async_context(serve(listener.answer))}/"
         yield Trap(mark, host, other / ".git", blob, evil, forge)
