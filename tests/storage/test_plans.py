@@ -38,13 +38,13 @@ def fill(tx: Tx) -> None:
     )
     sent = (
         "INSERT INTO outbox (thread_id, seq, dedup_key, kind, platform, gate, target, body, state, available_at,"
-        f" attempt, fence, created_at) {numbers} SELECT {thread}, i + 1000, 'k' || i, 'post', 'slack', 'g', '{{}}', '', 'sent',"
-        f" {when}, 1, 1, {when} FROM n"
+        f" attempt, fence, created_at) {numbers} SELECT {thread}, i + 1000, 'k' || i, 'post', 'slack', 'g', '{{}}', '',"
+        f" 'sent', {when}, 1, 1, {when} FROM n"
     )
     handled = (
         "INSERT INTO inbound (platform, workspace_id, natural_key, event_id, kind, channel_id, payload, state,"
-        f" attempts, sent_at, received_at, available_at) {numbers} SELECT 'slack', 'T1', 'k' || i, '', 'message', 'C1', '{{}}',"
-        f" 'done', 0, {when}, {when}, {when} FROM n"
+        f" attempts, sent_at, received_at, available_at) {numbers} SELECT 'slack', 'T1', 'k' || i, '', 'message', 'C1',"
+        f" '{{}}', 'done', 0, {when}, {when}, {when} FROM n"
     )
     for statement in (finished_runs, sent, handled, "ANALYZE"):
         connection.exec_driver_sql(statement)

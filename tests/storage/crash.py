@@ -1,0 +1,95 @@
+"""I10 as a function: play a story, crash it at every commit in turn, restart, and compare how it ends."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from bot.core.runs import LEASE
+from storage.engine import Database
+from tests.clock import START, FakeClock
+from tests.storage.world import CHANNEL, Died, World, wipe
+
+Story = Callable[[World], Awaitable[None]]
+FILE = "Add a page that lists the users"
+
+
+async def merged(world: World) -> None:
+    """A code task from the command to the merge."""
+    await _say(world, FILE)
+    await world.settle()
+    world.work()
+    await world.settle()
+    world.merge()
+    await world.settle()
+
+
+async def cancelled(world: World) -> None:
+    """A code task that is cancelled in its thread while a worker holds it."""
+    await _say(world, FILE)
+    await world.settle()
+    world.claim()
+    await world.settle()
+    thread = CHANNEL.model_copy(update={"root": "1.0"})
+    await _say(world, "cancel", key="A1:c:2", thread=thread, door="bang", in_thread=True, message_id="5.5")
+    await world.settle()
+
+
+async def two_in_one_channel(world: World) -> None:
+    """Two commands, two threads, two pull requests."""
+    await _say(world, FILE)
+    await _say(world, "Remove the page that lists users", key="A1:c:2")
+    await world.settle()
+    while world.work():
+        await world.settle()
+
+
+async def recover(world: World) -> None:
+    """What a restart and time do: the platform redelivers, leases run out, retries come due."""
+    world.start(0)
+    for event in world.redeliver:
+        assert await world.say(event)
+    world.redeliver.clear()
+    for _ in range(3):
+        await world.settle()
+        world.clock.advance(LEASE + timedelta(seconds=1))
+        world.reap()
+        world.clock.advance(timedelta(minutes=6))
+
+
+async def first_difference(story: Story, store: Database, clock: FakeClock, folder: Path, before: bool) -> str:
+    """What the first crash that changes the end changes, in words; empty when none does."""
+    calm = World(store, clock, folder)
+    await story(calm)
+    commits = calm.mind.commits
+    await recover(calm)
+    expected = calm.outcome()
+    if unfinished := {name for name in ("unsent", "unhandled", "open runs") if expected[name]}:
+        return f"without a crash: {unfinished}"
+    for k in range(1, commits + 1):
+        wipe(store)
+        clock.set(START)
+        world = World(store, clock, folder)
+        world.start(k, before)
+        try:
+            await story(world)
+        except Died:
+            pass
+        else:
+            return f"the story has no commit {k} the second time"
+        await recover(world)
+        await story(world)
+        await recover(world)
+        found = world.outcome()
+        if found != expected:
+            changed = {name: (expected[name], found[name]) for name in expected if expected[name] != found[name]}
+            return f"crash at commit {k} of {commits}: {changed}"
+    return ""
+
+
+async def _say(world: World, text: str, **values: Any) -> None:
+    """The platform delivers; what is not acked it will deliver again."""
+    event = world.command(text, **values)
+    if not await world.say(event):
+        world.redeliver.append(event)
+        raise Died

@@ -1,0 +1,21 @@
+"""I10: a crash right before or right after any commit of the whole path, then a restart, ends in the same state."""
+
+from pathlib import Path
+
+import pytest
+
+from storage.engine import Database
+from tests.clock import FakeClock
+from tests.storage.crash import Story, cancelled, first_difference, merged, two_in_one_channel
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["after-commit", "before-commit"])
+@pytest.mark.parametrize(
+    ("story", "database_url"),
+    [(merged, "sqlite"), (merged, "postgres"), (cancelled, "memory"), (two_in_one_channel, "memory")],
+    indirect=["database_url"],
+)
+async def test_a_crash_at_any_commit_changes_nothing(
+    story: Story, before: bool, store: Database, clock: FakeClock, tmp_path: Path
+) -> None:
+    assert await first_difference(story, store, clock, tmp_path, before) == ""
