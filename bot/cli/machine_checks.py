@@ -1,0 +1,96 @@
+"""`doctor`: what this machine must have: Python, time zones, git, disk, a sandbox and the agents."""
+
+import shutil
+import sys
+import zoneinfo
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from bot.cli.findings import Finding, fail, ok, warn
+from bot.ports import Sandbox
+from bot.settings import Settings
+
+PYTHON: Final = (3, 11)
+GIT: Final = (2, 34)
+DISK_WARN: Final = 2 * 1024**3
+DISK_FAIL: Final = 256 * 1024**2
+
+
+async def check_python() -> Sequence[Finding]:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info < PYTHON:
+        return [fail("python", version, "Install Python 3.11 or newer.")]
+    return [ok("python", version)]
+
+
+async def check_time_zones(settings: Settings) -> Sequence[Finding]:
+    try:
+        zoneinfo.ZoneInfo(settings.default_timezone)
+        zoneinfo.ZoneInfo("Europe/Zurich")
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        if settings.default_timezone in zoneinfo.available_timezones():
+            return [fail("time zones", "no time zone data", "pip install tzdata")]
+        return [
+            fail(
+                "time zones",
+                f"DEFAULT_TIMEZONE={settings.default_timezone} is unknown",
+                "Set DEFAULT_TIMEZONE to a name like Europe/Berlin.",
+            )
+        ]
+    return [ok("time zones", settings.default_timezone)]
+
+
+async def check_git(settings: Settings) -> Sequence[Finding]:
+    from bot.worker.git import Git
+
+    version = await Git(settings.data_dir / "git-home").version()
+    if version is None:
+        return [fail("git", "git cannot be started", "Install git 2.34 or newer: apt install git | dnf install git")]
+    shown = ".".join(str(part) for part in version)
+    if version < GIT:
+        return [fail("git", shown, "Install git 2.34 or newer.")]
+    return [ok("git", shown)]
+
+
+async def check_disk(settings: Settings) -> Sequence[Finding]:
+    found: list[Finding] = []
+    for name, folder in {"data folder": settings.data_dir, "workspaces": settings.workspaces}.items():
+        place = _existing(folder)
+        free = shutil.disk_usage(place).free
+        says = f"{free / 1024**3:.1f} GiB free at {folder}"
+        fix = "Free some space, or move it: CODETASK_DATA, WORKSPACE_ROOT."
+        if free < DISK_FAIL:
+            found.append(fail(name, says, fix))
+        else:
+            found.append(warn(name, says, fix) if free < DISK_WARN else ok(name, says))
+    return found
+
+
+async def check_agents(settings: Settings, sandbox: Sandbox | None) -> Sequence[Finding]:
+    """Starts every usable agent in the sandbox and asks who it is."""
+    from bot.app import usable_agents
+    from bot.worker.agents import create_agent
+
+    names = usable_agents(settings)
+    if settings.default_agent not in names:
+        known = ", ".join(names) or "none"
+        return [fail("agents", f"DEFAULT_AGENT={settings.default_agent} cannot be used", f"Usable here: {known}.")]
+    if sandbox is None:
+        return [warn("agents", "not checked without a sandbox", "Fix the sandbox first.")]
+    found: list[Finding] = []
+    for name in names:
+        info = await create_agent(name, settings).check(sandbox)
+        if not info.problem:
+            found.append(ok(f"agent {name}", info.version or "ready"))
+        elif name == settings.default_agent:
+            found.append(fail(f"agent {name}", "cannot be used", info.problem))
+        else:
+            found.append(warn(f"agent {name}", "cannot be used", info.problem))
+    return found
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
