@@ -23,7 +23,6 @@ from bot.logs import configure_logs
 from bot.ports import Fatal, Repo
 from bot.settings import Settings, SettingsError, load_settings
 from bot.worker.forges.local import LocalForge
-from bot.worker.loop import Worker
 from platforms.slack.simulator import SlackSimulator
 
 PACE: Final = 1.6
@@ -76,11 +75,11 @@ class Stage:
     options: DemoOptions
     simulator: SlackSimulator
     app: App
-    worker: Worker
     terminal: Terminal
     repo: Repo
     bare: Path
     remark: str
+    parts: "asyncio.Task[Fatal | None]"
 
     @property
     def forge(self) -> LocalForge:
@@ -153,9 +152,9 @@ async def open_stage(options: DemoOptions, folder: Path, stop: asyncio.Event, co
         worker = await open_worker(app, stack)
         terminal = Terminal(simulator, console, quiet=options.quiet)
         alias = next(iter(settings.repositories))
-        stage = Stage(options, simulator, app, worker, terminal, settings.repositories[alias], bare, remark)
         parts = asyncio.create_task(run_parts(app, stop, worker, True))
         stack.push_async_callback(_end, parts, stop)
+        stage = Stage(options, simulator, app, terminal, settings.repositories[alias], bare, remark, parts)
         drawing = asyncio.create_task(terminal.watch())
         stack.callback(drawing.cancel)
         yield stage

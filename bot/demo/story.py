@@ -175,10 +175,14 @@ async def _breathe(stage: Stage) -> None:
 
 
 async def _until(stage: Stage, step: str, happened: Callable[[], T], seconds: float) -> T:
+    """What `happened` returns once it is truthy; gives up early when a part of Codetask ended by itself."""
     try:
-        return await stage.simulator.wait_for(happened, seconds)
+        await stage.simulator.wait_for(lambda: happened() or stage.parts.done(), seconds)
     except TimeoutError as late:
         raise MissingStep(f"{step} (waited {seconds:.0f} s; {late})") from late
+    if not (found := happened()):
+        raise MissingStep(f"{step} (a part of Codetask ended by itself: {stage.parts.result()})")
+    return found
 
 
 async def _until_stage(stage: Stage, task: CodeTask, wanted: set[TaskStage], step: str, seconds: float) -> CodeTask:
@@ -189,6 +193,6 @@ async def _until_stage(stage: Stage, task: CodeTask, wanted: set[TaskStage], ste
         now = await store.run(lambda tx: tx.tasks.get(task.id or 0), read=True)
         if now is not None and now.stage in wanted:
             return now
-        if loop.time() > end:
+        if loop.time() > end or stage.parts.done():
             raise MissingStep(f"{step} (waited {seconds:.0f} s; it is {now.stage.value if now else 'gone'})")
         await store.changed("outbox", seen, min(1.0, max(0.05, end - loop.time())))
