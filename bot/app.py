@@ -113,7 +113,7 @@ def wire(
     inbox = InboxService(store, commands)
     backfill.inbox = inbox
     scheduler = Scheduler(store, settings, attempts, Reconciler(store, merges, forges), backfill.everywhere)
-    relay = Relay(store, platforms)
+    relay = Relay(store, platforms, settings.lease)
     return App(settings, store, texts, redactor, tasks, attempts, merges, platforms, forges, inbox, relay, scheduler)
 
 

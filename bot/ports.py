@@ -419,7 +419,8 @@ AgentEvent = Started | Text | ToolStarted | ToolFinished | Usage | Output
 class AgentResult:
     """How an agent's run ended. Says nothing about success: the worker compares trees.
 
-    `cause` details a stop that is not `completed`: auth, unreachable, quota, budget, config, crashed, protocol, idle."""
+    `cause` details a stop that is not `completed`: auth, unreachable, quota, budget, config, crashed, limit (a resource
+    limit, named in `text`), protocol, idle."""
 
     stop: Literal["completed", "refused", "cancelled", "timed_out", "idle", "failed"]
     cause: str = ""

@@ -27,6 +27,8 @@ def _words(value: object) -> object:
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 """A list written as words with commas or spaces between them."""
+Seconds = Annotated[tuple[Annotated[float, Field(ge=0)], ...], NoDecode, BeforeValidator(_words), Field(min_length=1)]
+"""One or more durations in seconds, written the same way."""
 
 
 class SettingsError(Exception):
@@ -138,11 +140,14 @@ class Settings(BaseSettings):
     on_test_failure: Literal["draft_pr", "pr", "fail"] = Field("draft_pr", description="What red tests lead to.")
 
     workspace_root: Path | None = Field(None, description="Folder of mirrors and workspaces.")
+    workspace_max_mb: int = Field(2048, ge=1, description="Disk that one run may use, in MiB.")
+    workspace_max_files: int = Field(200_000, ge=1, description="Files and folders that one run may make.")
     sandbox: str = Field("auto", description="auto, bubblewrap or none.")
     sandbox_tools: Words = Field((), description="Extra folders shown read-only inside the sandbox.")
     allow_unsandboxed_push: bool = Field(False, description="With SANDBOX=none: push all the same.")
     keep_failed_hours: float = Field(24, ge=0, validation_alias="keep_failed", description="Keeps failed workspaces.")
     max_attempts: int = Field(3, ge=1, le=10, description="Attempts of a code task, crashes included.")
+    retry_waits_seconds: Seconds = Field((60.0, 300.0), description="Wait before the second attempt, the third and so on.")
     max_runs: int = Field(2, ge=1, le=64, description="Runs at once in one worker.")
     max_runs_per_repo: int = Field(1, ge=1, le=16, description="Runs at once in one repository, over all workers.")
     max_open_prs: int = Field(10, ge=1, description="Open pull requests per repository.")
@@ -236,6 +241,10 @@ class Settings(BaseSettings):
     @property
     def lease(self) -> timedelta:
         return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def retry_waits(self) -> tuple[timedelta, ...]:
+        return tuple(timedelta(seconds=wait) for wait in self.retry_waits_seconds)
 
     @cached_property
     def repositories(self) -> dict[str, Repo]:

@@ -7,7 +7,7 @@ is expected means that its guard did not hold (another actor was first) and that
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from bot.core.cards import Content
 from bot.core.inbound import Event, Person, ThreadRef
@@ -16,6 +16,8 @@ from bot.core.tasks import CodeTask, FailureReason, Stage
 
 T = TypeVar("T")
 Topic = Literal["inbound", "outbox", "run", "cancel", "task"]
+DELIVERY_LEASE: Final = timedelta(seconds=60)
+"""How long a claimed delivery belongs to its sender."""
 """What a wake-up is about: new events, deliveries, claimable runs, ended leases, changed code tasks."""
 
 
@@ -336,7 +338,9 @@ class OutboxQueries(Protocol):
         """Whether a delivery of that key was enqueued before."""
         ...
 
-    def claim(self, platforms: Collection[str], paced: Collection[str], limit: int) -> Sequence[Outgoing]:
+    def claim(
+        self, platforms: Collection[str], paced: Collection[str], limit: int, lease: timedelta = DELIVERY_LEASE
+    ) -> Sequence[Outgoing]:
         """Claims the heads of up to `limit` threads: nothing earlier of the thread is unsent, no rate gate is closed,
         and the gate is not one of `paced`."""
         ...

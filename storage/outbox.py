@@ -11,6 +11,7 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 
 from bot.core.cards import CONTENT
 from bot.core.inbound import ThreadRef
+from bot.store import DELIVERY_LEASE as LEASE
 from bot.store import REFUSED, Delivery, Outgoing, RunAgain
 from storage.models import CardRow, OutboxRow, RateGateRow, ThreadRow
 from storage.threads import as_ref
@@ -18,7 +19,6 @@ from storage.threads import as_ref
 if TYPE_CHECKING:
     from storage.transaction import Tx
 
-LEASE = timedelta(seconds=60)
 REVIVABLE = timedelta(hours=24)
 
 CLAIM = """
@@ -87,13 +87,15 @@ class Outbox:
     def known(self, dedup_key: str) -> bool:
         return self._tx.session.exec(select(OutboxRow.id).where(OutboxRow.dedup_key == dedup_key)).first() is not None
 
-    def claim(self, platforms: Collection[str], paced: Collection[str], limit: int) -> Sequence[Outgoing]:
+    def claim(
+        self, platforms: Collection[str], paced: Collection[str], limit: int, lease: timedelta = LEASE
+    ) -> Sequence[Outgoing]:
         if not platforms:
             return []
         now = self._tx.now
         values = {
             "now": now,
-            "until": now + LEASE,
+            "until": now + lease,
             "platforms": list(platforms),
             "paced": list(paced) or [""],
             "limit": limit,

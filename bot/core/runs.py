@@ -1,5 +1,6 @@
 """Runs: one attempt of a code task (later also a firing of a follow-up or one `send`), the unit that workers lease."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -114,12 +115,12 @@ class RunLogEntry(SQLModel):
     content: str
 
 
-def retry_wait(failed_attempts: int, jitter: float) -> timedelta:
+def retry_wait(failed_attempts: int, jitter: float, waits: Sequence[timedelta] = RETRY_WAITS) -> timedelta:
     """How long to wait after the nth failed attempt (n from 1): 60 s, then 300 s, each scaled by 1 + `jitter`.
 
-    `jitter` is drawn by the caller from [-0.1, 0.1]. Source: product rule 3.5.
+    `jitter` is drawn by the caller from [-0.1, 0.1]; the last of `waits` repeats. Source: product rule 3.5.
     """
-    wait = RETRY_WAITS[min(max(failed_attempts, 1), len(RETRY_WAITS)) - 1]
+    wait = waits[min(max(failed_attempts, 1), len(waits)) - 1]
     return wait * (1 + jitter)
 
 

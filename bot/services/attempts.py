@@ -102,6 +102,19 @@ class Attempts:
 
     def _go_on(self, tx: Transaction, lease: Lease, run: Run, parked: ParkedChange) -> Claimed | None:
         task = tx.tasks.get(lease.task_id)
+        if task is not None and task.stage is Stage.QUEUED:  # a stopping worker had given it back
+            held = (lease.run_id, lease.fence)
+            reason = f"attempt {run.attempt}, approved"
+            actor = f"worker:{run.lease_owner}"
+            task = tx.tasks.move(
+                lease.task_id,
+                {Stage.QUEUED},
+                Stage.RUNNING,
+                actor=actor,
+                reason=reason,
+                lease=held,
+                attempt=run.attempt,
+            )
         if task is None or task.stage not in IN_PROGRESS:
             tx.runs.end(lease.run_id, lease.fence, RunLease.CANCELLED)
             return None

@@ -147,11 +147,20 @@ class InboxService:
         wait = timedelta(seconds=2**item.attempts)
         try:
             if last:
-                await self._handler.give_up(item, ref)
+                await self._give_up(item, ref)
             retry_after = None if last else wait
             await self._store.run(lambda tx: tx.inbox.failed(item.id, f"unexpected (ref {ref})", retry_after))
         except StoreDown:
             log.warning("handling_postponed", inbound=item.id)
+
+    async def _give_up(self, item: Pending, ref: str) -> None:
+        """Tells the person. An event that cannot even be answered must not come back for ever."""
+        try:
+            await self._handler.give_up(item, ref)
+        except StoreDown:
+            raise
+        except Exception:
+            log.exception("giving_up_failed", inbound=item.id, ref=ref)
 
 
 def _lane(event: Event) -> str:

@@ -87,7 +87,8 @@ class Reconciler:
     store: Store
     merges: Merges
     forges: Mapping[str, Forge]
-    etags: dict[int, str] = field(default_factory=dict[int, str])
+    etags: dict[int, tuple[str, PrState]] = field(default_factory=dict[int, tuple[str, PrState]])
+    """What the forge answered last time; asked "anything new?" only while our row agrees with that answer."""
     looked_at: dict[int, datetime] = field(default_factory=dict[int, datetime])
 
     async def run_once(self) -> int:
@@ -112,7 +113,8 @@ class Reconciler:
         if repo is None or forge is None or task.pr_number is None:
             return 0
         self.looked_at[task.id or 0] = self.store.now()
-        pull = await forge.pull_request(repo, task.pr_number, self.etags.get(task.id or 0, ""))
+        etag, said = self.etags.get(task.id or 0, ("", "open"))
+        pull = await forge.pull_request(repo, task.pr_number, etag if _agrees(task, said) else "")
         if isinstance(pull, NotModified):
             return 0
         if not isinstance(pull, PullRequest):
@@ -120,5 +122,12 @@ class Reconciler:
             return 0
         moved = await self.store.run(lambda tx: self.merges.apply(tx, task, pull.state, pull.merged_by, "poll"))
         if pull.etag:
-            self.etags[task.id or 0] = pull.etag
+            self.etags[task.id or 0] = (pull.etag, pull.state)
         return 0 if moved is None else 1
+
+
+def _agrees(task: CodeTask, state: PrState) -> bool:
+    """Whether the row shows what the forge said. A webhook out of order may have moved it away from that."""
+    if task.stage is Stage.REVIEW:
+        return state == "open"
+    return state == ("closed" if task.failure_reason is FailureReason.PR_CLOSED else "open")

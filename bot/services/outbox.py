@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any, Final, assert_never
 
 import structlog
@@ -22,7 +23,7 @@ from bot.core.cards import Card, Content, Doc
 from bot.core.inbound import MessageRef, Person, ReplyToken
 from bot.failpoints import failpoint
 from bot.ports import AuthFailed, Gone, NotAllowed, Platform, Retry, Trouble, Unsendable
-from bot.store import REFUSED, Delivery, Outgoing, Store, StoreDown, Transaction
+from bot.store import DELIVERY_LEASE, REFUSED, Delivery, Outgoing, Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,8 @@ EDIT_INTERVAL: Final = timedelta(seconds=1)
 IDLE_SECONDS: Final = 10.0
 STORE_DOWN_SECONDS: Final = 1.0
 LOOK_BACK: Final = timedelta(minutes=2)
+CALL_SHARE: Final = 0.75
+"""The part of the lease in which a platform must have answered: later the delivery may be someone else's already."""
 
 
 def delivery_key(dedup_key: str) -> str:
@@ -67,9 +70,10 @@ class Pace:
 class Relay:
     """Sends the deliveries of the given platforms. Several relays, in any number of processes, share the work."""
 
-    def __init__(self, store: Store, platforms: Mapping[str, Platform]) -> None:
+    def __init__(self, store: Store, platforms: Mapping[str, Platform], lease: timedelta = DELIVERY_LEASE) -> None:
         self._store = store
         self._platforms = dict(platforms)
+        self._lease = lease
         self._pace = Pace()
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._sending: set[asyncio.Task[None]] = set()
@@ -109,10 +113,11 @@ class Relay:
             await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
             return True
         names = list(self._platforms)
-        claimed = await self._store.run(lambda tx: tx.outbox.claim(names, paced, room))
+        until = monotonic() + self._lease.total_seconds() * CALL_SHARE
+        claimed = await self._store.run(lambda tx: tx.outbox.claim(names, paced, room, self._lease))
         for delivery in claimed:
             failpoint("outbox.claimed")
-            task = asyncio.create_task(self._deliver(delivery))
+            task = asyncio.create_task(self._deliver(delivery, until))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
         return bool(claimed)
@@ -124,17 +129,25 @@ class Relay:
             return IDLE_SECONDS
         return min(max((due - self._store.now()).total_seconds(), 0.001), IDLE_SECONDS)
 
-    async def _deliver(self, delivery: Outgoing) -> None:
+    async def _deliver(self, delivery: Outgoing, until: float) -> None:
+        """Sends one delivery before `until` (of the monotonic clock) and records what became of it."""
         platform = self._platforms[delivery.to.platform]
         failpoint("delivery.before")
         try:
             async with self._turns[delivery.gate]:
                 await self._wait_for_turn(delivery)
-                outcome = await self._call(platform, delivery)
+                if monotonic() >= until:  # this process was frozen: another one sends it, perhaps something newer
+                    log.warning("delivery_left", delivery=delivery.dedup_key)
+                    return
+                async with asyncio.timeout(until - monotonic()):
+                    outcome = await self._call(platform, delivery)
                 self._pace_after(platform, delivery)
+        except TimeoutError:
+            log.warning("delivery_unanswered", delivery=delivery.dedup_key)
+            outcome = Retry(timedelta(0), maybe_done=_posts(delivery), why="no answer in time")
         except Exception:
             log.exception("delivery_failed", delivery=delivery.dedup_key)
-            outcome = Retry(timedelta(seconds=5), maybe_done=delivery.kind == "post", why="unexpected")
+            outcome = Retry(timedelta(seconds=5), maybe_done=_posts(delivery), why="unexpected")
         failpoint("delivery.sent_unrecorded")
         if not self._turns[delivery.gate].locked():
             del self._turns[delivery.gate]
@@ -148,10 +161,14 @@ class Relay:
             await self._remember_link(platform, delivery, outcome)
 
     async def _remember_link(self, platform: Platform, delivery: Outgoing, message: MessageRef) -> None:
-        """The thread's link, for pull requests and the HTTP API."""
-        url = await platform.permalink(message)
-        if url:
-            await self._store.run(lambda tx: tx.threads.link(delivery.thread_id, url))
+        """The thread's link, for pull requests and the HTTP API: nice to have."""
+        try:
+            async with asyncio.timeout(self._lease.total_seconds() * CALL_SHARE):
+                url = await platform.permalink(message)
+            if url:
+                await self._store.run(lambda tx: tx.threads.link(delivery.thread_id, url))
+        except Exception as error:
+            log.warning("no_link", delivery=delivery.dedup_key, error=type(error).__name__)
 
     async def _wait_for_turn(self, delivery: Outgoing) -> None:
         """Of several deliveries claimed for one gate, each waits until the pace allows it."""
@@ -243,8 +260,7 @@ class Relay:
                 assert_never(outcome)
 
     def _sent(self, tx: Transaction, delivery: Outgoing, message: MessageRef) -> None:
-        posted = delivery.kind == "post" or (delivery.kind == "edit" and delivery.card_message_id is None)
-        root = message.thread.root or message.message_id if posted and delivery.to.root is None else None
+        root = message.thread.root or message.message_id if _posts(delivery) and delivery.to.root is None else None
         known = message.message_id if delivery.kind in ("post", "edit") else None
         tx.outbox.sent(delivery, known, root, message.thread.native)
 
@@ -255,7 +271,7 @@ class Relay:
         wait = max(after, backoff(delivery.attempt, random.uniform(-JITTER, JITTER)))
         if after > timedelta(0) and not maybe_done:
             tx.outbox.block(delivery.gate, tx.now + after)
-        tx.outbox.retry(delivery, tx.now + wait, why, maybe_done and delivery.kind == "post")
+        tx.outbox.retry(delivery, tx.now + wait, why, maybe_done and _posts(delivery))
 
     def _gone(self, tx: Transaction, delivery: Outgoing, what: str, why: str) -> None:
         if what == "message" and delivery.kind == "edit" and delivery.card_key is not None:
@@ -295,6 +311,11 @@ class Relay:
     def _park(self, tx: Transaction, delivery: Outgoing, why: str) -> None:
         if tx.outbox.dead(delivery, why):
             tx.people.audit("relay", "undeliverable", delivery.dedup_key, {"why": why})
+
+
+def _posts(delivery: Outgoing) -> bool:
+    """Whether sending it makes a new message: an edit of a card that was never posted, or was lost, does too."""
+    return delivery.kind == "post" or (delivery.kind == "edit" and delivery.card_message_id is None)
 
 
 def _content(delivery: Outgoing) -> Content:

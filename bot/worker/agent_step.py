@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,6 +34,7 @@ from bot.ports import (
 from bot.services.attempts import Cost, Failure
 from bot.settings import Settings
 from bot.worker.commands import run_command
+from bot.worker.disk import OverDiskError, disk_limits, within_disk
 from bot.worker.gateway import Gateway, GatewayRun
 from bot.worker.lease import Held
 from bot.worker.prompt import PromptParts, ThreadLine, build_prompt
@@ -65,16 +67,19 @@ class AgentStep:
     log: RunLog
     held: Held
     progress: Progress
+    spent: Callable[[Cost], None]
+    """Told the cost once the agent is over, however it ended."""
 
     async def run(self, task: CodeTask, repo: Repo, workspace: Workspace, run_ref: str, failure: str) -> "AgentOutcome":
-        """Setup, then the agent. The outcome holds the cost in every case and a `Failure` when there is no result."""
+        """Setup, then the agent. The outcome holds a `Failure` when there is no result."""
         async with AsyncExitStack() as stack:
             model, socket_binds, meter = await self._open_gateway(stack, task)
+            stack.callback(lambda: self.spent(cost_of(meter)))
             env = command_env(run_ref, self.settings.sandbox_tools)
             spec = workspace.agent_spec(run_ref, env, [*tool_binds(self.settings), *socket_binds])
             failed = await self._setup(repo, spec)
             if failed is not None:
-                return AgentOutcome(cost_of(meter), failed)
+                return AgentOutcome(failed)
             self.log.event(f"agent {self.agent.name} starts")
             run = await self.agent.start(
                 RunSpec(
@@ -83,16 +88,22 @@ class AgentStep:
                     sandbox=self.sandbox,
                     sandbox_spec=spec,
                     cwd="/ws",
-                    limits=AgentLimits(wall=timedelta(minutes=self.settings.agent_minutes)),
+                    limits=self._limits(),
                     model=model,
                     trouble=meter.trouble if meter is not None else None,
                 )
             )
             failpoint("agent.spawned")
-            result = await self._follow(run)
+            try:
+                result = await self._follow(run, workspace.path)
+            except OverDiskError as over:
+                return AgentOutcome(Failure(FailureReason.AGENT_FAILED, f"Coding agent failed: {over}", retry=False))
             failpoint("agent.exited")
             self._log_result(result)
-            return AgentOutcome(cost_of(meter), self._judge(result, meter), result.text)
+            return AgentOutcome(self._judge(result, meter), result.text)
+
+    def _limits(self) -> AgentLimits:
+        return AgentLimits(wall=timedelta(minutes=self.settings.agent_minutes))
 
     async def _open_gateway(
         self, stack: AsyncExitStack, task: CodeTask
@@ -119,10 +130,11 @@ class AgentStep:
             return Failure(FailureReason.CONFIG, f"The setup command failed (exit {ended.code}).")
         return None
 
-    async def _follow(self, run: AgentRun) -> AgentResult:
-        """Logs what the agent does until it ends. A lost lease ends the agent by its ladder first."""
+    async def _follow(self, run: AgentRun, folder: Path) -> AgentResult:
+        """Logs what the agent does until it ends. A lost lease or a full disk ends the agent by its ladder first."""
+        limits = disk_limits(self.settings)
         try:
-            return await self.held.guard(self._listen(run))
+            return await self.held.guard(within_disk(self._listen(run), folder, limits))
         except BaseException:
             await run.cancel()
             await run.result()
@@ -176,18 +188,21 @@ class AgentStep:
             detail = f": {result.text}" if result.text and cause == "config" else "."
             return Failure(FailureReason.CONFIG, f"{why}{detail}")
         if result.stop in ("timed_out", "idle"):
-            minutes = self.settings.agent_minutes
-            return Failure(FailureReason.TIMED_OUT, f"Coding agent timed out after {minutes:g} min")
+            limits = self._limits()
+            limit = limits.wall if result.stop == "timed_out" else limits.idle
+            silent = "" if result.stop == "timed_out" else ": no sign of life"
+            minutes = limit / timedelta(minutes=1)
+            return Failure(FailureReason.TIMED_OUT, f"Coding agent timed out after {minutes:g} min{silent}")
         code = "" if result.exit_code is None else f" (exit {result.exit_code})"
         detail = f": {result.text.strip()}" if result.text.strip() else ""
-        return Failure(FailureReason.AGENT_FAILED, f"Coding agent failed{code}{detail}")
+        retry = False if cause == "limit" else None
+        return Failure(FailureReason.AGENT_FAILED, f"Coding agent failed{code}{detail}", retry)
 
 
 @dataclass(frozen=True, slots=True)
 class AgentOutcome:
-    """What the agent's part cost and, when it has no result, why."""
+    """What the agent said at its end and, when it has no result, why."""
 
-    cost: Cost
     failure: Failure | None = None
     text: str = ""
 
@@ -203,9 +218,9 @@ def cost_of(meter: GatewayRun | None) -> Cost:
 
 
 def command_env(run_ref: str, tools: tuple[str, ...]) -> dict[str, str]:
-    """The environment of agent, setup and tests, built from nothing."""
+    """The environment of agent, setup and tests, built from nothing; the sandbox adds its own HOME."""
     path = ":".join([*(f"{tool}/bin" for tool in tools), BASE_PATH])
-    return {"PATH": path, "HOME": "/home/agent", "LANG": "C.UTF-8", "CODETASK_RUN": run_ref}
+    return {"PATH": path, "LANG": "C.UTF-8", "CODETASK_RUN": run_ref}
 
 
 def tool_binds(settings: Settings) -> list[Bind]:

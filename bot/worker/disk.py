@@ -1,13 +1,17 @@
 """How much disk a run uses: polled, because a limit on file size does not stop many small files."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
+from bot.settings import Settings
 from bot.worker.git import LOCAL_LIMIT
 from bot.worker.processes import start_child
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,30 @@ async def watch_disk(folder: Path, limits: DiskLimits) -> Literal["bytes", "file
         if use.entries > limits.entries:
             return "files"
         await asyncio.sleep(limits.every.total_seconds())
+
+
+class OverDiskError(Exception):
+    """A run's folders grew over a limit; the text names it."""
+
+
+def disk_limits(settings: Settings) -> DiskLimits:
+    """The limits of the settings."""
+    return DiskLimits(settings.workspace_max_mb * 1024**2, settings.workspace_max_files)
+
+
+async def within_disk(work: Coroutine[Any, Any, T], folder: Path, limits: DiskLimits) -> T:
+    """The result of `work`; cancels it and raises `OverDiskError` as soon as the folder is over a limit."""
+    working, watching = asyncio.create_task(work), asyncio.create_task(watch_disk(folder, limits))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        what = f"{limits.total_bytes // 1024**2} MiB" if watching.result() == "bytes" else f"{limits.entries} files"
+        raise OverDiskError(f"its workspace holds more than {what}")
+    finally:
+        working.cancel()
+        watching.cancel()
+        await asyncio.wait({working, watching})
 
 
 async def _du(folder: Path, unit: str) -> int:

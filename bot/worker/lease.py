@@ -56,9 +56,15 @@ class Held:
         finally:
             over.cancel()
             if not task.done():
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                await _abandon(task)
+
+
+async def _abandon(task: "asyncio.Future[T]") -> None:
+    """Cancels a step and waits until it has cleaned up; trouble while it does so is logged, and changes nothing."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("step_ended_badly", exc_info=error)
 
 
 class Leases:
@@ -107,7 +113,7 @@ class Leases:
     def _beat(self) -> None:
         while not self._stop.wait(self._settings.heartbeat_seconds):
             for held in self._snapshot():
-                if not held.over.is_set() and not self._renew(held):
+                if not held.over.is_set() and not self._renew(held) and not self._stop.is_set():
                     log.warning("lease_lost", run=held.lease.run_id, host=socket.gethostname())
                     self._loop.call_soon_threadsafe(held.end, "lost")
 
@@ -115,7 +121,9 @@ class Leases:
         lease, length = held.lease, self._settings.lease
         try:
             alive = self._store.run_sync(lambda tx: tx.runs.heartbeat(lease.run_id, lease.fence, length))
-        except StoreDown:
+        except Exception as error:  # a thread that ends here would let every later lease run out in silence
+            if not isinstance(error, StoreDown):
+                log.exception("heartbeat_failed", run=lease.run_id)
             return self._store.now() - held.renewed_at < length
         held.renewed_at = self._store.now()
         return alive
@@ -123,7 +131,10 @@ class Leases:
     async def _watch_cancels(self) -> None:
         while True:
             seen = self._store.version("cancel")
-            await self._drop_lost()
+            try:
+                await self._drop_lost()
+            except Exception:
+                log.exception("cancel_watch_failed")
             await self._store.changed("cancel", seen, CANCEL_SECONDS)
 
     async def _drop_lost(self) -> None:

@@ -118,8 +118,7 @@ class Worker:
         task.add_done_callback(ended)
 
     async def _work(self, claimed: Claimed, held: Held) -> None:
-        redactor = self._tools.redactor
-        async with RunLog(self._tools.store, claimed.lease.run_id, redactor) as run_log:
+        async with RunLog(self._tools.store, claimed.lease, self._tools.redactor) as run_log:
             stage_run = StageRun(self._tools, claimed, held, run_log)
             log.info("run_started", run=stage_run.ref, worker=self.name)
             try:
@@ -149,7 +148,8 @@ class Worker:
             if interrupted.why == "stopping":
                 await self._tools.store.run(lambda tx: self._tools.attempts.give_back(tx, lease))
             else:
-                await self._tools.store.run(lambda tx: tx.runs.settle(lease.run_id, lease.fence, cost.usd, cost.tokens))
+                left = stage_run.left
+                await self._tools.store.run(lambda tx: self._tools.attempts.leave(tx, lease, cost, **left))
 
     async def _drain(self, leases: Leases) -> None:
         if not self._running:
@@ -161,12 +161,21 @@ class Worker:
             await asyncio.wait(pending)
 
     async def _janitor(self) -> None:
-        settings = self._tools.settings
-        keep = max(timedelta(hours=settings.keep_failed_hours), STALE_AFTER)
         while True:
-            with suppress(StoreDown):
-                live = await self._tools.store.run(lambda tx: set(tx.runs.live_workspaces()), read=True)
-                removed = await remove_stale(settings.workspaces, live, keep, self._tools.store.now())
-                if removed:
-                    log.info("workspaces_removed", count=len(removed))
+            try:
+                await self.clean_up()
+            except StoreDown:
+                log.warning("clean_up_skipped", why="the database cannot be reached")
+            except Exception:
+                log.exception("clean_up_failed")
             await asyncio.sleep(JANITOR_SECONDS)
+
+    async def clean_up(self) -> list[str]:
+        """Removes what lost runs left: their processes, workspaces and sockets. Returns the workspaces' names."""
+        settings, now = self._tools.settings, self._tools.store.now()
+        live = await self._tools.store.run(lambda tx: set(tx.runs.live_workspaces()), read=True)
+        keep = max(timedelta(hours=settings.keep_failed_hours), STALE_AFTER)
+        removed = await remove_stale(settings.workspaces, live, STALE_AFTER, now, kept_for=keep)
+        if removed:
+            log.info("workspaces_removed", count=len(removed))
+        return removed

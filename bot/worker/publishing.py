@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -21,14 +21,22 @@ T = TypeVar("T")
 TRIES: Final = 10
 FIRST_WAIT: Final = timedelta(seconds=2)
 LONGEST_WAIT: Final = timedelta(minutes=5)
+LAST_WORD: Final = timedelta(seconds=4)
+"""How long a push or a pull request call that is under way may end when the run is cancelled."""
 
 Note = Callable[..., Awaitable[CodeTask]]
 """Stores facts about the code task under the lease; raises `Interrupted` when the lease is lost."""
 
 
+async def pause(wait: timedelta) -> None:
+    await asyncio.sleep(wait.total_seconds())
+
+
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Publishes one run's commit. `still_ours` raises `Interrupted` when the run was cancelled or taken over."""
+    """Publishes one run's commit. `still_ours` raises `Interrupted` when the run was cancelled or taken over.
+
+    `left` collects what exists outside by now, as columns of the code task, also when a step was interrupted."""
 
     workspace: Workspace
     repo: Repo
@@ -36,6 +44,8 @@ class Publisher:
     note: Note
     still_ours: Callable[[], Awaitable[None]]
     say: Callable[[str], None]
+    left: dict[str, Any] = field(default_factory=dict)
+    pause: Callable[[timedelta], Awaitable[None]] = pause
 
     async def read_access(self) -> GitAccess | Failure:
         """A credential for the mirror's fetch."""
@@ -80,13 +90,17 @@ class Publisher:
                 return ForeignTip(branch)
             expected = tip
         await self.note(branch=branch, pushing_sha=sha, pushed_sha=expected or None)
-        await self.still_ours()
         failpoint("push.before")
-        pushed = await self._persist(
-            "push",
-            lambda: self.workspace.push(self.repo, sha, branch, expected, access),
-            FailureReason.PUSH_FAILED,
-        )
+
+        def keep(outcome: Pushed | ForeignTip | GitFailed) -> None:
+            if isinstance(outcome, Pushed):
+                self.left.update(branch=branch, pushed_sha=sha)
+
+        async def step() -> Pushed | ForeignTip | GitFailed:
+            await self.still_ours()
+            return await finish(self.workspace.push(self.repo, sha, branch, expected, access), keep)
+
+        pushed = await self._persist("push", step, FailureReason.PUSH_FAILED)
         failpoint("push.remote_accepted")
         return pushed
 
@@ -105,12 +119,15 @@ class Publisher:
             body=pull_request_body(task, context),
             draft=draft,
         )
-        await self.still_ours()
         failpoint("pr.before")
+
+        def keep(outcome: PullRequest | ForgeTrouble) -> None:
+            if isinstance(outcome, PullRequest):
+                self.left.update(pr_number=outcome.number, pr_url=outcome.url, pr_draft=outcome.draft)
 
         async def step() -> PullRequest | ForgeTrouble:
             await self.still_ours()
-            return await self.forge.open_pull_request(self.repo, wanted)
+            return await finish(self.forge.open_pull_request(self.repo, wanted), keep)
 
         opened = await self._persist("pull request", step, FailureReason.PUSH_FAILED)
         failpoint("pr.created_unrecorded")
@@ -138,8 +155,26 @@ class Publisher:
                     return outcome
             if number == TRIES:
                 return Failure(refusal, f"Gave up on {what} after {TRIES} tries: {why}")
-            pause = max(after, wait * random.uniform(0.9, 1.1))
-            self.say(f"{what}: {why}; next try in {pause.total_seconds():.0f} s")
-            await asyncio.sleep(pause.total_seconds())
+            until_next = max(after, wait * random.uniform(0.9, 1.1))
+            self.say(f"{what}: {why}; next try in {until_next.total_seconds():.0f} s")
+            await self.pause(until_next)
             wait = min(wait * 2, LONGEST_WAIT)
         raise AssertionError
+
+
+async def finish(call: Awaitable[T], keep: Callable[[T], None]) -> T:
+    """The outcome of a call that changes the remote, told to `keep` first. Cancelled in the middle, it gets a moment
+    to end, so that what it left there can be named."""
+    running = asyncio.ensure_future(call)
+    try:
+        outcome = await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running}, timeout=LAST_WORD.total_seconds())
+        if not running.done():
+            running.cancel()
+            await asyncio.wait({running})
+        if not running.cancelled() and running.exception() is None:
+            keep(running.result())
+        raise
+    keep(outcome)
+    return outcome

@@ -1,4 +1,4 @@
-"""The log of one run: redacted before it is stored, at most a second late, bounded."""
+"""The log of one run: redacted before it is stored, at most a second late, bounded, and only while the run is ours."""
 
 import asyncio
 from contextlib import suppress
@@ -9,7 +9,8 @@ import structlog
 from bot.core.hygiene import clean
 from bot.core.redact import LiveRedactor
 from bot.core.runs import LogKind, LogLine
-from bot.store import Store, StoreDown
+from bot.services.attempts import Lease
+from bot.store import Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
 FLUSH_SECONDS: Final = 0.5
@@ -20,22 +21,22 @@ WAITING_MAX: Final = 2_000
 class RunLog:
     """Collects lines and stores them in batches. Use it as an async context manager; leaving it stores the rest."""
 
-    def __init__(self, store: Store, run_id: int, redactor: LiveRedactor) -> None:
+    def __init__(self, store: Store, lease: Lease, redactor: LiveRedactor) -> None:
         self._store = store
-        self._run_id = run_id
+        self._lease = lease
         self.redactor = redactor
         self._lines: list[LogLine] = []
         self._dropped = 0
         self._flusher: asyncio.Task[None] | None = None
+        self._leaving = asyncio.Event()
 
     async def __aenter__(self) -> "RunLog":
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._leaving.set()
         if self._flusher is not None:
-            self._flusher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._flusher
+            await self._flusher
         await self._flush()
 
     def event(self, text: str) -> None:
@@ -55,7 +56,9 @@ class RunLog:
             self._flusher = asyncio.create_task(self._flush_soon())
 
     async def _flush_soon(self) -> None:
-        await asyncio.sleep(FLUSH_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._leaving.wait()
         await self._flush()
 
     async def _flush(self) -> None:
@@ -66,6 +69,15 @@ class RunLog:
         if not lines:
             return
         try:
-            await self._store.run(lambda tx: tx.runs.log(self._run_id, lines))
+            await self._store.run(lambda tx: self._keep(tx, lines))
         except StoreDown:
-            log.warning("run_log_lost", run=self._run_id, lines=len(lines))
+            if self._leaving.is_set():
+                log.warning("run_log_lost", run=self._lease.run_id, lines=len(lines))
+            else:
+                self._lines = lines + self._lines  # the next line that comes starts another try
+
+    def _keep(self, tx: Transaction, lines: list[LogLine]) -> None:
+        """A run that was claimed again or deleted belongs to someone else: its log is not ours to write."""
+        run = tx.runs.get(self._lease.run_id)
+        if run is not None and run.fence == self._lease.fence:
+            tx.runs.log(self._lease.run_id, lines)

@@ -4,9 +4,12 @@ Each step returns a value or a `Failure`. Stage changes go through `bot.services
 that was cancelled or taken over stops at the next step with `Interrupted` and writes nothing more.
 """
 
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -20,9 +23,10 @@ from bot.failpoints import failpoint
 from bot.ports import Agent, Forge, Repo, Sandbox
 from bot.services.attempts import Attempts, Claimed, Cost, Failure
 from bot.settings import Settings
-from bot.store import Store
+from bot.store import Store, StoreDown, Transaction
 from bot.worker.agent_step import AgentStep, command_env, tool_binds
 from bot.worker.commands import Ended, find_test_command, run_command
+from bot.worker.disk import OverDiskError, disk_limits, within_disk
 from bot.worker.gateway import Gateway
 from bot.worker.git import GitFailed
 from bot.worker.lease import Held, Interrupted
@@ -30,7 +34,9 @@ from bot.worker.publishing import Publisher
 from bot.worker.run_log import RunLog
 from bot.worker.workspace import Refusal, Signature, Workspace
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
+STORE_AGAIN_SECONDS: Final = 1.0
 BUILT_IN_AGENTS = frozenset({"demo", "patch"})
 NO_PUSH = "Pushing is disabled without a sandbox. Set ALLOW_UNSANDBOXED_PUSH=true only on a disposable machine."
 
@@ -88,6 +94,12 @@ def need(value: Any) -> Any:
             return value
 
 
+def machine_trouble(ref: str, error: OSError) -> Failure:
+    """A fault of the worker's machine (disk full, no process left) may pass, or another worker may do better."""
+    log.error("run_failed", run=ref, exc_info=error)
+    return Failure(FailureReason.CONFIG, f"The worker's machine: {error.strerror or type(error).__name__}", retry=True)
+
+
 @dataclass(slots=True)
 class StageRun:
     """Works one claimed run to its end. `cost` grows as the run goes on."""
@@ -98,6 +110,8 @@ class StageRun:
     log: RunLog
     cost: Cost = field(default_factory=Cost)
     steps: int = 0
+    left: dict[str, Any] = field(default_factory=dict)
+    """What exists on the forge by now, as columns of the code task."""
 
     @property
     def ref(self) -> str:
@@ -110,9 +124,21 @@ class StageRun:
             why = f"The repository {self.claimed.task.repo} is no longer configured."
             await self._fail(Failure(FailureReason.CONFIG, why))
             return
-        settings = self.tools.settings
-        workspace = Workspace.create(settings.workspaces, self.ref, repo, self.tools.sandbox)
-        failed = False
+        try:
+            workspace = Workspace.create(self.tools.settings.workspaces, self.ref, repo, self.tools.sandbox)
+        except OSError as error:
+            await self._fail(machine_trouble(self.ref, error))
+            return
+        except ValueError as error:
+            await self._fail(Failure(FailureReason.CONFIG, f"The repository cannot be used: {error}"))
+            return
+        try:
+            await self._work_in(workspace, repo)
+        finally:
+            failpoint("cleanup.mid")
+            await self._clean_up(workspace)
+
+    async def _work_in(self, workspace: Workspace, repo: Repo) -> None:
         try:
             await self._remember_workspace(workspace)
             if self.claimed.approved is not None:
@@ -120,20 +146,42 @@ class StageRun:
             else:
                 await self._stages(repo, workspace)
         except Stopped as stopped:
-            failed = True
             await self._fail(stopped.failure)
+            self._keep(workspace)
         except OSError as error:
-            failed = True
-            log.exception("run_failed", run=self.ref)
-            await self._fail(Failure(FailureReason.CONFIG, f"The worker's machine: {error.strerror}", retry=True))
-        finally:
-            failpoint("cleanup.mid")
-            if not failed or settings.keep_failed_hours == 0:
-                await workspace.remove()
+            await self._fail(machine_trouble(self.ref, error))
+            self._keep(workspace)
+
+    def _keep(self, workspace: Workspace) -> None:
+        if self.tools.settings.keep_failed_hours > 0:
+            with suppress(OSError):
+                workspace.keep()
+
+    async def _clean_up(self, workspace: Workspace) -> None:
+        """What cannot be removed now is left to the janitor: it changes nothing about the run."""
+        if workspace.is_kept:
+            return
+        try:
+            await workspace.remove()
+        except OSError as error:
+            log.warning("workspace_left", run=self.ref, workspace=workspace.name, why=error.strerror or str(error))
+
+    async def _store(self, unit: Callable[[Transaction], T]) -> T:
+        """One transaction. A database that is away is waited for, as long as the lease may still hold."""
+        while True:
+            try:
+                return await self.tools.store.run(unit)
+            except StoreDown:
+                log.warning("store_awaited", run=self.ref)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STORE_AGAIN_SECONDS):
+                    await self.held.over.wait()
+            if self.held.over.is_set():
+                raise Interrupted(self.held.why)
 
     async def _remember_workspace(self, workspace: Workspace) -> None:
         lease, kind = self.claimed.lease, self.tools.sandbox.name
-        held = await self.tools.store.run(
+        held = await self._store(
             lambda tx: tx.runs.update(lease.run_id, lease.fence, workspace=workspace.name, sandbox=kind)
         )
         if not held:
@@ -173,7 +221,7 @@ class StageRun:
 
     def _publisher(self, repo: Repo, workspace: Workspace) -> Publisher:
         forge = self.tools.forges[repo.forge]
-        return Publisher(workspace, repo, forge, self._note, self._still_ours, self.log.event)
+        return Publisher(workspace, repo, forge, self._note, self._still_ours, self.log.event, self.left)
 
     async def _park(self, workspace: Workspace, change: ParkedChange) -> None:
         """Stores the tested commit until an admin allows it, and gives up the lease."""
@@ -181,7 +229,7 @@ class StageRun:
         parked = replace(change, bundle=bundle)
         self.log.event(f"waits for an approval: {', '.join(change.reasons)}")
         lease, cost = self.claimed.lease, self.cost
-        if await self.tools.store.run(lambda tx: self.tools.attempts.park(tx, lease, parked, cost)) is None:
+        if await self._store(lambda tx: self.tools.attempts.park(tx, lease, parked, cost)) is None:
             raise Interrupted("lost")
 
     async def _go_on(self, repo: Repo, workspace: Workspace, change: ParkedChange) -> None:
@@ -206,10 +254,13 @@ class StageRun:
             self.log,
             self.held,
             self._progress,
+            self._spent,
         )
         outcome = await step.run(task, repo, workspace, self.ref, task.error or "")
-        self.cost = outcome.cost
         need(outcome.failure)
+
+    def _spent(self, cost: Cost) -> None:
+        self.cost = cost
 
     async def _snapshot(self, workspace: Workspace, base_sha: str) -> str:
         tree_sha: str = need(await self.held.guard(workspace.snapshot(base_sha)))
@@ -261,7 +312,7 @@ class StageRun:
 
     async def _testing(self, **values: Any) -> CodeTask:
         lease = self.claimed.lease
-        task = await self.tools.store.run(lambda tx: self.tools.attempts.testing(tx, lease, **values))
+        task = await self._store(lambda tx: self.tools.attempts.testing(tx, lease, **values))
         if task is None:
             raise Interrupted("lost")
         return task
@@ -277,7 +328,12 @@ class StageRun:
                 return self._tested(setup, "The setup command failed before the tests.")
         self.log.event(f"tests: {command}")
         failpoint("test.spawned")
-        ended = await self._command(command, spec, wall)
+        try:
+            ended = await within_disk(
+                self._command(command, spec, wall), workspace.path, disk_limits(self.tools.settings)
+            )
+        except OverDiskError as over:
+            return self._tested(Ended(1, 0, ""), f"The tests were stopped: {over}.")
         failpoint("test.exited")
         over = f"The tests went over their {ended.over} limit." if ended.over else ""
         return self._tested(ended, over)
@@ -309,31 +365,32 @@ class StageRun:
             self.log.event(f"pull request {pull.url}")
             values |= {"pr_number": pull.number, "pr_url": pull.url, "pr_draft": pull.draft}
         lease, cost = self.claimed.lease, self.cost
-        moved = await self.tools.store.run(lambda tx: self.tools.attempts.review(tx, lease, cost, **values))
+        moved = await self._store(lambda tx: self.tools.attempts.review(tx, lease, cost, **values))
         if moved is None:
             raise Interrupted("lost")
 
     async def _note(self, **values: Any) -> CodeTask:
         lease = self.claimed.lease
-        task = await self.tools.store.run(lambda tx: self.tools.attempts.note(tx, lease, **values))
+        task = await self._store(lambda tx: self.tools.attempts.note(tx, lease, **values))
         if task is None:
             raise Interrupted("lost")
         return task
 
     async def _still_ours(self) -> None:
         lease = self.claimed.lease
-        if not await self.tools.store.run(lambda tx: tx.runs.holds(lease.run_id, lease.fence)):
+        if not await self._store(lambda tx: tx.runs.holds(lease.run_id, lease.fence)):
             raise Interrupted("lost")
 
     async def _progress(self, line: str) -> None:
         lease, text = self.claimed.lease, self.tools.redactor.mask(line)
         self.steps += 1
         step = self.steps
-        await self.tools.store.run(lambda tx: self.tools.attempts.report(tx, lease, text, step))
+        with suppress(StoreDown):  # only shown: the work goes on without it
+            await self.tools.store.run(lambda tx: self.tools.attempts.report(tx, lease, text, step))
 
     async def _fail(self, failure: Failure) -> None:
         lease, cost = self.claimed.lease, self.cost
         safe = Failure(failure.reason, self.tools.redactor.mask(failure.error), failure.retry, failure.values)
         self.log.event(f"failed: {safe.error}")
-        if await self.tools.store.run(lambda tx: self.tools.attempts.fail(tx, lease, safe, cost)) is None:
+        if await self._store(lambda tx: self.tools.attempts.fail(tx, lease, safe, cost)) is None:
             raise Interrupted("lost")

@@ -24,7 +24,7 @@ from bot.worker.changes import Changes, read_changes
 from bot.worker.confined import Confined, run_confined
 from bot.worker.git import LOCAL_LIMIT, Git, GitCall, GitFailed, GitProtocol, flags_as_env, git_env, git_flags, is_sha
 from bot.worker.pushing import ForeignTip, Pushed, push_branch, read_remote_tip
-from bot.worker.workspace_folders import MARKER, new_folder, remove_folder
+from bot.worker.workspace_folders import KEPT, MARKER, keep_folder, new_folder, remove_folder
 
 PARKED_REF = "refs/codetask/parked"
 MAX_BUNDLE = 16 * 1024 * 1024
@@ -206,6 +206,14 @@ class Workspace:
     async def remove(self) -> None:
         """Removes the workspace, unreadable folders included. Raises OSError when something is left."""
         await remove_folder(self.root, self.name)
+
+    def keep(self) -> None:
+        """Keeps the workspace of a failed run for people to look at, until the janitor takes it."""
+        keep_folder(self.path)
+
+    @property
+    def is_kept(self) -> bool:
+        return (self.path / KEPT).exists()
 
     def touch(self) -> None:
         """Says that the workspace is in use; the janitor looks at this time."""

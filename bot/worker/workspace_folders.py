@@ -8,7 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from bot.worker.processes import kill_marked
+
 MARKER: Final = ".codetask-workspace"
+KEPT: Final = ".codetask-kept"
+"""In a workspace whose run failed: it is kept for a while so that people can look at it."""
 _NAME: Final = re.compile(r"ct-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _FOLDERS: Final = ("tree", "test", "home", "agent-home", "scratch")
 _ENV: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
@@ -54,8 +58,16 @@ async def remove_folder(root: Path, name: str) -> None:
     path.rmdir()
 
 
-async def remove_stale(root: Path, live: set[str], older_than: timedelta, now: datetime) -> list[str]:
-    """The janitor: removes workspaces that no live run names and that were last touched before `now - older_than`.
+def keep_folder(path: Path) -> None:
+    """Marks a workspace as one of a failed run."""
+    (path / KEPT).touch(mode=0o600)
+
+
+async def remove_stale(
+    root: Path, live: set[str], older_than: timedelta, now: datetime, *, kept_for: timedelta | None = None
+) -> list[str]:
+    """The janitor: removes workspaces that no live run names and that were last touched before `now - older_than`
+    (`kept_for`, if given, for those of failed runs), with every process that still works in them.
 
     Returns the removed names. One that cannot be removed is left for the next time."""
     removed: list[str] = []
@@ -63,10 +75,12 @@ async def remove_stale(root: Path, live: set[str], older_than: timedelta, now: d
         path = root / entry
         if entry in live or not is_workspace(path):
             continue
-        touched_at = datetime.fromtimestamp((path / MARKER).lstat().st_mtime, UTC)
-        if now - touched_at < older_than:
-            continue
         try:
+            touched_at = datetime.fromtimestamp((path / MARKER).lstat().st_mtime, UTC)
+            limit = kept_for if kept_for is not None and _exists(path / KEPT) else older_than
+            if now - touched_at < limit:
+                continue
+            await kill_marked(str(path / "agent-home"), "HOME")
             await remove_folder(root, entry)
         except OSError:
             continue

@@ -112,7 +112,7 @@ class AcpRun:
         try:
             result = await self._watch(talk)
             if self._wire.flooded:
-                result = AgentResult("failed", "crashed", text="The agent sent more output than is allowed.")
+                result = AgentResult("failed", "limit", text="The agent sent more output than is allowed.")
             code = await self._end(talk, result)
         finally:
             await asyncio.shield(self._clean_up(talk))

@@ -143,7 +143,7 @@ class CommandRun:
             self._signed = self._loop.time()
             total += len(data)
             if total > MAX_OUTPUT_BYTES:
-                return AgentResult("failed", "crashed", text="The command wrote more output than is allowed.")
+                return AgentResult("failed", "limit", text="The command wrote more output than is allowed.")
             *lines, pending = (pending + data).split(b"\n")
             self._put(lines)
             if len(pending) > _LINE_CHARS * 4:
