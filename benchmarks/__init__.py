@@ -1,1 +1,1 @@
-"""What the design promises, measured. `make bench` runs all; each file is one benchmark with `run(quick) -> figures`."""
+"""What the design promises, measured. `make bench` runs all; each file is one benchmark with `run(quick)`."""
