@@ -69,7 +69,13 @@ def _shown(value: object) -> str:
         return "–"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    return f"`{' '.join(value)}`" if isinstance(value, tuple) else f"`{value}`"
+    if isinstance(value, tuple):
+        return f"`{' '.join(_plain(item) for item in value)}`"
+    return f"`{_plain(value)}`"
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _cell(text: str) -> str:
