@@ -1,0 +1,185 @@
+"""The engine under its own units: deadlocks, a server that goes away, readers beside a writer, closing."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bot.store import StoreDown
+from storage.engine import Database, open_database
+from storage.schema import SchemaMismatch, check_schema, migrate
+from storage.transaction import Tx
+from tests.clock import FakeClock
+from tests.postgres_server import PostgresServer, Unavailable, execute, with_database
+from tests.storage.conformance.bench import LEASE, Bench, draft, file, together, where
+from tests.stores import every_store, only_postgres, only_sqlite
+
+DEADLINE = 20.0
+
+
+@pytest.fixture
+def own_server(postgres_url: str) -> Iterator[PostgresServer]:
+    """A server of the test's own, to be crashed."""
+    try:
+        server = PostgresServer()
+    except Unavailable as why:
+        pytest.skip(str(why))
+    yield server
+    server.stop()
+
+
+@only_postgres
+def test_a_deadlock_is_run_again(store: Database) -> None:
+    bench = Bench(store, FakeClock(), "")
+    ids = [bench.file().id for _ in range(2)]
+    meet = threading.Barrier(2)
+    tries: list[int] = []
+
+    def work(number: int) -> None:
+        first, second = ids if number else ids[::-1]
+        met: list[bool] = []
+
+        def unit(tx: Tx) -> None:
+            tries.append(number)
+            touch = sa.text("UPDATE code_task SET tokens = coalesce(tokens, 0) + 1 WHERE id = :id")
+            tx.session.execute(touch, {"id": first})
+            if not met:
+                met.append(True)
+                meet.wait(DEADLINE)
+            tx.session.execute(touch, {"id": second})
+
+        store.run_sync(unit)
+
+    together(2, work)
+    assert len(tries) == 3, "one of the two was rolled back and run again"
+    assert bench.rows("SELECT DISTINCT tokens FROM code_task") == [(2,)]
+
+
+async def test_a_server_that_crashed_is_met_again(own_server: PostgresServer, clock: FakeClock) -> None:
+    execute(own_server.url, "CREATE DATABASE bot")
+    url = with_database(own_server.url, "bot")
+    fresh = Database(url, clock)
+    await asyncio.to_thread(migrate, fresh.engine)
+    await fresh.close()
+    store = await open_database(url, clock)
+    try:
+        await store.run(file)
+        await asyncio.to_thread(own_server.crash)
+        assert await store.run(lambda tx: tx.runs.claim("w", "h", 1, 9, LEASE)) is not None
+        seen = store.version("run")
+        await store.run(lambda tx: file(tx, name="second", uuid="second"))
+        assert await store.changed("run", seen, DEADLINE) > seen
+    finally:
+        await store.close()
+
+
+async def test_a_server_that_is_away_is_said_to_be(own_server: PostgresServer, clock: FakeClock) -> None:
+    execute(own_server.url, "CREATE DATABASE bot")
+    store = Database(with_database(own_server.url, "bot"), clock)
+    try:
+        execute(own_server.url, "ALTER DATABASE bot ALLOW_CONNECTIONS false")
+        with pytest.raises(StoreDown):
+            await store.run(lambda tx: tx.session.execute(sa.text("SELECT 1")).scalar())
+        execute(own_server.url, "ALTER DATABASE bot ALLOW_CONNECTIONS true")
+        assert await store.run(lambda tx: tx.session.execute(sa.text("SELECT 1")).scalar()) == 1
+    finally:
+        await store.close()
+
+
+@only_sqlite
+async def test_readers_do_not_wait_for_a_writer(store: Database) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Tx) -> None:
+        file(tx)
+        inside.set()
+        assert go_on.wait(DEADLINE)
+
+    writing = asyncio.create_task(store.run(slow))
+    assert await asyncio.to_thread(inside.wait, DEADLINE)
+    async with asyncio.timeout(DEADLINE):
+        assert (
+            await store.run(lambda tx: tx.session.execute(sa.text("SELECT count(*) FROM run")).scalar(), read=True) == 0
+        )
+    go_on.set()
+    await writing
+
+
+@only_sqlite
+async def test_urgent_units_go_first(store: Database) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def slow(tx: Tx) -> None:
+        inside.set()
+        assert go_on.wait(DEADLINE)
+
+    first = asyncio.create_task(store.run(slow))
+    assert await asyncio.to_thread(inside.wait, DEADLINE)
+    later = [asyncio.create_task(store.run(lambda tx: order.append("normal"))) for _ in range(3)]
+    await asyncio.sleep(0)
+    urgent = asyncio.create_task(store.run(lambda tx: order.append("urgent"), urgent=True))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(first, urgent, *later)
+    assert order == ["urgent", "normal", "normal", "normal"]
+
+
+@only_sqlite
+def test_a_locked_file_is_waited_for(store: Database, database_url: str, clock: FakeClock) -> None:
+    other = Database(database_url, clock)
+    inside, waiting = threading.Event(), threading.Event()
+
+    def holder(tx: Tx) -> None:
+        file(tx)
+        inside.set()
+        assert waiting.wait(DEADLINE)
+
+    def work(number: int) -> None:
+        if number:
+            store.run_sync(holder)
+            return
+        assert inside.wait(DEADLINE)
+        waiting.set()
+        other.run_sync(lambda tx: file(tx, name="b", uuid="b"))
+
+    together(2, work)
+    assert Bench(other, clock, "").rows("SELECT count(*) FROM run") == [(2,)]
+    other.close_sync()
+
+
+@every_store
+async def test_a_unit_that_raises_leaves_the_store_usable(store: Database) -> None:
+    for _ in range(12):
+        with pytest.raises(ZeroDivisionError):
+            await store.run(lambda tx: 1 // 0)
+        with pytest.raises(sa.exc.IntegrityError):
+            await store.run(lambda tx: tx.session.execute(sa.text("INSERT INTO card (key, thread_id) VALUES ('a', 9)")))
+    await store.run(file)
+
+
+async def test_closing_finishes_what_was_asked(store: Database, database_url: str, clock: FakeClock) -> None:
+    other = Database(database_url, clock)
+    asked = [asyncio.create_task(other.run(lambda tx, n=n: file(tx, name=f"n{n}", uuid=f"u{n}"))) for n in range(5)]
+    await asyncio.sleep(0)
+    await other.close()
+    await asyncio.gather(*asked)
+    assert Bench(store, clock, "").rows("SELECT count(*) FROM run") == [(5,)]
+
+
+async def test_a_new_sqlite_file_gets_its_schema_at_the_start(tmp_path: Path) -> None:
+    store = await open_database(f"sqlite:///{tmp_path / 'new.db'}")
+    try:
+        assert check_schema(store.engine) == []
+        assert await store.run(lambda tx: tx.threads.open(where()).id) == 1
+        assert await store.run(lambda tx: draft(tx).created_at.tzinfo) is not None
+    finally:
+        await store.close()
+
+
+async def test_postgres_is_only_checked_at_the_start(empty_postgres_url: str) -> None:
+    with pytest.raises(SchemaMismatch, match="codetask db upgrade"):
+        await open_database(empty_postgres_url)
