@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     allow_unsandboxed_push: bool = Field(False, description="With SANDBOX=none: push all the same.")
     keep_failed_hours: float = Field(24, ge=0, validation_alias="keep_failed", description="Keeps failed workspaces.")
     max_attempts: int = Field(3, ge=1, le=10, description="Attempts of a code task, crashes included.")
-    retry_waits_seconds: Seconds = Field((60.0, 300.0), description="Wait before the second attempt, the third and so on.")
+    retry_waits_seconds: Seconds = Field((60.0, 300.0), description="Waits before the second attempt, the third...")
     max_runs: int = Field(2, ge=1, le=64, description="Runs at once in one worker.")
     max_runs_per_repo: int = Field(1, ge=1, le=16, description="Runs at once in one repository, over all workers.")
     max_open_prs: int = Field(10, ge=1, description="Open pull requests per repository.")
