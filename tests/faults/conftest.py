@@ -1,0 +1,66 @@
+"""Fixtures of the fault tests: where processes come from, and how often a fault is repeated."""
+
+import itertools
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.process import Nursery
+from tests.postgres_server import execute, with_database
+
+Urls = Callable[[int], list[str]]
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Forks real processes of the product."""
+    made = Nursery()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def long_run() -> bool:
+    """Whether the full counts are asked for (`make faults`)."""
+    return os.environ.get("CODETASK_FAULT_ROUNDS") == "long"
+
+
+@pytest.fixture
+def sqlite_urls(tmp_path: Path, sqlite_template: Path) -> Urls:
+    """Makes migrated SQLite databases."""
+    numbers = itertools.count()
+
+    def make(count: int) -> list[str]:
+        paths = [tmp_path / f"db{next(numbers)}.sqlite" for _ in range(count)]
+        for path in paths:
+            shutil.copyfile(sqlite_template, path)
+        return [f"sqlite:///{path}" for path in paths]
+
+    return make
+
+
+@pytest.fixture
+def postgres_urls(postgres_url: str, postgres_template: str) -> Iterator[Urls]:
+    """Makes migrated PostgreSQL databases; they are gone after the test."""
+    names: list[str] = []
+
+    def make(count: int) -> list[str]:
+        fresh = [f"codetask_fault_{uuid.uuid4().hex[:12]}" for _ in range(count)]
+        for name in fresh:
+            execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
+        names.extend(fresh)
+        return [with_database(postgres_url, name) for name in fresh]
+
+    yield make
+    for name in names:
+        execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def site_url(request: pytest.FixtureRequest) -> str:
+    """One migrated database, once per store, for a site of processes."""
+    return request.getfixturevalue(f"{request.param}_urls")(1)[0]
