@@ -28,7 +28,7 @@ def attempts(settings: Settings | None = None) -> Attempts:
     return Attempts(found, Announcer(Texts.load("en"), Redactor(())))
 
 
-def file_task(tx: Transaction, thread_id: int | None = None, repo: str | None = None) -> CodeTask:
+def file_task(tx: Transaction, thread_id: int | None = None, repo: str | None = None, agent: str = "patch") -> CodeTask:
     """Files a code task with its first run, in a repository of its own unless one is named."""
     unique = uuid.uuid4().hex
     task = tx.tasks.add(
@@ -43,7 +43,7 @@ def file_task(tx: Transaction, thread_id: int | None = None, repo: str | None = 
             description="Add a page that lists users",
             repo=repo or f"repo-{unique[:6]}",
             base="main",
-            agent="patch",
+            agent=agent,
             created_at=tx.now,
             updated_at=tx.now,
         ),
