@@ -19,9 +19,8 @@ CLAIMS = 300
 
 def run(quick: bool = False) -> list[Figure]:
     many = 2_000 if quick else int(os.environ.get("CODETASK_BENCH_FINISHED", MANY))
-    with sqlite_url() as small_url, sqlite_url() as large_url:
-        with open_store(small_url) as small, open_store(large_url) as large:
-            few_ms, many_ms = claims_ms(small, FEW, large, many, 5 if quick else CLAIMS)
+    with sqlite_url() as url, open_store(url) as small, sqlite_url() as other, open_store(other) as large:
+        few_ms, many_ms = claims_ms(small, FEW, large, many, 5 if quick else CLAIMS)
     note = f"{many} finished runs against {FEW}"
     return [
         Figure("claim_p50_1k_sqlite_ms", round(few_ms, 3), "ms"),
