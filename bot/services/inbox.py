@@ -7,6 +7,8 @@ same transaction that writes its effects, so the effects happen once.
 
 import asyncio
 import secrets
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final, Protocol
@@ -16,7 +18,7 @@ import structlog
 from bot.core.inbound import Event, Person
 from bot.failpoints import failpoint
 from bot.ports import Choice, InboxDown, Receipt
-from bot.store import Pending, Store, StoreDown
+from bot.store import Pending, Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +63,7 @@ class InboxService:
         failpoint("inbox.before_insert")
         try:
             async with asyncio.timeout(ACCEPT_SECONDS):
-                inbound_id = await self._store.run(lambda tx: tx.inbox.add(event), urgent=True)
+                inbound_id = await self._store.run(_insertion(event), urgent=True)
         except (StoreDown, TimeoutError) as error:
             log.error("inbox_down", ref=ref, kind=event.kind, platform=event.platform, error=type(error).__name__)
             raise InboxDown(ref) from error
@@ -161,6 +163,19 @@ class InboxService:
             raise
         except Exception:
             log.exception("giving_up_failed", inbound=item.id, ref=ref)
+
+
+def _insertion(event: Event) -> Callable[[Transaction], int | None]:
+    """Stores the event, unless that comes too late: by then the person was told that nothing was saved."""
+    deadline = time.monotonic() + ACCEPT_SECONDS
+
+    def unit(tx: Transaction) -> int | None:
+        inbound_id = tx.inbox.add(event)
+        if time.monotonic() > deadline:
+            raise StoreDown("too late")
+        return inbound_id
+
+    return unit
 
 
 def _lane(event: Event) -> str:

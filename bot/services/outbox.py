@@ -279,7 +279,8 @@ class Relay:
             if delivery.attempt < PERMANENT_TRIES:
                 tx.outbox.retry(delivery, tx.now, why, maybe_done=False)
                 return
-        self._park(tx, delivery, f"{what} gone: {why}")
+        if self._park(tx, delivery, f"{what} gone: {why}") and what != "message" and _posts(delivery):
+            self._tell(tx, delivery, plain(_content(delivery)), "gone")
 
     def _not_allowed(self, tx: Transaction, delivery: Outgoing, fix: str, why: str) -> None:
         """Parks the delivery and tells the person who asked, privately and once; joining the channel revives it."""
@@ -287,11 +288,17 @@ class Relay:
         if not tx.outbox.dead(delivery, f"{REFUSED}{why or fix}"):
             return
         tx.people.audit("relay", "not_allowed", delivery.dedup_key, {"why": why})
-        if delivery.kind == "post" and delivery.target.get("person"):
+        if delivery.kind == "post":
+            self._tell(tx, delivery, Doc(text=fix), "not_allowed")
+
+    def _tell(self, tx: Transaction, delivery: Outgoing, doc: Doc, suffix: str) -> None:
+        """Says privately, to the person a delivery was for, what could not be said where it belonged."""
+        target = {name: delivery.target.get(name) for name in ("person", "reply_token")}
+        if target["person"] is None and isinstance(delivery.content, Doc) and delivery.content.mention is not None:
+            target["person"] = delivery.content.mention.model_dump(mode="json")
+        if target["person"] is not None:
             lane = tx.threads.lane(delivery.to)
-            target = {name: delivery.target.get(name) for name in ("person", "reply_token")}
-            key = f"{delivery.dedup_key}:not_allowed"
-            tx.outbox.add(lane.id, Delivery("whisper", key, Doc(text=fix), target=target))
+            tx.outbox.add(lane.id, Delivery("whisper", f"{delivery.dedup_key}:{suffix}", doc, target=target))
 
     def _unsendable(self, tx: Transaction, delivery: Outgoing, why: str) -> None:
         """A bug of ours: park it and send the words without any layout, once."""
@@ -308,9 +315,12 @@ class Relay:
         )
         tx.outbox.add(delivery.thread_id, again)
 
-    def _park(self, tx: Transaction, delivery: Outgoing, why: str) -> None:
-        if tx.outbox.dead(delivery, why):
-            tx.people.audit("relay", "undeliverable", delivery.dedup_key, {"why": why})
+    def _park(self, tx: Transaction, delivery: Outgoing, why: str) -> bool:
+        """Gives a delivery up for good; False when someone else has the say over it."""
+        if not tx.outbox.dead(delivery, why):
+            return False
+        tx.people.audit("relay", "undeliverable", delivery.dedup_key, {"why": why})
+        return True
 
 
 def _posts(delivery: Outgoing) -> bool:
