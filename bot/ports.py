@@ -218,6 +218,10 @@ class Platform(Protocol):
         """Messages of a thread, or of a channel when `scope.root` is None, oldest first."""
         ...
 
+    async def channels(self) -> Sequence[ThreadRef] | Trouble:
+        """The channels the bot is in, for reading back what it missed there."""
+        ...
+
     async def permalink(self, message: MessageRef) -> str | None: ...
 
     async def resolve(self, person: Person) -> Person:
