@@ -1,7 +1,6 @@
 """The Slack platform on the real SDK: preflight, connection with supervision, and everything sent."""
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -34,14 +33,13 @@ from bot.ports import (
 )
 from platforms.slack import buttons, commands
 from platforms.slack.cards import Rendered, render
-from platforms.slack.commands import Connection, Intake, respond
+from platforms.slack.commands import Connection, Intake, log, respond, sdk_log
 from platforms.slack.errors import AUTH_FIX, is_already_so, refuses_blocks, trouble_of
 from platforms.slack.inbound import DELIVERY_EVENT, Me, parse_body, read_past, verify_signature
 from platforms.slack.setup import missing_scopes
 
 T = TypeVar("T")
 Sending = Callable[[Rendered], Awaitable[T]]
-log: Final = logging.getLogger("platforms.slack")
 
 _TROUBLE: Final = (Retry, Gone, NotAllowed, AuthFailed, Unsendable)
 MARKS: Final = {"seen": "eyes", "done": "white_check_mark", "idea": "bulb"}
@@ -136,7 +134,7 @@ class SlackPlatform:
         self._threads_with_replies: set[tuple[str, str]] = set()
 
     def _client(self, token: str | None, retry_handlers: list[Any]) -> AsyncWebClient:
-        client = AsyncWebClient(token=token, base_url=self._url, logger=log, retry_handlers=retry_handlers)
+        client = AsyncWebClient(token=token, base_url=self._url, logger=sdk_log, retry_handlers=retry_handlers)
         if urlsplit(self._url).hostname in LOOPBACK:
             client.proxy = None  # the SDK takes HTTPS_PROXY for every host
         return client
@@ -242,7 +240,7 @@ class SlackPlatform:
             await self.intake.drain(self._timings.drain)
             self.intake.inbox = None
         if fatal is not None:
-            log.error("Slack cannot go on: %s. %s", fatal.why, fatal.fix)
+            log.error("platform_failed", platform="slack", why=fatal.why, fix=fatal.fix)
             self._note("failed", fatal.why)
         return fatal
 
@@ -349,7 +347,7 @@ class SlackPlatform:
         if isinstance(told, _TROUBLE):
             return False
         latest = self._clock.now() - self._timings.deaf_age
-        for channel in list(self.intake.channels)[-10:] or await self._joined():
+        for channel in list(self.intake.channels)[-10:] or await self._some_channels():
             scope = ThreadRef(platform="slack", workspace_id=str(told["team_id"]), channel_id=channel)
             found = await self.history(scope, since, PAGE)
             if isinstance(found, _TROUBLE):
@@ -361,12 +359,9 @@ class SlackPlatform:
                 return True
         return False
 
-    async def _joined(self) -> list[str]:
-        found = await self._attempt(
-            lambda: self._reader.conversations_list(types="public_channel,private_channel", exclude_archived=True)
-        )
-        channels = [] if isinstance(found, _TROUBLE) else found.get("channels") or []
-        return [channel["id"] for channel in channels if channel.get("is_member")][:10]
+    async def _some_channels(self) -> list[str]:
+        joined = await self.channels()
+        return [] if isinstance(joined, _TROUBLE) else [scope.channel_id for scope in joined[:10]]
 
     async def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         if self._settings.codetask_slack_transport != "http":
@@ -399,6 +394,7 @@ class SlackPlatform:
                 raise
             if isinstance(trouble, AuthFailed):
                 self._note(error=f"Slack refused: {trouble.why}")
+                self.intake.revoked.set()  # the supervision asks once more, and gives up if it is so
             return trouble
 
     async def _say(
@@ -478,7 +474,7 @@ class SlackPlatform:
             sent = await self._attempt(lambda: self._answer(url, {**answer, "replace_original": False}))
             if sent is None:
                 return MessageRef(thread=to, message_id=f"ephemeral:{key}")
-            log.info("a response_url was refused (%s); posting with the bot token", sent)
+            log.info("reply_token_refused", trouble=sent)
         thread_ts = to.root if to.root and await self._has_replies(to.channel_id, to.root) else None
         told = await self._say(
             doc,
@@ -539,6 +535,23 @@ class SlackPlatform:
         found = [past for message in raw if (past := read_past(message, scope.channel_id, me, now))]
         found.sort(key=lambda past: (past.message.sent_at, past.message.message_id))
         return found[-limit:] if after is None else found[:limit]
+
+    async def channels(self) -> list[ThreadRef] | Trouble:
+        me, cursor = self.intake.me, ""
+        joined: list[ThreadRef] = []
+        for _ in range(MAX_PAGES):
+            asked = {"types": "public_channel,private_channel", "exclude_archived": True, "limit": PAGE}
+            more = {"cursor": cursor} if cursor else {}
+            page = await self._attempt(lambda: self._reader.conversations_list(**asked, **more))  # noqa: B023
+            if isinstance(page, _TROUBLE):
+                return page
+            ids = [str(channel["id"]) for channel in page.get("channels") or [] if channel.get("is_member")]
+            team = me.workspace_id if me else ""
+            joined += [ThreadRef(platform="slack", workspace_id=team, channel_id=id) for id in ids]
+            cursor = str((page.get("response_metadata") or {}).get("next_cursor") or "")
+            if not cursor:
+                break
+        return joined
 
     async def _page(self, scope: ThreadRef, after: datetime | None, cursor: str | None) -> Any:
         asked: dict[str, Any] = {"channel": scope.channel_id, "limit": PAGE, "include_all_metadata": True}

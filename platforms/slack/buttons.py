@@ -62,7 +62,7 @@ async def _choices(intake: Intake, body: dict[str, Any]) -> list[dict[str, Any]]
         async with asyncio.timeout(CHOICES_BUDGET.total_seconds()):
             found = await intake.inbox.choices(name, text if isinstance(text, str) else "", person)
     except Exception as error:  # an empty list is better than an error shown by Slack
-        log.warning("no completions for %s: %s", name[:80], type(error).__name__)
+        log.warning("no_completions", option=name[:80], error=type(error).__name__)
         return []
     return [
         {"text": {"type": "plain_text", "text": choice.label[:75] or "…"}, "value": choice.value[:150]}

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import structlog
 from slack_bolt.adapter.socket_mode.async_internals import send_async_response
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
@@ -32,7 +33,9 @@ from bot.ports import Clock, Inbox, InboxDown
 from platforms.slack.errors import WebhookRefused
 from platforms.slack.inbound import Me, read, short_ref
 
-log: Final = logging.getLogger("platforms.slack")
+log: Final = structlog.get_logger(__name__)
+sdk_log: Final = logging.getLogger("platforms.slack.sdk")
+"""What the SDK says goes here; ours is structured."""
 
 ACCEPT_BUDGET: Final = timedelta(seconds=2.5)
 """The inbox has 2 s of Slack's 3 s; half a second on top is for a busy loop (ours)."""
@@ -80,7 +83,7 @@ class Intake:
         # delays the first ack. The listeners only persist, so they run before the response.
         return AsyncApp(
             name="codetask",
-            logger=logging.getLogger("platforms.slack.bolt"),
+            logger=sdk_log,
             client=client,
             signing_secret="",
             authorize=self._authorizer(),
@@ -114,7 +117,7 @@ class Intake:
             request = AsyncBoltRequest(mode="socket_mode", body=dict(payload))
             response = await self.app.async_dispatch(request)
         except Exception as error:  # Bolt's own reading breaks on payloads that Slack never sends
-            log.warning("Bolt could not read a Slack payload: %s", type(error).__name__)
+            log.warning("bolt_refused_payload", error=type(error).__name__)
             return await self._keep(payload)
         return response if response.status in (200, 503) else await self._keep(payload)
 
@@ -149,18 +152,18 @@ class Intake:
     async def accept(self, event: Event) -> str | None:
         """Stores an event. None when it is safe; else the reference under which the loss is logged."""
         if isinstance(event, Unreadable):
-            log.warning("an unreadable Slack payload was kept (ref %s): %s", event.ref, event.why)
+            log.warning("unreadable_payload", ref=event.ref, why=event.why)
         try:
             if self.inbox is None:
                 raise InboxDown(_ref(event.key))
             async with asyncio.timeout(ACCEPT_BUDGET.total_seconds()):
                 await self.inbox.accept(event)
         except InboxDown as error:
-            log.error("a Slack event could not be stored (ref %s): %s", error.ref, event.key)
+            log.error("event_not_stored", ref=error.ref, key=event.key)
             return error.ref
         except Exception:  # the SDK must not see it: it would ack or print as it likes
             ref = _ref(event.key)
-            log.exception("a Slack event could not be stored (ref %s): %s", ref, event.key)
+            log.exception("event_not_stored", ref=ref, key=event.key)
             return ref
         return None
 
@@ -178,7 +181,7 @@ class Intake:
         try:
             await self._respond(url, answer)
         except Exception as error:  # a courtesy: see tell
-            log.warning("a private Slack answer was not delivered: %s", type(error).__name__)
+            log.warning("private_answer_lost", error=type(error).__name__)
 
     def _spawn(self, work: Awaitable[Any]) -> None:
         task = asyncio.ensure_future(work)
@@ -204,8 +207,7 @@ class Connection(SocketModeClient):
     """One Socket Mode connection. Where the SDK would reconnect by itself, without end, it only reports the loss."""
 
     def __init__(self, app_token: str, web_client: AsyncWebClient, ping: timedelta, intake: Intake) -> None:
-        logger = logging.getLogger("platforms.slack.socket")
-        super().__init__(app_token, logger=logger, web_client=web_client, ping_interval=ping.total_seconds())
+        super().__init__(app_token, logger=sdk_log, web_client=web_client, ping_interval=ping.total_seconds())
         self.proxy = web_client.proxy
         self._intake = intake
         self._lost = asyncio.Event()
@@ -246,7 +248,7 @@ class Connection(SocketModeClient):
         try:
             await send_async_response(self, request, answer, 0.0)
         except Exception as error:  # stored, but not acked: Slack delivers it again and the inbox knows its key
-            log.info("an ack did not reach Slack: %s", type(error).__name__)
+            log.info("ack_lost", error=type(error).__name__)
 
     async def shut(self, limit: timedelta) -> None:
         """Closes everything, whatever state it is in; no task and no socket is left."""
@@ -255,7 +257,7 @@ class Connection(SocketModeClient):
             async with asyncio.timeout(limit.total_seconds()):
                 await self.disconnect()
         except Exception as error:  # a connection that cannot be closed politely is dropped below
-            log.debug("a Slack connection did not close politely: %s", type(error).__name__)
+            log.debug("connection_dropped", error=type(error).__name__)
         tasks = [self.message_processor, self.current_session_monitor, self.message_receiver]
         running = [task for task in tasks if task is not None]
         for task in running:
@@ -323,7 +325,7 @@ async def respond(client: AsyncWebClient, url: str, answer: dict[str, Any]) -> N
     """Posts to a `response_url`. Raises `WebhookRefused` when Slack does not take it, ValueError for a foreign host."""
     if not is_ours(url, client.base_url):
         raise ValueError("a response_url that is not Slack's")
-    hook = AsyncWebhookClient(url, session=client.session, retry_handlers=[], logger=log, ssl=client.ssl)
+    hook = AsyncWebhookClient(url, session=client.session, retry_handlers=[], logger=sdk_log, ssl=client.ssl)
     hook.proxy = client.proxy
     answered = await hook.send_dict(answer)
     if answered.status_code != 200 or answered.body.startswith('{"ok":false'):
