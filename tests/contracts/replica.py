@@ -90,6 +90,16 @@ class Replica:
 
         return await self.store.run(count, read=True)
 
+    async def finish_sending(self, seconds: float = 3.0) -> None:
+        """Waits until no delivery is between claim and answer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self.ended and await self._sending():
+                    await self.wait_for_change(0.01)
+
+    async def _sending(self) -> int:
+        return await self.store.run(lambda tx: tx.figures.deliveries().get("sending", 0), read=True)
+
     async def parked(self) -> int:
         """Deliveries given up for good."""
         return await self.store.run(lambda tx: tx.figures.deliveries().get("dead", 0), read=True)

@@ -98,6 +98,7 @@ class BadSetup:
     name: str
     change: Mapping[str, Any]
     prepare: Callable[[], None]
+    repair: Callable[[], None]
     says: str
 
 
@@ -405,7 +406,11 @@ class Rig(abc.ABC):
         return self.mention(who, text, where)
 
     async def advance(self, by: timedelta) -> None:
-        """Moves the clock; what falls due in the platform and in the application happens."""
+        """Moves the clock; what falls due in the platform and in the application happens.
+
+        What is being sent gets its answer first: a send takes milliseconds, not the minutes that pass here."""
+        for replica in self.replicas:
+            await replica.finish_sending()
         self.move_clock(by)
         for replica in self.replicas:
             await replica.poke()
@@ -419,6 +424,11 @@ class Rig(abc.ABC):
                 await self.app.wait_for_change(0.02)
                 if not self.in_flight:
                     await self.advance(step)
+
+    async def backfill(self) -> None:
+        """The five-minute look at what was missed, now."""
+        await self.advance(timedelta(minutes=6))
+        await self.app.app.scheduler.reconcile()
 
     async def acked(self, *sent: Sent) -> None:
         await self.until(lambda: all(one.acked for one in sent))

@@ -1,5 +1,6 @@
 """The suite's rig for Slack, over Socket Mode or HTTP."""
 
+import copy
 import json
 import re
 import time
@@ -223,7 +224,7 @@ class SlackRig(Rig):
         self.simulator.user_deletes(said.native)
 
     def delete_post(self, post: Post) -> None:
-        self.simulator.user_deletes(post.native)
+        self.simulator.user_deletes(next(one for one in self.simulator.sent if one.ts == post.id))
 
     def unfurl(self, said: Said) -> None:
         self.simulator.unfurl(said.native)
@@ -287,7 +288,9 @@ class SlackRig(Rig):
         return [self._mine(payload) for payload in payloads.EVERY_KIND]
 
     def _mine(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        text = json.dumps(payload).replace("A0CODETASK", self.simulator.app_id).replace("T0ACME", self.simulator.team_id)
+        text = (
+            json.dumps(payload).replace("A0CODETASK", self.simulator.app_id).replace("T0ACME", self.simulator.team_id)
+        )
         text = text.replace("U0ANA", self.simulator.user("ana").id).replace("U0BOT", self.simulator.bot_user_id)
         hook = self.simulator.api_url.removesuffix("api/") + "hooks/none"
         found: dict[str, Any] = json.loads(text.replace("C0DEV", self.place("dev").channel_id))
@@ -338,17 +341,33 @@ class SlackRig(Rig):
 
         sim = self.simulator
         setups = [
-            BadSetup("wrong token", {"slack_bot_token": "xoxb-wrong"}, nothing, "SLACK_BOT_TOKEN"),
-            BadSetup("missing scope", {}, lambda: sim.revoke_scope("chat:write"), "chat:write"),
-            BadSetup("missing intent", {}, lambda: sim.revoke_scope("channels:history"), "channels:history"),
-            BadSetup("plain http", {"codetask_slack_api_url": "http://slack.com/api/"}, nothing, "https://"),
+            BadSetup("wrong token", {"slack_bot_token": "xoxb-wrong"}, nothing, nothing, "SLACK_BOT_TOKEN"),
             BadSetup(
-                "wrong domain", {"codetask_slack_api_url": "http://127.0.0.1:9/api/"}, nothing, "could not be reached"
+                "missing scope",
+                {},
+                lambda: sim.revoke_scope("chat:write"),
+                lambda: sim.grant_scope("chat:write"),
+                "chat:write",
+            ),
+            BadSetup(
+                "missing intent",
+                {},
+                lambda: sim.revoke_scope("channels:history"),
+                lambda: sim.grant_scope("channels:history"),
+                "channels:history",
+            ),
+            BadSetup("plain http", {"codetask_slack_api_url": "http://slack.com/api/"}, nothing, nothing, "https://"),
+            BadSetup(
+                "wrong domain",
+                {"codetask_slack_api_url": "http://127.0.0.1:9/api/"},
+                nothing,
+                nothing,
+                "could not be reached",
             ),
         ]
         if not self.webhook:
             wrong = {"slack_app_token": "xapp-1-A1-2-3"}
-            setups.append(BadSetup("wrong app token", wrong, nothing, "SLACK_APP_TOKEN"))
+            setups.append(BadSetup("wrong app token", wrong, nothing, nothing, "SLACK_APP_TOKEN"))
         return setups
 
     def requests(self) -> Sequence[Request]:
@@ -369,7 +388,9 @@ class SlackRig(Rig):
         shown = self.simulator.render_text(message)
         labels = tuple(button.label for button in buttons(message))
         root = message.thread_ts if message.is_reply else None
-        return Post(message.ts, self.simulator.names[message.channel], root, shown, labels, message.at, message)
+        return Post(
+            message.ts, self.simulator.names[message.channel], root, shown, labels, message.at, copy.copy(message)
+        )
 
     @property
     def edits(self) -> list[Edited]:

@@ -15,6 +15,7 @@ async def every_reply_lands_in_its_thread_also_after_a_restart(rig: Rig) -> None
     app = await rig.start()
     root = rig.say("bo", "The export is broken")
     rig.mention("ana", WISH, thread=root.root)
+    await rig.settle()
     rig.command("bo", f"{WISH} from nowhere", "dev")
     await rig.settle()
     threaded, rootless = await rig.card("CT-1"), await rig.card("CT-2")

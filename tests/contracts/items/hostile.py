@@ -1,0 +1,92 @@
+"""Payloads that no platform sends: item 32."""
+
+import gc
+import json
+import random
+import tracemalloc
+from typing import Any, Final
+
+from tests.contracts.items.register import item
+from tests.contracts.rig import Rig
+
+ODD: Final[tuple[Any, ...]] = (
+    None,
+    True,
+    0,
+    -1,
+    2**70,
+    1.5,
+    float("inf"),
+    "",
+    "\x00",
+    "\ud800",
+    "𝕏" * 300,
+    "<!channel>",
+    "1e999",
+    [],
+    [[]],
+    {},
+    {"": {}},
+    [None] * 50,
+)
+MEMORY_PER_PAYLOAD: Final = 600
+"""Bytes that may stay behind per payload, on average (ours): caches fill, nothing grows with every event."""
+
+
+def _mutate(payload: Any, dice: random.Random) -> Any:
+    """A copy in which one to four values were removed, replaced by something odd, or put elsewhere."""
+    changed = json.loads(json.dumps(payload))
+    for _ in range(dice.randint(1, 4)):
+        holder: Any = changed
+        for _ in range(dice.randint(0, 4)):
+            inner = [one for one in (holder.values() if isinstance(holder, dict) else holder) if _is_full(one)]
+            if not inner:
+                break
+            holder = dice.choice(inner)
+        keys = sorted(holder) if isinstance(holder, dict) else range(len(holder))
+        if not len(keys):
+            break
+        key = dice.choice(keys)
+        if isinstance(holder, dict) and dice.random() < 0.4:
+            del holder[key]
+        else:
+            holder[key] = dice.choice(ODD)
+    return changed
+
+
+def _is_full(value: Any) -> bool:
+    return isinstance(value, dict | list) and bool(value)
+
+
+async def _play(rig: Rig, times: int) -> None:
+    app = await rig.start()
+    await rig.settle()
+    dice = random.Random(20_260_306)
+    samples = rig.samples()
+    for _ in range(min(times, 300)):
+        assert await rig.inject(app, _mutate(dice.choice(samples), dice)) in (True, False)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(times):
+            await rig.inject(app, _mutate(dice.choice(samples), dice))
+        await app.app.inbox.drain()
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 2_000_000 + MEMORY_PER_PAYLOAD * times
+    assert app.platform.health().state == "ready"
+    said = rig.mention("ana", "Add a CSV export to the report", "dev")
+    await rig.acked(*rig.deliveries(said))
+
+
+@item(32)
+async def hundreds_of_mutated_payloads_harm_nothing(rig: Rig) -> None:
+    await _play(rig, 300)
+
+
+@item(32, long=True)
+async def ten_thousand_mutated_payloads_harm_nothing(rig: Rig) -> None:
+    await _play(rig, 10_000)
