@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 import threading
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, get_args
 
 import sqlalchemy as sa
@@ -132,5 +133,9 @@ class PostgresListener:
                     return
 
     def close(self) -> None:
+        import psycopg
+
         self._stop.set()
+        with suppress(psycopg.Error), psycopg.connect(self._conninfo, autocommit=True, connect_timeout=1) as connection:
+            connection.execute("NOTIFY codetask")  # ends the wait for notices at once
         self._thread.join()

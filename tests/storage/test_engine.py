@@ -54,7 +54,7 @@ def test_a_deadlock_is_run_again(store: Database) -> None:
         store.run_sync(unit)
 
     together(2, work)
-    assert len(tries) == 3, "one of the two was rolled back and run again"
+    assert len(tries) >= 3, "one of the two was rolled back and run again"
     assert bench.rows("SELECT DISTINCT tokens FROM code_task") == [(2,)]
 
 
