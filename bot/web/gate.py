@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -68,8 +69,11 @@ def host_name(header: str) -> str:
     return header.partition(":")[0].lower().rstrip(".")
 
 
-class TooLargeError(Exception):
-    """The body went over the limit while it was read."""
+class TooLargeError(HTTPException):
+    """The body went over the limit while it was read. The framework lets its own kind of exception through."""
+
+    def __init__(self) -> None:
+        super().__init__(413)
 
 
 class Gate:

@@ -120,9 +120,9 @@ async def open_house(settings: Settings, limit: RateLimit | None = None) -> Asyn
 
 
 @asynccontextmanager
-async def serving(app: App) -> AsyncIterator[httpx.AsyncClient]:
-    """The application on a loopback socket, and a client that holds the local token."""
-    stop, listener = asyncio.Event(), open_listener(app.settings)
+async def serving(app: App, stop: asyncio.Event | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """The application on a loopback socket until `stop`, and a client that holds the local token."""
+    stop, listener = stop or asyncio.Event(), open_listener(app.settings)
     address = listener.getsockname()
     server = asyncio.create_task(serve_web(app, stop, listener))
     try:
