@@ -1,6 +1,7 @@
 """The project that the demo works on: `invoices`, a small Python package with a test suite that really runs."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -99,9 +100,15 @@ def copy_repository(repo: Path, folder: Path) -> tuple[Path, str]:
     except CopyFailed as failed:
         why = f"{repo} has no branch with a commit checked out ({failed}). Check out a branch there, then try again."
         raise CopyFailed(why) from failed
-    bare = folder / f"{source.name.removesuffix('.git') or 'repository'}.git"
+    bare = folder / f"{plain_name(source)}.git"
     git(home, "clone", "--quiet", "--bare", "--no-local", "--", str(source), str(bare), cwd=folder)
     return bare, base
+
+
+def plain_name(repo: Path) -> str:
+    """The name that the copy gets: the folder's, with a hyphen for everything that a repository's name may not hold."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", repo.name.removesuffix(".git")).strip("-.")
+    return name[:60] or "repository"
 
 
 def git(home: Path, *arguments: str, cwd: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.demo.__main__ import read_options
-from bot.demo.sample_project import CopyFailed, copy_repository, make_sample
+from bot.demo.sample_project import CopyFailed, copy_repository, make_sample, plain_name
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 100
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 def own_repository(tmp_path: Path) -> Iterator[Path]:
     """Somebody's repository with a branch of an odd name and a change that is not committed; it is the same after."""
     bare = make_sample(tmp_path)
-    repo = tmp_path / "my project"
+    repo = tmp_path / "my project!"
     run = ["git", "-c", "safe.directory=*"]
     subprocess.run([*run, "clone", "-q", str(bare), str(repo)], check=True, capture_output=True)
     subprocess.run([*run, "-C", str(repo), "checkout", "-q", "-b", "trunk/1"], check=True, capture_output=True)
@@ -113,7 +113,7 @@ def test_lines_are_played_as_a_person_in_the_channel(folder: Path) -> None:
 def test_somebody_s_own_repository_is_copied_and_never_touched(folder: Path, own_repository: Path) -> None:
     done = play(folder, "--once", "--repo", str(own_repository))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    copies = list(folder.glob("codetask-demo-*/my project.git"))
+    copies = list(folder.glob("codetask-demo-*/my-project.git"))
     assert len(copies) == 1
     assert str(copies[0]) in done.stdout.replace("\n", "")
     notes = subprocess.run(
@@ -184,6 +184,14 @@ def test_a_folder_that_is_no_repository_cannot_be_copied(tmp_path: Path) -> None
     target.mkdir()
     with pytest.raises(CopyFailed, match="Check out a branch"):
         copy_repository(empty, target)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("web", "web"), ("web.git", "web"), ("my project!", "my-project"), (".hidden", "hidden"), ("日本", "repository")],
+)
+def test_a_copy_gets_a_name_that_a_repository_may_have(folder: str, name: str) -> None:
+    assert plain_name(Path(folder)) == name
 
 
 def test_everything_after_two_dashes_is_the_agent_s_command() -> None:
