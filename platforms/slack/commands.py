@@ -29,6 +29,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.core.inbound import Event, Unreadable
+from bot.failpoints import failpoint
 from bot.ports import Clock, Inbox, InboxDown
 from platforms.slack.errors import WebhookRefused
 from platforms.slack.inbound import Me, read, short_ref
@@ -249,6 +250,7 @@ class Connection(SocketModeClient):
             await send_async_response(self, request, answer, 0.0)
         except Exception as error:  # stored, but not acked: Slack delivers it again and the inbox knows its key
             log.info("ack_lost", error=type(error).__name__)
+        failpoint("inbox.acked")
 
     async def shut(self, limit: timedelta) -> None:
         """Closes everything, whatever state it is in; no task and no socket is left."""

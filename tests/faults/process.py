@@ -37,7 +37,7 @@ class Proc:
     async def died(self, timeout: float = 30) -> int:
         """Waits for its end; the exit code."""
         async with asyncio.timeout(timeout):
-            return await asyncio.wrap_future(self.exited)
+            return await asyncio.shield(asyncio.wrap_future(self.exited))
 
     async def stop(self, timeout: float = 60) -> int:
         """SIGTERM, and its end."""
@@ -112,9 +112,8 @@ class Nursery:
 
 def _serve_forks() -> None:
     """Forks a process for each line; tells births and deaths; ends, with all of them, when its input ends."""
-    import bot.app
-    import bot.logs
-    import platforms.slack.adapter  # noqa: F401 - loaded once, here, instead of in every process
+    import bot.app  # noqa: F401 - loaded once, here, instead of in every process
+    import platforms.slack.adapter  # noqa: F401
 
     assert threading.active_count() == 1, "a process with threads must not fork"
     rest, children, listening = b"", set[int](), True

@@ -61,10 +61,10 @@ class Site:
     async def connected(self) -> None:
         await self.slack.wait_for(lambda: self.slack.connections, 30)
 
-    async def passes(self, proc: Proc, failpoint: str, timeout: float = 60) -> None:
-        """Waits until the process says that it is at a failpoint (or, with a text that is no name, until it says so)."""
+    async def passes(self, proc: Proc, text: str, timeout: float = 60) -> None:
+        """Waits until the process has written that text to its log, as it does at an armed failpoint."""
         async with asyncio.timeout(timeout):
-            while failpoint not in proc.said:
+            while text not in proc.said:
                 assert not proc.exited.done(), f"ended with {proc.exited.result()}:\n{proc.said[-3000:]}"
                 await self.store.changed("task", self.store.version("task"), 0.05)
 
@@ -182,18 +182,21 @@ def settings_for(folder: Path, slack: SlackSimulator, github: GitHubSimulator, d
     }
 
 
+def make_folders(folder: Path) -> None:
+    for name in ("logs", "tmp"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+
+
 @asynccontextmanager
 async def site(folder: Path, nursery: Nursery, database_url: str, **settings: Any) -> AsyncIterator[Site]:
     """Both outside worlds and a database; start processes on it. At the end none is left, and no simulator was
     surprised."""
-    folder.mkdir(exist_ok=True)
-    (folder / "logs").mkdir()
+    make_folders(folder)
     with SlackSimulator() as slack, GitHubSimulator(folder / "github") as github:
         github.add_repository(OWNER, NAME, {"README.md": "# shop\n", "src/app.py": "print('hello')\n"})
         github.add_token(TOKEN, FULL_NAME)
         chosen = {**settings_for(folder, slack, github, database_url), **settings}
         env = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder / "tmp"), **as_env(chosen)}
-        (folder / "tmp").mkdir()
         store = Database(database_url)
         place = Site(folder, slack, github, nursery, env, store)
         try:

@@ -1,0 +1,72 @@
+"""F3: a worker is frozen for longer than its lease. Another one finishes; the thawed one writes nothing any more.
+
+On PostgreSQL only: on SQLite a process that is frozen in the middle of a write holds the database's one write lock, so
+nobody can take over before it goes on (and then nothing was lost).
+"""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from bot.core.tasks import Stage
+from tests.faults.conftest import Urls
+from tests.faults.invariants import check
+from tests.faults.process import Nursery
+from tests.faults.site import REQUEST, site
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
+
+FAILPOINTS: Final = ("agent.mid", "gate.done", "push.before", "push.remote_accepted", "pr.before", "delivery.before")
+LATER: Final = ("claim.after_commit", "mirror.mid", "checkout.mid", "agent.exited", "test.exited", "cleanup.mid")
+
+
+async def frozen(folder: Path, nursery: Nursery, database_url: str, failpoint: str) -> None:
+    """The first process stops itself at the failpoint; a second one takes over; then the first goes on."""
+    async with site(folder, nursery, database_url) as place:
+        zombie = place.start("all", f"{failpoint}:stop")
+        await place.connected()
+        place.slack.runs_command("ana", f"/codetask {REQUEST}")
+        await place.passes(zombie, f"failpoint {failpoint}: stop")
+        heir = place.start("all")
+        await place.reaches(Stage.REVIEW)
+        await place.says("PR ready")
+        await place.settled()
+        before = (len(place.github.pushes), len(place.pulls()), len(await place.history()), len(place.slack.edits))
+        card = place.shown(place.cards()[0])
+
+        zombie.thaw()
+        assert await zombie.stop() == 0, zombie.said[-2000:]
+        assert await heir.stop() == 0, heir.said[-2000:]
+        after = (len(place.github.pushes), len(place.pulls()), len(await place.history()), len(place.slack.edits))
+        assert after == before, f"{failpoint}: the zombie wrote (pushes, pull requests, moves, edits)"
+        assert place.shown(place.cards()[0]) == card
+        assert len(place.github.asked("POST", "/pulls")) == 1, failpoint
+        await check(place, replies=["PR ready"])
+
+
+async def test_a_thawed_worker_writes_nothing(
+    tmp_path: Path, nursery: Nursery, postgres_urls: Urls, long_run: bool
+) -> None:
+    for number in range(5 if long_run else 1):
+        chosen = (*FAILPOINTS, *LATER) if long_run else FAILPOINTS
+        for start in range(0, len(chosen), 3):
+            some = chosen[start : start + 3]
+            async with asyncio.TaskGroup() as group:
+                for url, failpoint in zip(postgres_urls(len(some)), some, strict=True):
+                    group.create_task(frozen(tmp_path / f"{number}-{failpoint}", nursery, url, failpoint))
+
+
+async def test_a_frozen_process_is_frozen(tmp_path: Path, nursery: Nursery, sqlite_urls: Urls) -> None:
+    """The harness itself: a stopped process neither ends nor answers until it is thawed."""
+    async with site(tmp_path / "site", nursery, sqlite_urls(1)[0]) as place:
+        proc = place.start("all")
+        await place.connected()
+        proc.freeze()
+        proc.signal(signal.SIGTERM)
+        with pytest.raises(TimeoutError):
+            await proc.died(0.5)
+        proc.thaw()
+        assert await proc.died() == 0
