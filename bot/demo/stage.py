@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from bot.app import App, WorkerRefused, open_app, open_worker, pick_sandbox, run_parts
 from bot.core.redact import Redactor
 from bot.demo import DemoOptions
+from bot.demo.pull_page import serve_pull_pages
 from bot.demo.sample_project import CopyFailed, make_sample
 from bot.demo.sample_project import copy_repository as copy_given
 from bot.demo.terminal import Terminal, make_console
@@ -147,7 +148,8 @@ async def open_stage(options: DemoOptions, folder: Path, stop: asyncio.Event, co
     async with AsyncExitStack() as stack:
         bare, base = (make_sample(folder), "main") if options.repo is None else copy_given(options.repo, folder)
         simulator = stack.enter_context(SlackSimulator())
-        settings, remark = await fenced(demo_settings(options, folder, bare, base, simulator))
+        pages = await stack.enter_async_context(serve_pull_pages())
+        settings, remark = await fenced(demo_settings(options, folder, bare, base, simulator, pages.url))
         app = await stack.enter_async_context(open_app(settings))
         worker = await open_worker(app, stack)
         terminal = Terminal(simulator, console, quiet=options.quiet)
@@ -155,6 +157,7 @@ async def open_stage(options: DemoOptions, folder: Path, stop: asyncio.Event, co
         parts = asyncio.create_task(run_parts(app, stop, worker, True))
         stack.push_async_callback(_end, parts, stop)
         stage = Stage(options, simulator, app, terminal, settings.repositories[alias], bare, remark, parts)
+        pages.forge, pages.repo = stage.forge, stage.repo
         drawing = asyncio.create_task(terminal.watch())
         stack.callback(drawing.cancel)
         yield stage
@@ -165,7 +168,9 @@ async def _end(parts: "asyncio.Task[Fatal | None]", stop: asyncio.Event) -> None
     await parts
 
 
-def demo_settings(options: DemoOptions, folder: Path, bare: Path, base: str, simulator: SlackSimulator) -> DemoSettings:
+def demo_settings(
+    options: DemoOptions, folder: Path, bare: Path, base: str, simulator: SlackSimulator, web_url: str
+) -> DemoSettings:
     """The settings of a demo in `folder`. Raises `DemoRefused` for options that do not go together."""
     agent = options.agent or ("command" if options.command else "demo")
     if options.repo is None and agent != "demo":
@@ -187,6 +192,7 @@ def demo_settings(options: DemoOptions, folder: Path, bare: Path, base: str, sim
             repos={alias: {"url": bare.as_uri(), "base": base, "forge": "local"}},
             default_agent=agent,
             agent_command=options.command,
+            codetask_url=web_url,
             reconcile_seconds=2,
             **given,
         )
