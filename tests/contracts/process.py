@@ -69,8 +69,7 @@ def _plain(value: Any) -> Any:
     return value.model_dump(exclude_unset=True) if hasattr(value, "model_dump") else str(value)
 
 
-async def _main(path: str) -> None:
-    given = json.loads(Path(path).read_text())
+async def _main(given: dict[str, Any]) -> None:
     given["codetask_data"] = given.pop("data_dir")
     settings = load_settings(**given)
     stop = asyncio.Event()
@@ -97,4 +96,4 @@ async def _main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1]))
+    asyncio.run(_main(json.loads(Path(sys.argv[1]).read_text())))

@@ -1,4 +1,4 @@
-"""One process of the application as the suite runs it: the real parts over the real store, started and ended at will."""
+"""One process of the application as the suite runs it: the real parts over the real store, ended at will."""
 
 import asyncio
 import contextlib
@@ -142,6 +142,8 @@ class Replica:
         def unit(tx: Transaction) -> CodeTask:
             moved = tx.tasks.move(task_id, set(Stage), to, actor="worker:contract", **values)
             assert moved is not None, f"no way to {to}"
+            if to is Stage.FAILED:
+                tx.runs.cancel(task_id)
             if say:
                 runs = tx.runs.of_task(task_id)
                 self.app.tasks.announcer.moved(tx, moved, runs[-1] if runs else None)

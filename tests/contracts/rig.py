@@ -294,7 +294,7 @@ class Rig(abc.ABC):
 
     @abc.abstractmethod
     async def inject(self, replica: Replica, payload: Any) -> bool:
-        """Hands a payload to the adapter as its transport would; whether it was acked. Raises what the SDK would see."""
+        """Hands a payload to the adapter as its transport would; whether it was acked. Raises what the SDK sees."""
 
     @abc.abstractmethod
     def drop(self, how: Literal["clean", "abort", "blackhole", "server", "session"]) -> None: ...

@@ -339,35 +339,24 @@ class SlackRig(Rig):
         def nothing() -> None:
             return
 
-        sim = self.simulator
+        def scope(name: str) -> BadSetup:
+            revoke, grant = self.simulator.revoke_scope, self.simulator.grant_scope
+            return BadSetup(f"no {name}", {}, lambda: revoke(name), lambda: grant(name), name)
+
+        def setting(name: str, change: Mapping[str, Any], says: str) -> BadSetup:
+            return BadSetup(name, change, nothing, nothing, says)
+
+        nowhere = {"codetask_slack_api_url": "http://127.0.0.1:9/api/"}
         setups = [
-            BadSetup("wrong token", {"slack_bot_token": "xoxb-wrong"}, nothing, nothing, "SLACK_BOT_TOKEN"),
-            BadSetup(
-                "missing scope",
-                {},
-                lambda: sim.revoke_scope("chat:write"),
-                lambda: sim.grant_scope("chat:write"),
-                "chat:write",
-            ),
-            BadSetup(
-                "missing intent",
-                {},
-                lambda: sim.revoke_scope("channels:history"),
-                lambda: sim.grant_scope("channels:history"),
-                "channels:history",
-            ),
-            BadSetup("plain http", {"codetask_slack_api_url": "http://slack.com/api/"}, nothing, nothing, "https://"),
-            BadSetup(
-                "wrong domain",
-                {"codetask_slack_api_url": "http://127.0.0.1:9/api/"},
-                nothing,
-                nothing,
-                "could not be reached",
-            ),
+            setting("wrong token", {"slack_bot_token": "xoxb-wrong"}, "SLACK_BOT_TOKEN"),
+            scope("chat:write"),
+            scope("channels:history"),
+            setting("plain http", {"codetask_slack_api_url": "http://slack.com/api/"}, "https://"),
+            setting("wrong domain", nowhere, "could not be reached"),
         ]
         if not self.webhook:
             wrong = {"slack_app_token": "xapp-1-A1-2-3"}
-            setups.append(BadSetup("wrong app token", wrong, nothing, nothing, "SLACK_APP_TOKEN"))
+            setups.append(setting("wrong app token", wrong, "SLACK_APP_TOKEN"))
         return setups
 
     def requests(self) -> Sequence[Request]:
@@ -500,8 +489,8 @@ def slack_requests(secret: str, now: datetime, event: dict[str, Any]) -> list[Re
     ]
     for seconds, status in ((-300, 200), (299, 200), (-302, 401), (302, 401), (-3600, 401), (-31_536_000, 401)):
         cases.append(Request(f"{seconds} s old", signed(at=stamp + seconds), body, status))
-    for odd in ("", "abc", "-1", "1e9", f"{stamp}.0", f" {stamp}", f"{stamp}\n", "٣", "0x10", "9" * 30, "nan"):
-        cases.append(Request(f"timestamp {odd!r}", {**good, "X-Slack-Request-Timestamp": odd}, body, 401))
+    odds = ("", "abc", "-1", "1e9", f"{stamp}.0", f" {stamp}", f"{stamp}\n", "٣", "0x10", "9" * 30, "nan")
+    cases += [Request(f"timestamp {odd!r}", {**good, "X-Slack-Request-Timestamp": odd}, body, 401) for odd in odds]
     wrong = ["", "v0=", signature[3:], "v1=" + signature[3:], signature[:-1], signature + "0", signature.upper()]
     wrong += ["v0=" + "0" * 64, "v0=é" + "0" * 62, "v0=" + "\udcff" * 64]
     cases += [Request(f"signature {one!r}", {**good, "X-Slack-Signature": one}, body, 401) for one in wrong]

@@ -184,7 +184,7 @@ def _person(rig: Rig) -> Person:
 
 def worst_cases(rig: Rig) -> list[Content]:
     """Contents at and beyond every limit."""
-    nasty = "<@U1>&\"'`*_~|>\u202e\u0000🙂" * 4_000
+    nasty = "<@U1>&\"'`*_~|>\u202e\u0000🙂" * 600
     steps = tuple(Step(label=nasty, state="active", detail=nasty) for _ in range(30))
     buttons = tuple(
         Button(label=nasty, name=nasty, value=f"codetask:cancel:{number}", confirm=nasty) for number in range(40)
@@ -202,19 +202,19 @@ def worst_cases(rig: Rig) -> list[Content]:
         "|a|b|\n" * 2_000,
     ]
     found: list[Content] = [Doc(text=body, mention=_person(rig), buttons=(*buttons[:3], link)) for body in bodies]
-    for body in bodies:
-        found.append(
-            Card(
-                key="CT-1",
-                title=body.strip() or "CT-1",
-                summary=body.strip() or "CT-1",
-                meta=body,
-                steps=steps,
-                body=body,
-                buttons=(*buttons, link),
-                foot=body,
-            )
+    found.extend(
+        Card(
+            key="CT-1",
+            title=body.strip() or "CT-1",
+            summary=body.strip() or "CT-1",
+            meta=body,
+            steps=steps,
+            body=body,
+            buttons=(*buttons, link),
+            foot=body,
         )
+        for body in bodies
+    )
     return found
 
 

@@ -1,6 +1,7 @@
 """In order and at a bearable rate: items 20, 31."""
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Final
 
 from bot.core.cards import Card, Doc
@@ -33,7 +34,7 @@ async def a_hundred_updates_in_ten_seconds(rig: Rig) -> None:
     assert shown == sorted(shown), "in order"
     assert shown[-1] == 99, "the last state is shown"
     times = [edit.at for edit in rig.edits]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert min(gaps) >= timedelta(seconds=1) - SLACK_OF_CLOCKS
     assert "step 99" in rig.posts[0].text
 
