@@ -71,6 +71,9 @@ async def _run(settings: Settings, *, serve: bool, work: bool) -> None:
             say(f"Worker {hand.name}: up to {settings.max_runs} runs at once, sandbox {hand.seen.sandbox}.")
         _say_what_is_missing(settings, serve)
         if web is not None:
+            from bot.web.server import admit_tokens
+
+            await admit_tokens(app)
             host, port = web.getsockname()[:2]
             say(f"API: http://{f'[{host}]' if ':' in host else host}:{port} (token in {settings.token_file})")
         watching = asyncio.create_task(_say_connections(app, stop))
@@ -88,7 +91,7 @@ async def _run(settings: Settings, *, serve: bool, work: bool) -> None:
 async def _prove(app: object, settings: Settings) -> None:
     """A worker of its own process must hold the token that the server admitted."""
     from bot.app import App
-    from bot.web.auth import knows_worker_token
+    from bot.web.tokens import knows_worker_token
 
     assert isinstance(app, App)
     assert settings.worker_token is not None

@@ -8,7 +8,7 @@ from bot.core.people import TOKEN, Action, may
 from bot.services.presence import ALIVE
 from bot.services.tasks import actor_of
 from bot.store import TokenInfo, Transaction
-from bot.web.auth import Caller, caller_with, digest, new_token, person_key
+from bot.web.auth import Caller, caller_with
 from bot.web.code_tasks import PartsOf, Reader, Writer
 from bot.web.code_tasks import router as code_tasks
 from bot.web.errors import ApiError
@@ -25,6 +25,7 @@ from bot.web.schemas import (
     WorkerList,
     WorkerOut,
 )
+from bot.web.tokens import digest, new_token, person_key
 
 router = APIRouter(prefix="/api/v1")
 router.include_router(code_tasks)

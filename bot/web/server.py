@@ -9,9 +9,9 @@ from typing import Final
 import uvicorn
 
 from bot.web.application import create_web
-from bot.web.auth import admit_worker_token, leave_local_token
 from bot.web.listener import open_listener
 from bot.web.parts import Parts
+from bot.web.tokens import admit_worker_token, leave_local_token
 
 CLOSE_SECONDS: Final = 5
 
@@ -24,15 +24,20 @@ class Server(uvicorn.Server):
         yield
 
 
+async def admit_tokens(parts: Parts) -> None:
+    """Leaves the local token in the token file, and makes WORKER_TOKEN known to the store."""
+    await leave_local_token(parts.store, parts.settings.token_file)
+    if parts.settings.worker_token is not None:
+        await admit_worker_token(parts.store, parts.settings.worker_token.get_secret_value())
+
+
 async def serve_web(parts: Parts, stop: asyncio.Event, sock: socket.socket | None = None) -> None:
     """Serves until `stop`, then lets requests under way finish for a few seconds.
 
     Before the first request, the local token is in the token file and WORKER_TOKEN is known to the store."""
     listener = sock or open_listener(parts.settings)
     try:
-        await leave_local_token(parts.store, parts.settings.token_file)
-        if parts.settings.worker_token is not None:
-            await admit_worker_token(parts.store, parts.settings.worker_token.get_secret_value())
+        await admit_tokens(parts)
         config = uvicorn.Config(
             create_web(parts, stop),
             log_config=None,

@@ -18,10 +18,10 @@ from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.settings import Settings, load_settings
 from bot.store import Transaction
 from bot.web.application import create_web
-from bot.web.auth import digest, new_token
 from bot.web.gate import RateLimit
 from bot.web.listener import open_listener
 from bot.web.server import serve_web
+from bot.web.tokens import digest, new_token
 
 SECRET = "It's a Secret to Everybody"
 REPOS = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.web.auth import admit_worker_token, digest, knows_worker_token, leave_local_token
+from bot.web.tokens import admit_worker_token, digest, knows_worker_token, leave_local_token
 from tests.stores import only_sqlite
 from tests.web.house import WISH, House, open_house, serving, settings_for
 
