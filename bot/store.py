@@ -233,6 +233,10 @@ class TaskQueries(Protocol):
 
     def history(self, task_id: int) -> Sequence[Move]: ...
 
+    def moves(self, task_id: int) -> int:
+        """How many entries its history has."""
+        ...
+
     def queue_position(self, task_id: int) -> int | None:
         """1 for the next to be claimed; None when it is not queued."""
         ...

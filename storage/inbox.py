@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 
+PENDING = """
+SELECT id, payload, attempts FROM inbound WHERE state = 'new' AND available_at <= :now
+ORDER BY available_at, id LIMIT :limit
+"""
+
+
 class Inbox:
     """See `bot.store.InboxQueries`."""
 
@@ -43,25 +49,16 @@ class Inbox:
         return inbound_id
 
     def pending(self, limit: int) -> Sequence[Pending]:
-        rows = self._tx.session.exec(
-            select(InboundRow)
-            .where(sa.text("state = 'new'"), InboundRow.available_at <= self._tx.now)
-            .order_by(InboundRow.available_at, InboundRow.id)
-            .limit(limit)
-        )
-        return [Pending(row.id or 0, EVENT.validate_json(row.payload), row.attempts) for row in rows]
+        due = self._tx.listed(PENDING, now=self._tx.now, limit=limit)
+        return [Pending(row.id, EVENT.validate_json(row.payload), row.attempts) for row in due]
 
     def event(self, inbound_id: int) -> Event | None:
         row = self._tx.session.get(InboundRow, inbound_id)
         return EVENT.validate_json(row.payload) if row and row.payload else None
 
     def done(self, inbound_id: int) -> bool:
-        statement = (
-            sa.update(InboundRow)
-            .where(InboundRow.id == inbound_id, sa.text("state = 'new'"))
-            .values(state="done", handled_at=self._tx.now)
-        )
-        return self._tx.session.execute(statement).rowcount == 1
+        handled = {"state": "done", "handled_at": self._tx.now}
+        return self._tx.change(InboundRow, handled, "id = :id AND state = 'new'", id=inbound_id) == 1
 
     def failed(self, inbound_id: int, error: str, retry_after: timedelta | None) -> None:
         values: dict[str, object] = {"attempts": InboundRow.attempts + 1, "error": error}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -38,6 +39,7 @@ WHERE id IN (SELECT id FROM heads) AND state IN ('pending', 'unknown') RETURNING
 """
 
 
+@cache
 def claim_statement(*, sqlite: bool) -> sa.TextClause:
     """The claim as one statement: the oldest unsent delivery of each thread, where no gate is closed."""
     text = CLAIM.format(
@@ -85,7 +87,7 @@ class Outbox:
         return True
 
     def known(self, dedup_key: str) -> bool:
-        return self._tx.session.exec(select(OutboxRow.id).where(OutboxRow.dedup_key == dedup_key)).first() is not None
+        return self._tx.scalar("SELECT id FROM outbox WHERE dedup_key = :key", key=dedup_key) is not None
 
     def claim(
         self, platforms: Collection[str], paced: Collection[str], limit: int, lease: timedelta = LEASE
@@ -101,10 +103,12 @@ class Outbox:
             "limit": limit,
         }
         try:
-            with self._tx.session.begin_nested():
+            with self._tx.may_lose_a_race():
                 ids = self._tx.session.execute(claim_statement(sqlite=self._tx.sqlite), values).scalars().all()
         except sa.exc.IntegrityError:
             return []  # another sender took the same thread: the unique index decides
+        if not ids:
+            return []
         query = select(OutboxRow, ThreadRow, CardRow).join(ThreadRow, col(ThreadRow.id) == OutboxRow.thread_id)
         query = query.join(CardRow, col(CardRow.key) == OutboxRow.card_key, isouter=True)
         rows = self._tx.session.exec(
@@ -121,9 +125,8 @@ class Outbox:
         if root is not None:
             self._tx.threads.rooted(delivery.thread_id, root, native)
         if delivery.card_key is not None and message_id is not None:
-            self._tx.session.execute(
-                sa.update(CardRow).where(CardRow.key == delivery.card_key).values(message_id=message_id, edited_at=now)
-            )
+            card = {"message_id": message_id, "edited_at": now}
+            self._tx.change(CardRow, card, "key = :card_key", card_key=delivery.card_key)
         self._tx.wake("outbox")
         return True
 
@@ -188,26 +191,19 @@ class Outbox:
         return min(times, default=None)
 
     def card_message(self, card_key: str) -> str | None:
-        card = self._tx.session.get(CardRow, card_key)
-        return card.message_id if card else None
+        return self._tx.scalar("SELECT message_id FROM card WHERE key = :card_key", card_key=card_key)
 
     def lose_card(self, card_key: str) -> None:
-        self._tx.session.execute(sa.update(CardRow).where(CardRow.key == card_key).values(message_id=None))
+        self._tx.change(CardRow, {"message_id": None}, "key = :card_key", card_key=card_key)
 
     def _supersede(self, card_key: str | None) -> None:
-        self._tx.session.execute(
-            sa.update(OutboxRow)
-            .where(OutboxRow.card_key == card_key, sa.text("state = 'pending' AND kind = 'edit'"))
-            .values(state="superseded")
-        )
+        pending = "card_key = :card_key AND state = 'pending' AND kind = 'edit'"
+        self._tx.change(OutboxRow, {"state": "superseded"}, pending, card_key=card_key)
 
     def _write(self, delivery: Outgoing, values: dict[str, Any]) -> bool:
-        statement = (
-            sa.update(OutboxRow)
-            .where(OutboxRow.id == delivery.id, OutboxRow.fence == delivery.fence, sa.text("state = 'sending'"))
-            .values(lease_until=None, **values)
-        )
-        return self._tx.session.execute(statement).rowcount == 1
+        ours = "id = :id AND fence = :fence AND state = 'sending'"
+        new = {"lease_until": None, **values}
+        return self._tx.change(OutboxRow, new, ours, id=delivery.id, fence=delivery.fence) == 1
 
     def _outgoing(self, row: OutboxRow, thread: ThreadRow, card: CardRow | None) -> Outgoing:
         return Outgoing(

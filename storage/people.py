@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 
+IS = "platform = :platform AND workspace_id = :workspace AND id = :person"
+SETTING = """
+SELECT value FROM channel_setting
+WHERE platform = :platform AND workspace_id = :workspace AND channel_id = :channel AND key = :key
+"""
+
+
+def _who(person: Person) -> dict[str, str]:
+    return {"platform": person.platform, "workspace": person.workspace_id, "person": person.id}
+
+
 class People:
     """See `bot.store.PeopleQueries`."""
 
@@ -34,7 +45,7 @@ class People:
         key = {"platform": person.platform, "workspace_id": person.workspace_id, "id": person.id}
         if self._tx.insert_new(PersonRow, key | values) is None:
             known = {name: value for name, value in values.items() if value not in ("", "[]", None)}
-            self._tx.session.execute(sa.update(PersonRow).where(*self._is(person)).values(known))
+            self._tx.change(PersonRow, known, IS, **_who(person))
 
     def find(self, platform: str, workspace_id: str, person_id: str) -> Person | None:
         row = self._tx.session.get(PersonRow, (platform, workspace_id, person_id))
@@ -64,14 +75,14 @@ class People:
         return self._tx.session.exec(query).first() or ""
 
     def last_repo(self, person: Person) -> str | None:
-        return self._tx.session.exec(select(PersonRow.last_repo).where(*self._is(person))).first()
+        return self._tx.scalar(f"SELECT last_repo FROM person WHERE {IS}", **_who(person))
 
     def remember_repo(self, person: Person, repo: str) -> None:
-        self._tx.session.execute(sa.update(PersonRow).where(*self._is(person)).values(last_repo=repo))
+        self._tx.change(PersonRow, {"last_repo": repo}, IS, **_who(person))
 
     def setting(self, thread: ThreadRef, key: str) -> str | None:
-        row = self._tx.session.get(ChannelSettingRow, (thread.platform, thread.workspace_id, thread.channel_id, key))
-        return row.value if row else None
+        where = {"platform": thread.platform, "workspace": thread.workspace_id, "channel": thread.channel_id}
+        return self._tx.scalar(SETTING, key=key, **where)
 
     def set_setting(self, thread: ThreadRef, key: str, value: str | None) -> None:
         where = {
@@ -82,16 +93,16 @@ class People:
         }
         self._tx.session.execute(sa.delete(ChannelSettingRow).filter_by(**where))
         if value is not None:
-            self._tx.session.add(ChannelSettingRow(**where, value=value))
+            self._tx.insert_new(ChannelSettingRow, {**where, "value": value})
 
     def audit(self, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
         if not self._tx.sqlite:
             self._tx.session.execute(sa.text("LOCK TABLE audit IN EXCLUSIVE MODE"))
-        last = self._tx.session.exec(select(AuditRow.hash).order_by(col(AuditRow.id).desc()).limit(1)).first() or ""
+        last = self._tx.scalar("SELECT hash FROM audit ORDER BY id DESC LIMIT 1") or ""
         at, text = self._tx.now, json.dumps(dict(detail), sort_keys=True, ensure_ascii=False)
         digest = audit_hash(last, at.isoformat(), actor, action, subject, text)
-        self._tx.session.add(AuditRow(at=at, actor=actor, action=action, subject=subject, detail=text, hash=digest))
-        self._tx.session.flush()
+        entry = {"at": at, "actor": actor, "action": action, "subject": subject, "detail": text, "hash": digest}
+        self._tx.insert_new(AuditRow, entry)
 
     def audit_broken_at(self) -> int | None:
         """The number of the first audit entry whose hash does not fit the one before; None when the chain is whole."""
@@ -126,13 +137,6 @@ class People:
     def first_delivery(self, delivery_id: str) -> bool:
         values = {"id": delivery_id, "received_at": self._tx.now}
         return self._tx.insert_new(ForgeDeliveryRow, values) is not None
-
-    def _is(self, person: Person) -> list[sa.ColumnElement[bool]]:
-        return [
-            col(PersonRow.platform) == person.platform,
-            col(PersonRow.workspace_id) == person.workspace_id,
-            col(PersonRow.id) == person.id,
-        ]
 
 
 def audit_hash(*parts: str) -> str:

@@ -83,7 +83,7 @@ class Runs:
         if run_id is None:
             raise RunAgain
         self._tx.wake("run")
-        return self._tx.session.get_one(RunRow, run_id)
+        return self._fresh(run_id)
 
     def claim(self, worker: str, host: str, per_repo: int, open_prs: int, lease: timedelta) -> Run | None:
         now = self._tx.now
@@ -92,7 +92,7 @@ class Runs:
         values = {"now": now, "until": now + lease, "worker": worker, "host": host, **limits}
         for _ in range(CLAIM_TRIES):
             try:
-                with self._tx.session.begin_nested():
+                with self._tx.may_lose_a_race():
                     run_id = self._tx.session.execute(statement, values).scalar_one_or_none()
             except sa.exc.IntegrityError:
                 continue  # another worker took the same repository slot: the unique index decides, try the next
@@ -103,8 +103,8 @@ class Runs:
         return self._write(run_id, fence, {"lease_until": self._tx.now + lease})
 
     def holds(self, run_id: int, fence: int) -> bool:
-        query = select(RunRow.id).where(RunRow.id == run_id, RunRow.fence == fence, sa.text("state = 'active'"))
-        return self._tx.session.exec(query).first() is not None
+        held = "SELECT id FROM run WHERE id = :id AND fence = :fence AND state = 'active'"
+        return self._tx.scalar(held, id=run_id, fence=fence) is not None
 
     def update(self, run_id: int, fence: int, **values: Any) -> bool:
         return self._write(run_id, fence, values)
@@ -157,11 +157,12 @@ class Runs:
         return self._tx.session.exec(query.order_by(col(RunRow.lease_until)).limit(100)).all()
 
     def get(self, run_id: int) -> Run | None:
-        return self._tx.session.get(RunRow, run_id)
+        row = self._tx.first(RunRow, "id = :id", id=run_id)
+        return Run.model_construct(**row) if row is not None else None
 
     def of_task(self, task_id: int) -> Sequence[Run]:
-        query = select(RunRow).where(RunRow.code_task_id == task_id).order_by(col(RunRow.attempt))
-        return self._tx.session.exec(query).all()
+        rows = self._tx.rows(RunRow, "code_task_id = :task_id", "attempt", task_id=task_id)
+        return [Run.model_construct(**row) for row in rows]
 
     def park(self, run_id: int, fence: int, change: ParkedChange, **values: Any) -> Run | None:
         run = self.end(run_id, fence, RunLease.WAITING, run_state=RunState.WAITING_FOR_INPUT, **values)
@@ -182,7 +183,7 @@ class Runs:
         return run
 
     def parked(self, run_id: int) -> ParkedChange | None:
-        row = self._tx.session.get(ApprovalRow, run_id)
+        row = self._tx.first(ApprovalRow, "run_id = :run_id", run_id=run_id)
         if row is None:
             return None
         facts = json.loads(row.facts)
@@ -269,14 +270,10 @@ class Runs:
         return self._tx.session.exec(query).one()
 
     def _write(self, run_id: int, fence: int, values: dict[str, Any]) -> bool:
-        statement = (
-            sa.update(RunRow)
-            .where(col(RunRow.id) == run_id, col(RunRow.fence) == fence, sa.text("state = 'active'"))
-            .values(values)
-        )
-        return self._tx.session.execute(statement).rowcount == 1
+        held = "id = :id AND fence = :fence AND state = 'active'"
+        return self._tx.change(RunRow, values, held, id=run_id, fence=fence) == 1
 
-    def _fresh(self, run_id: int) -> RunRow:
-        row = self._tx.session.get_one(RunRow, run_id)
-        self._tx.session.refresh(row)
-        return row
+    def _fresh(self, run_id: int) -> Run:
+        run = self.get(run_id)
+        assert run is not None, "a run vanished in the transaction that wrote it"
+        return run

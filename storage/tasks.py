@@ -14,7 +14,21 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 LISTED_MAX = 200
+LEASE_HELD = "EXISTS (SELECT 1 FROM run WHERE run.id = :run_id AND fence = :fence AND state = 'active')"
+QUEUE_POSITION = """
+SELECT (SELECT count(*) FROM run r WHERE r.state = 'queued'
+        AND (r.priority, r.available_at, r.id) <= (mine.priority, mine.available_at, mine.id))
+FROM run mine WHERE mine.code_task_id = :id AND mine.state = 'queued'
+"""
+NAMES = """
+SELECT name FROM code_task WHERE requester_platform = :platform AND requester_workspace = :workspace
+AND requester_id = :person AND name {bytewise} >= :prefix AND name {bytewise} < :after
+"""
 ENTERED_AT = {Stage.RUNNING: "started_at", Stage.TESTING: "testing_at", Stage.REVIEW: "review_at"}
+
+
+def _entity(row: sa.RowMapping | None) -> CodeTask | None:
+    return CodeTask.model_construct(**row) if row is not None else None
 
 
 class Tasks:
@@ -33,9 +47,11 @@ class Tasks:
         return self.get(task_id)
 
     def get(self, task_id: int) -> CodeTask | None:
-        return self._tx.session.get(CodeTaskRow, task_id)
+        return _entity(self._tx.first(CodeTaskRow, "id = :id", id=task_id))
 
     def find(self, *, uuid: str = "", name: str = "", dedup_key: str = "", requester: str = "") -> CodeTask | None:
+        if dedup_key and not (uuid or name or requester):
+            return _entity(self._tx.first(CodeTaskRow, "dedup_key = :dedup_key", dedup_key=dedup_key))
         query = select(CodeTaskRow).order_by(col(CodeTaskRow.id).desc()).limit(1)
         if uuid:
             query = query.where(CodeTaskRow.uuid == uuid)
@@ -48,8 +64,8 @@ class Tasks:
         return self._tx.session.exec(query).first()
 
     def in_thread(self, thread_id: int) -> CodeTask | None:
-        query = select(CodeTaskRow).where(CodeTaskRow.thread_id == thread_id).order_by(col(CodeTaskRow.id).desc())
-        return self._tx.session.exec(query.limit(1)).first()
+        newest = "id = (SELECT max(id) FROM code_task WHERE thread_id = :thread_id)"
+        return _entity(self._tx.first(CodeTaskRow, newest, thread_id=thread_id))
 
     def list(self, which: TaskFilter) -> Sequence[CodeTask]:
         query = select(CodeTaskRow).order_by(col(CodeTaskRow.id).desc()).limit(min(which.limit, LISTED_MAX))
@@ -86,16 +102,9 @@ class Tasks:
 
     def names(self, requester: tuple[str, str, str], prefix: str) -> Collection[str]:
         platform, workspace, person = requester
-        return set(
-            self._tx.session.exec(
-                select(CodeTaskRow.name).where(
-                    CodeTaskRow.requester_platform == platform,
-                    CodeTaskRow.requester_workspace == workspace,
-                    CodeTaskRow.requester_id == person,
-                    col(CodeTaskRow.name).startswith(prefix, autoescape=True),
-                )
-            )
-        )
+        after = prefix + chr(0x10FFFF)  # a range reads only these from the index; LIKE would not
+        who = {"platform": platform, "workspace": workspace, "person": person, "prefix": prefix, "after": after}
+        return set(self._tx.column(NAMES.format(bytewise="" if self._tx.sqlite else 'COLLATE "C"'), **who))
 
     def move(
         self,
@@ -108,34 +117,28 @@ class Tasks:
         lease: tuple[int, int] | None = None,
         **values: Any,
     ) -> CodeTask | None:
-        task = self._locked(task_id)
-        if task is None or task.stage not in from_stages or not may_move(task.stage, to_stage):
+        before = self._locked(task_id)
+        if before is None or before not in from_stages or not may_move(before, to_stage):
             return None
-        before = task.stage
-        guards: list[sa.ColumnElement[bool]] = [col(CodeTaskRow.id) == task_id, col(CodeTaskRow.stage) == before]
-        if lease is not None:
-            held = select(RunRow.id).where(RunRow.id == lease[0], RunRow.fence == lease[1], sa.text("state = 'active'"))
-            guards.append(held.exists())
-        changed = {"stage": to_stage, "updated_at": self._tx.now, **self._entering(before, to_stage), **values}
-        if not self._tx.session.execute(sa.update(CodeTaskRow).where(*guards).values(changed)).rowcount:
+        new = {"stage": to_stage, "updated_at": self._tx.now, **self._entering(before, to_stage), **values}
+        if lease is None:
+            row = self._tx.changed(CodeTaskRow, new, "id = :id AND stage = :stage", id=task_id, stage=before.value)
+        else:
+            known = {"id": task_id, "stage": before.value, "run_id": lease[0], "fence": lease[1]}
+            row = self._tx.changed(CodeTaskRow, new, f"id = :id AND stage = :stage AND {LEASE_HELD}", **known)
+        if row is None:
             return None
         self._record(task_id, actor, before, to_stage, reason, lease)
         self._tx.wake("task")
-        self._tx.session.refresh(task)
-        return task
+        return _entity(row)
 
     def update(self, task_id: int, in_stages: Collection[Stage], **values: Any) -> CodeTask | None:
-        statement = (
-            sa.update(CodeTaskRow)
-            .where(col(CodeTaskRow.id) == task_id, col(CodeTaskRow.stage).in_(in_stages))
-            .values(updated_at=self._tx.now, **values)
-        )
-        if not self._tx.session.execute(statement).rowcount:
-            return None
-        self._tx.wake("task")
-        task = self._tx.session.get_one(CodeTaskRow, task_id)
-        self._tx.session.refresh(task)
-        return task
+        stages = ", ".join(f"'{stage.value}'" for stage in sorted(in_stages))
+        new = {"updated_at": self._tx.now, **values}
+        row = self._tx.changed(CodeTaskRow, new, f"id = :id AND stage IN ({stages})", id=task_id)
+        if row is not None:
+            self._tx.wake("task")
+        return _entity(row)
 
     def history(self, task_id: int) -> Sequence[Move]:
         rows = self._tx.session.exec(
@@ -143,17 +146,11 @@ class Tasks:
         )
         return [Move(r.seq, r.at, r.actor, r.from_stage, r.to_stage, r.reason, r.run_id) for r in rows]
 
+    def moves(self, task_id: int) -> int:
+        return self._tx.scalar("SELECT coalesce(max(seq), 0) FROM task_event WHERE code_task_id = :id", id=task_id)
+
     def queue_position(self, task_id: int) -> int | None:
-        mine = self._tx.session.exec(
-            select(RunRow).where(RunRow.code_task_id == task_id, sa.text("state = 'queued'"))
-        ).first()
-        if mine is None:
-            return None
-        ahead = sa.tuple_(RunRow.priority, RunRow.available_at, RunRow.id) < sa.tuple_(
-            sa.literal(mine.priority), sa.literal(mine.available_at, RunRow.__table__.c.available_at.type), mine.id
-        )
-        count = select(sa.func.count()).select_from(RunRow).where(sa.text("state = 'queued'"), ahead)
-        return self._tx.session.exec(count).one() + 1
+        return self._tx.scalar(QUEUE_POSITION, id=task_id)
 
     def in_review(self) -> Sequence[CodeTask]:
         closed = sa.and_(
@@ -171,8 +168,7 @@ class Tasks:
         return self._tx.session.exec(query.order_by(col(CodeTaskRow.id).desc()).limit(1)).first()
 
     def delete(self, task_id: int) -> bool:
-        task = self._locked(task_id)
-        if task is None or task.stage not in (Stage.MERGED, Stage.FAILED):
+        if self._locked(task_id) not in (Stage.MERGED, Stage.FAILED):
             return False
         runs = select(RunRow.id).where(RunRow.code_task_id == task_id)
         for statement in (
@@ -186,9 +182,11 @@ class Tasks:
         self._tx.wake("task")
         return True
 
-    def _locked(self, task_id: int) -> CodeTaskRow | None:
-        query = select(CodeTaskRow).where(CodeTaskRow.id == task_id).with_for_update()
-        return self._tx.session.exec(query, execution_options={"populate_existing": True}).first()
+    def _locked(self, task_id: int) -> Stage | None:
+        """The stage of a code task, which nobody else changes before this transaction ends."""
+        lock = "" if self._tx.sqlite else " FOR UPDATE"
+        stage = self._tx.scalar(f"SELECT stage FROM code_task WHERE id = :id{lock}", id=task_id)
+        return Stage(stage) if stage is not None else None
 
     def _entering(self, before: Stage, stage: Stage) -> dict[str, Any]:
         now = self._tx.now
@@ -214,11 +212,10 @@ class Tasks:
         reason: str,
         lease: tuple[int, int] | None,
     ) -> None:
-        last = select(sa.func.coalesce(sa.func.max(TaskEventRow.seq), 0)).where(TaskEventRow.code_task_id == task_id)
         run_id, fence = lease or (None, None)
         values = {
             "code_task_id": task_id,
-            "seq": 1 if before is None else self._tx.session.exec(last).one() + 1,
+            "seq": 1 if before is None else self.moves(task_id) + 1,
             "at": self._tx.now,
             "actor": actor,
             "from_stage": before,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 PENDING = "pending:"
+NEXT_SEQ = "UPDATE thread SET next_seq = next_seq + 1 WHERE id = :id RETURNING next_seq"
 LANE = "pending:channel"
 
 
@@ -80,7 +81,7 @@ class Threads:
         return Thread(thread_id, ref)
 
     def get(self, thread_id: int) -> Thread:
-        row = self._tx.session.get_one(ThreadRow, thread_id)
+        row = self._tx.session.get_one(ThreadRow, thread_id, populate_existing=True)
         return as_thread(row)
 
     def rooted(self, thread_id: int, root: str, native: str | None = None) -> None:
@@ -148,13 +149,7 @@ class Threads:
 
     def next_seq(self, thread_id: int) -> int:
         """The next place in the thread's order of deliveries; locks the thread for this transaction."""
-        statement = (
-            sa.update(ThreadRow)
-            .where(col(ThreadRow.id) == thread_id)
-            .values(next_seq=ThreadRow.next_seq + 1)
-            .returning(ThreadRow.next_seq)
-        )
-        following = self._tx.session.execute(statement).scalar_one_or_none()
+        following = self._tx.scalar(NEXT_SEQ, id=thread_id)
         if following is None:
             raise RunAgain  # it was joined to another thread at this moment
         return following - 1

@@ -48,7 +48,7 @@ class Announcer:
         """Shows a stage change on the card at once, and posts the reply that goes with it."""
         if task.thread_id is None:
             return
-        seq = len(tx.tasks.history(task.id or 0))
+        seq = tx.tasks.moves(task.id or 0)
         key = f"{task.ref}:{run.id if run else 0}:{task.stage}:{seq}"
         tx.outbox.add(task.thread_id, Delivery("edit", key, self._card(tx, task, run), card_key=task.ref))
         reply = self._reply(task, run, actor)
