@@ -60,8 +60,15 @@ class PostgresServer:
 
     def crash(self) -> None:
         """Ends the server at once, as a power cut of the process would, and starts it again on the same data."""
+        self.go_down()
+        self.come_back()
+
+    def go_down(self) -> None:
+        """Ends the server at once; nobody is served until `come_back`."""
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(START_SECONDS)
+
+    def come_back(self) -> None:
         self._process = self._start()
 
     def _run_initdb(self) -> None:
