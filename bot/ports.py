@@ -1,8 +1,8 @@
 """What the core needs from outside, as Protocols and the plain values they exchange.
 
 Services and the worker know only these. Implementations: `platforms/*/adapter.py` (Platform),
-`bot/worker/agents|forges|sandbox/` (Agent, Forge, Sandbox), `bot/app.py` wires them. Refusals are values, not exceptions;
-exceptions mean broken infrastructure or a bug.
+`bot/worker/agents|forges|sandbox/` (Agent, Forge, Sandbox), `bot/app.py` wires them. Refusals are values, not
+exceptions; exceptions mean broken infrastructure or a bug.
 """
 
 import asyncio
@@ -346,8 +346,8 @@ class AgentLimits:
 class ModelEndpoint:
     """How an agent reaches a model: the gateway's address as seen inside the sandbox, and the run's dummy key.
 
-    `base_url` has no path (agents add `/v1`). `socket` is the inside path of the gateway's unix socket where the sandbox
-    has no way to the host's loopback: the agent's transport then forwards `base_url` to it; empty where none is needed."""
+    `base_url` has no path (agents add `/v1`). `socket` is the inside path of the gateway's unix socket where the
+    sandbox has no way to the host's loopback: the agent's transport then forwards `base_url` to it; else empty."""
 
     base_url: str
     key: str = field(repr=False)

@@ -39,8 +39,9 @@ class Scheduler:
         self._attempts = attempts
         self._reconciler = reconciler
         self._backfill = backfill
-        self._backfilled_at: datetime | None = store.now()
-        self._ticking, self._reconciling = asyncio.Lock(), asyncio.Lock()
+        self._backfilled_at: datetime = store.now()
+        self._ticking = asyncio.Lock()
+        self._looking: set[asyncio.Task[None]] = set()
         self._alarms = AsyncIOScheduler(
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
@@ -54,9 +55,12 @@ class Scheduler:
         self._alarms.add_job(self.tick, "date", id="wake")
 
     async def stop(self) -> None:
-        """No alarm rings any more; jobs under way are finished first."""
+        """No alarm rings any more. A tick under way is finished; what asks the network is cut off: it is repeatable."""
         self._alarms.pause()
-        async with self._reconciling, self._ticking:
+        for task in self._looking:
+            task.cancel()
+        await asyncio.gather(*self._looking, return_exceptions=True)
+        async with self._ticking:
             self._alarms.shutdown(wait=False)
 
     async def tick(self) -> None:
@@ -79,19 +83,29 @@ class Scheduler:
         self._alarms.add_job(self.tick, "date", run_date=at, id="wake", replace_existing=True)
 
     async def reconcile(self) -> None:
-        """Looks at open pull requests and reads channels again for missed messages."""
-        async with self._reconciling:
-            try:
-                await self._reconciler.run_once()
-                await self._backfill_sometimes()
-            except StoreDown:
-                log.warning("reconcile_skipped", why="the database cannot be reached")
-
-    async def _backfill_sometimes(self) -> None:
+        """Looks at open pull requests and, every five minutes, reads channels again for missed messages."""
+        if self._looking:
+            return
+        self._look(self._reconciler.run_once(), "reconcile")
         now = self._store.now()
-        if self._backfilled_at is None or now - self._backfilled_at >= BACKFILL_EVERY:
+        if now - self._backfilled_at >= BACKFILL_EVERY:
             self._backfilled_at = now
-            await self._backfill()
+            self._look(self._backfill(), "backfill")
+
+    def _look(self, work: Awaitable[object], what: str) -> None:
+        """Runs something that asks the network beside the alarms; a fault of it is logged."""
+
+        async def look() -> None:
+            try:
+                await work
+            except StoreDown:
+                log.warning("look_skipped", what=what, why="the database cannot be reached")
+            except Exception:
+                log.exception("look_failed", what=what)
+
+        task = asyncio.create_task(look(), name=what)
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
 
     async def prune(self) -> None:
         """Forgets raw payloads and finished code tasks after the retention time."""

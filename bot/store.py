@@ -184,6 +184,10 @@ class ThreadQueries(Protocol):
         """Remembers the link to a thread."""
         ...
 
+    def discard(self, thread_id: int) -> None:
+        """Forgets a thread that was just opened and that nothing uses; a rooted one stays."""
+        ...
+
     def lane(self, channel: ThreadRef) -> Thread:
         """The channel's own lane for whispers that belong to no thread; it never gets a root."""
         ...
@@ -201,6 +205,10 @@ class TaskQueries(Protocol):
     def get(self, task_id: int) -> CodeTask | None: ...
 
     def find(self, *, uuid: str = "", name: str = "", dedup_key: str = "", requester: str = "") -> CodeTask | None: ...
+
+    def named(self, name: str) -> Sequence[CodeTask]:
+        """The code tasks of that name, newest first, at most 20."""
+        ...
 
     def in_thread(self, thread_id: int) -> CodeTask | None:
         """The newest code task of a thread."""

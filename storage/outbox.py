@@ -28,11 +28,12 @@ WITH heads AS {materialized} (
   WHERE o.state IN ('pending', 'unknown') AND o.available_at <= :now AND o.platform IN :platforms
     AND o.gate NOT IN :paced
     AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.thread_id = o.thread_id AND e.seq < o.seq
-                    AND e.state IN ('pending', 'sending', 'unknown'))
+                    AND e.state IN ('pending', 'sending', 'unknown')
+                    AND NOT (o.kind = 'whisper' AND e.kind = 'edit' AND e.state = 'pending'))
     AND NOT EXISTS (SELECT 1 FROM rate_gate g WHERE g.scope = o.gate AND g.blocked_until > :now)
   ORDER BY o.available_at, o.id LIMIT :limit {lock}
 )
-UPDATE outbox SET attempt = attempt + CASE WHEN state = 'unknown' THEN 0 ELSE 1 END,
+UPDATE outbox SET attempt = attempt + 1,
   last_error = CASE WHEN state = 'unknown' THEN 'unknown' ELSE NULL END,
   state = 'sending', fence = fence + 1, lease_until = :until
 WHERE id IN (SELECT id FROM heads) AND state IN ('pending', 'unknown') RETURNING id
@@ -63,8 +64,9 @@ class Outbox:
         if self.known(delivery.dedup_key):
             return False
         seq = self._tx.threads.next_seq(thread_id)
+        available_at = self._tx.now + delivery.delay
         if delivery.kind == "edit":
-            self._supersede(delivery.card_key)
+            available_at = self._supersede(delivery.card_key, available_at)
         thread = self._tx.session.get_one(ThreadRow, thread_id)
         if delivery.card_key is not None and delivery.kind == "post":
             self._tx.insert_new(CardRow, {"key": delivery.card_key, "thread_id": thread_id})
@@ -78,7 +80,7 @@ class Outbox:
             "card_key": delivery.card_key,
             "target": json.dumps(dict(delivery.target or {})),
             "body": CONTENT.dump_json(delivery.content).decode() if delivery.content is not None else "",
-            "available_at": self._tx.now + delivery.delay,
+            "available_at": available_at,
             "created_at": self._tx.now,
         }
         if self._tx.insert_new(OutboxRow, values) is None:
@@ -196,9 +198,15 @@ class Outbox:
     def lose_card(self, card_key: str) -> None:
         self._tx.change(CardRow, {"message_id": None}, "key = :card_key", card_key=card_key)
 
-    def _supersede(self, card_key: str | None) -> None:
+    def _supersede(self, card_key: str | None, available_at: datetime) -> datetime:
+        """Replaces the card's pending edits; the new one goes out when the first of them would have."""
+        theirs = sa.and_(col(OutboxRow.card_key) == card_key, sa.text("state = 'pending' AND kind = 'edit'"))
+        first = self._tx.session.exec(select(sa.func.min(OutboxRow.available_at)).where(theirs)).one()
+        if first is None:
+            return available_at
         pending = "card_key = :card_key AND state = 'pending' AND kind = 'edit'"
         self._tx.change(OutboxRow, {"state": "superseded"}, pending, card_key=card_key)
+        return min(first, available_at)
 
     def _write(self, delivery: Outgoing, values: dict[str, Any]) -> bool:
         ours = "id = :id AND fence = :fence AND state = 'sending'"

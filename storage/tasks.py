@@ -63,6 +63,10 @@ class Tasks:
             query = query.where(sa.or_(CodeTaskRow.requester_id == requester, CodeTaskRow.requester_name == requester))
         return self._tx.session.exec(query).first()
 
+    def named(self, name: str) -> Sequence[CodeTask]:
+        query = select(CodeTaskRow).where(CodeTaskRow.name == name).order_by(col(CodeTaskRow.id).desc())
+        return self._tx.session.exec(query.limit(20)).all()
+
     def in_thread(self, thread_id: int) -> CodeTask | None:
         newest = "id = (SELECT max(id) FROM code_task WHERE thread_id = :thread_id)"
         return _entity(self._tx.first(CodeTaskRow, newest, thread_id=thread_id))

@@ -119,6 +119,18 @@ class Threads:
     def link(self, thread_id: int, url: str) -> None:
         self._tx.session.execute(sa.update(ThreadRow).where(ThreadRow.id == thread_id).values(url=url))
 
+    def discard(self, thread_id: int) -> None:
+        used = select(OutboxRow.id).where(OutboxRow.thread_id == thread_id).exists()
+        self._tx.session.execute(
+            sa.delete(ThreadRow).where(
+                col(ThreadRow.id) == thread_id,
+                col(ThreadRow.thread_key).startswith(PENDING),
+                ThreadRow.thread_key != LANE,
+                ThreadRow.next_seq == 1,
+                ~used,
+            )
+        )
+
     def lane(self, channel: ThreadRef) -> Thread:
         rootless = channel.model_copy(update={"root": None, "native": None})
         where = {

@@ -23,8 +23,8 @@ class ThreadRef(_Value):
     """One conversation thread of a platform.
 
     `root` is the platform's id of the message that the thread hangs on, or None while there is none yet (a slash
-    command in a channel: the first card becomes the root). `native` is the platform's own thread id where it differs from the
-    root. Ids are opaque strings; a Slack `ts` is never a number.
+    command in a channel: the first card becomes the root). `native` is the platform's own thread id where it differs
+    from the root. Ids are opaque strings; a Slack `ts` is never a number.
     """
 
     platform: str

@@ -9,9 +9,10 @@ from datetime import timedelta
 
 from bot.core.cards import Card, Doc
 from bot.core.inbound import MessageRef, Person, ReplyToken
+from bot.core.quoting import escape
 from bot.core.redact import LiveRedactor
 from bot.core.runs import Run
-from bot.core.task_cards import task_card
+from bot.core.task_cards import person_name, task_card
 from bot.core.task_replies import approval_reply, cancelled_reply, failed_reply, review_reply
 from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.core.texts import Texts
@@ -73,6 +74,14 @@ class Announcer:
         admin = tx.people.find(task.requester_platform, task.requester_workspace, others[0]) if others else None
         doc = approval_reply(task, reasons, self.texts, admin)
         tx.outbox.add(task.thread_id, Delivery("post", f"{task.ref}:{run.id}:asks:{run.fence}:reply", doc))
+
+    def deleted(self, tx: Transaction, task: CodeTask, actor: Person) -> None:
+        """The card of a deleted code task says so and has no buttons."""
+        if task.thread_id is not None and tx.outbox.card_message(task.ref) is not None:
+            who = person_name(actor.name, actor.id)
+            text = self.texts.say("card.deleted", who=who)
+            card = Card(key=task.ref, title=task.ref, summary=f"{task.ref}: {text}", body=escape(text), colour="grey")
+            tx.outbox.add(task.thread_id, Delivery("edit", f"{task.ref}:deleted", card, card_key=task.ref))
 
     def progressed(self, tx: Transaction, task: CodeTask, run: Run, step: int) -> None:
         """Shows a reported step; a burst of steps becomes one edit."""

@@ -218,10 +218,11 @@ class ChatCommands:
             case _:
                 assert_never(parsed)
 
-    def _file(self, tx: Transaction, said: _Said, wish: FileTask) -> None:
-        event = said.event
+    def _file(self, tx: Transaction, said: _Said, wish: FileTask, origin: Command | None = None) -> None:
+        """Files a wish. `origin` is the command it was first said in, where a later press asks for the filing."""
+        event = origin or said.event
         assert isinstance(event, Command), "only commands file"
-        if tx.now - event.sent_at > SEEN_LATE:
+        if origin is None and tx.now - event.sent_at > SEEN_LATE:
             self._whisper(tx, said, say_doc(self.announcer.texts, "reply.seen_late"))
             return
         thread = tx.threads.open(event.thread)
@@ -234,9 +235,12 @@ class ChatCommands:
             source=event.door,
             dedup_key=dedup_key(event),
             context=said.context,
-            reply_token=event.reply_token,
+            reply_token=said.event.reply_token,
         )
-        self._answer_filing(tx, said, self.tasks.file(tx, filing))
+        outcome = self.tasks.file(tx, filing)
+        if not isinstance(outcome, Filed) or not outcome.fresh:
+            tx.threads.discard(thread.id)
+        self._answer_filing(tx, said, outcome)
 
     def _answer_filing(self, tx: Transaction, said: _Said, outcome: Filed | Refused) -> None:
         texts = self.announcer.texts
@@ -260,7 +264,7 @@ class ChatCommands:
         if not may(self.tasks.rights.role(said.person), Action.VIEW, is_requester=False):
             self._refuse(tx, said, self.tasks.rights.refuse_viewing())
             return
-        task = self.tasks.find(tx, command.id, said.thread_id)
+        task = self.tasks.find(tx, command.id, said.thread_id, said.person)
         if isinstance(task, Refused):
             self._refuse(tx, said, task)
             return
@@ -335,7 +339,11 @@ class ChatCommands:
                 return
             tx.people.see(person)
             found = tx.threads.find(event.thread)
-            self._pressed(tx, _Said(item, event, person, found.id if found else None), action)
+            said = _Said(item, event, person, found.id if found else None)
+            if FEATURE in self.tasks.settings.features:
+                self._pressed(tx, said, action)
+            else:
+                self._refuse(tx, said, Refused("refused.disabled"))
 
         await self.store.run(unit)
 
@@ -374,10 +382,9 @@ class ChatCommands:
         if not isinstance(event, Command) or event.person.id != said.person.id:
             self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
             return
-        original = _Said(Pending(inbound_id, event, 0), event, said.person, said.thread_id)
-        asked = self._parse(tx, original, event)
+        asked = self._parse(tx, said, event)
         text = asked.original if isinstance(asked, NearMiss) else asked.text if isinstance(asked, TaskWord) else ""
-        self._file(tx, original, FileTask(text or event.text))
+        self._file(tx, said, FileTask(text or event.text), origin=event)
 
     def _refuse(self, tx: Transaction, said: _Said, refused: Refused) -> None:
         self._whisper(tx, said, say_doc(self.announcer.texts, refused.key, **refused.values))

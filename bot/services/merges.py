@@ -15,7 +15,7 @@ from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.ports import Forge, NotModified, PullRequest
 from bot.services.announcements import Announcer
 from bot.settings import Settings
-from bot.store import Store, Transaction
+from bot.store import Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -96,8 +96,14 @@ class Reconciler:
         tasks: Sequence[CodeTask] = await self.store.run(lambda tx: tx.tasks.in_review(), read=True)
         moved = 0
         for task in tasks:
-            if self._due(task):
+            if not self._due(task):
+                continue
+            try:
                 moved += await self._look(task)
+            except StoreDown:
+                raise
+            except Exception:
+                log.exception("reconcile_failed", task=task.ref)
         known = {task.id for task in tasks}
         self.etags = {number: etag for number, etag in self.etags.items() if number in known}
         self.looked_at = {number: at for number, at in self.looked_at.items() if number in known}

@@ -147,7 +147,10 @@ class Relay:
             outcome = Retry(timedelta(0), maybe_done=_posts(delivery), why="no answer in time")
         except Exception:
             log.exception("delivery_failed", delivery=delivery.dedup_key)
-            outcome = Retry(timedelta(seconds=5), maybe_done=_posts(delivery), why="unexpected")
+            if delivery.attempt < PERMANENT_TRIES:
+                outcome = Retry(timedelta(0), maybe_done=_posts(delivery), why="unexpected")
+            else:
+                outcome = Unsendable("unexpected")
         failpoint("delivery.sent_unrecorded")
         if not self._turns[delivery.gate].locked():
             del self._turns[delivery.gate]

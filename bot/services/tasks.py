@@ -21,7 +21,6 @@ from bot.services.refusals import Refused
 from bot.settings import Settings
 from bot.store import RunAgain, TaskFilter, Transaction
 
-CONTEXT_MAX: Final = 8_000
 NAME_TRIES: Final = 1_000
 
 
@@ -89,16 +88,21 @@ class CodeTasks:
         self.announcer.filed(tx, task, filing.person, filing.reply_token)
         return Filed(task, fresh=True, removed_hidden=accepted.removed_hidden)
 
-    def find(self, tx: Transaction, target: Target, thread_id: int | None = None) -> CodeTask | Refused:
-        """The code task that an id, a name, `requester/name`, a uuid or this thread stands for."""
+    def find(
+        self, tx: Transaction, target: Target, thread_id: int | None = None, person: Person | None = None
+    ) -> CodeTask | Refused:
+        """The code task that an id, a name, `requester/name`, a uuid or this thread stands for.
+
+        A bare name means the person's own; of others' code tasks only one that nobody else uses the name of."""
         match target:
             case TaskId(_, number):
                 task, said = tx.tasks.get(number), f"CT-{number}"
             case TaskName(name):
-                requester, _, bare = name.rpartition("/")
-                task = tx.tasks.find(uuid=name) if len(name) == 36 else None
-                task = task or tx.tasks.find(name=bare, requester=requester)
-                said = name
+                found = _by_name(tx, name, person)
+                if len(found) > 1:
+                    owners = ", ".join(f"{task.requester_name or task.requester_id}/{task.name}" for task in found[:5])
+                    return Refused("refused.which_name", {"name": name, "choices": owners})
+                task, said = (found[0] if found else None), name
             case _:
                 task = tx.tasks.in_thread(thread_id) if thread_id is not None else None
                 if task is None:
@@ -197,13 +201,17 @@ class CodeTasks:
         runs = tx.runs.of_task(task_id)
         if not runs or runs[-1].state is not RunLease.WAITING:
             return Refused("refused.nothing_to_approve", {"ref": task.ref}, "state")
-        tx.people.audit(actor_of(person), "approve" if approved else "refuse", task.ref, {"run": runs[-1].id})
-        if not approved:
+        decided: CodeTask | None = task
+        if approved:
+            if tx.runs.decide(task_id, approved=True, by=actor_of(person)) is None:
+                decided = None
+        else:
             who = person.name or person.id
-            moved = self.attempts.refuse_waiting(tx, runs[-1], f"Refused: {who} did not allow the change.", who)
-            return moved or Refused("refused.nothing_to_approve", {"ref": task.ref}, "state")
-        tx.runs.decide(task_id, approved=True, by=actor_of(person))
-        return task
+            decided = self.attempts.refuse_waiting(tx, runs[-1], f"Refused: {who} did not allow the change.", who)
+        if decided is None:
+            return Refused("refused.nothing_to_approve", {"ref": task.ref}, "state")
+        tx.people.audit(actor_of(person), "approve" if approved else "refuse", task.ref, {"run": runs[-1].id})
+        return decided
 
     def _may_approve_own(self, tx: Transaction, person: Person) -> bool:
         if self.settings.requester_may_approve is not None:
@@ -219,6 +227,7 @@ class CodeTasks:
         if not self._may_act(person, task, Action.DELETE):
             return self.rights.refuse_acting(task, "delete")
         copy = CodeTask.model_validate(task.model_dump())
+        self.announcer.deleted(tx, copy, person)
         if not tx.tasks.delete(task_id):
             return Refused("refused.wrong_stage_delete", {"ref": copy.ref, "stage": copy.stage.value}, "state")
         tx.people.audit(actor_of(person), "delete", copy.ref, {})
@@ -275,7 +284,7 @@ class CodeTasks:
             requester_name=person.name,
             title=title_of(text),
             description=text,
-            context=filing.context[:CONTEXT_MAX],
+            context=filing.context,
             repo=repo.alias,
             base=options.base or repo.base,
             agent=agent,
@@ -300,6 +309,19 @@ class CodeTasks:
             if candidate not in taken:
                 return candidate
         return Refused("refused.name_taken", {"name": base}, "state")
+
+
+def _by_name(tx: Transaction, name: str, person: Person | None) -> list[CodeTask]:
+    """The code tasks a name can mean, best first: by uuid, the person's own, then everyone's."""
+    by_uuid = tx.tasks.find(uuid=name) if len(name) == 36 else None
+    if by_uuid is not None:
+        return [by_uuid]
+    requester, _, bare = name.rpartition("/")
+    found = list(tx.tasks.named(bare))
+    if requester:
+        return [task for task in found if requester in (task.requester_id, task.requester_name)]
+    own = [task for task in found if person is not None and is_requester(person, task)]
+    return own or found
 
 
 def unknown(task_id: int) -> Refused:

@@ -228,9 +228,17 @@ def tool_binds(settings: Settings) -> list[Bind]:
     return [Bind(Path(tool), tool) for tool in settings.sandbox_tools]
 
 
+def read_context(stored: str) -> list[ThreadLine]:
+    """The earlier messages stored with a code task; none when they cannot be read."""
+    try:
+        return [ThreadLine(str(who), str(text)) for who, text in json.loads(stored or "[]")]
+    except (ValueError, TypeError):
+        return []
+
+
 def prompt_parts(task: CodeTask, failure: str) -> PromptParts:
     """What the agent is told of a code task."""
-    thread = [ThreadLine(who, text) for who, text in json.loads(task.context or "[]")]
+    thread = read_context(task.context)
     return PromptParts(
         task=task.ref,
         title=task.title,

@@ -100,7 +100,9 @@ class Leases:
 
     def remove(self, held: Held) -> None:
         with self._lock:
-            self._held.pop(held.lease.run_id, None)
+            # A run that was parked and approved may be held anew by now: its lease is not this one.
+            if self._held.get(held.lease.run_id) is held:
+                del self._held[held.lease.run_id]
 
     def end_all(self, why: Literal["lost", "stopping"]) -> None:
         for held in self._snapshot():

@@ -55,6 +55,10 @@ class RunLog:
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush_soon())
 
+    async def flush(self) -> None:
+        """Stores what was written so far. Call it before a stage change, so that followers see the last lines first."""
+        await self._flush()
+
     async def _flush_soon(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from bot.core.hygiene import clean
 from bot.core.patch import Finding, GatePolicy, NeedsApproval, RefusedChange, judge
 from bot.core.patch_paths import PROTECTED_PATHS
 from bot.core.pull_requests import PullRequestContext, commit_message
@@ -293,12 +294,14 @@ class StageRun:
         if task.agent == "demo":
             warnings = ["Made by the demo agent, which follows a script and uses no model.", *warnings]
         platform = task.requester_platform.capitalize()
-        thread_id = task.thread_id
-        url = ""
-        if thread_id is not None:
-            url = await self.tools.store.run(lambda tx: tx.threads.get(thread_id).url, read=True)
+        url = await self._store(lambda tx: self._thread_url(tx))
         mask = self.tools.redactor.mask
         return PullRequestContext(thread_url=url, platform=platform, warnings=warnings, redact=mask)
+
+    def _thread_url(self, tx: Transaction) -> str:
+        """The link to the thread; threads may have been joined since the claim, so the fresh row says which."""
+        task = tx.tasks.get(self.claimed.lease.task_id)
+        return tx.threads.get(task.thread_id).url if task is not None and task.thread_id is not None else ""
 
     async def _commit(
         self, workspace: Workspace, task: CodeTask, base_sha: str, tree_sha: str, context: PullRequestContext
@@ -343,7 +346,7 @@ class StageRun:
 
     def _tested(self, ended: Ended, remark: str) -> Tested:
         passed = ended.code == 0 and not ended.over and not remark
-        tail = self.tools.redactor.mask(f"{ended.tail}\n{remark}".strip())[-TEST_TAIL_MAX:]
+        tail = clean(self.tools.redactor.mask(f"{ended.tail}\n{remark}".strip()))[-TEST_TAIL_MAX:]
         self.log.event(f"tests {'passed' if passed else 'failed'} in {ended.seconds:.1f} s (exit {ended.code})")
         return Tested(passed, ended.code, round(ended.seconds, 3), tail)
 
@@ -364,6 +367,7 @@ class StageRun:
             pull = need(await self.held.guard(opening))
             self.log.event(f"pull request {pull.url}")
             values |= {"pr_number": pull.number, "pr_url": pull.url, "pr_draft": pull.draft}
+        await self.log.flush()
         lease, cost = self.claimed.lease, self.cost
         moved = await self._store(lambda tx: self.tools.attempts.review(tx, lease, cost, **values))
         if moved is None:
@@ -390,7 +394,9 @@ class StageRun:
 
     async def _fail(self, failure: Failure) -> None:
         lease, cost = self.claimed.lease, self.cost
-        safe = Failure(failure.reason, self.tools.redactor.mask(failure.error), failure.retry, failure.values)
+        error = clean(self.tools.redactor.mask(failure.error))
+        safe = Failure(failure.reason, error, failure.retry, failure.values)
         self.log.event(f"failed: {safe.error}")
+        await self.log.flush()
         if await self._store(lambda tx: self.tools.attempts.fail(tx, lease, safe, cost)) is None:
             raise Interrupted("lost")
