@@ -98,11 +98,23 @@ class Publisher:
 
         async def step() -> Pushed | ForeignTip | GitFailed:
             await self.still_ours()
-            return await finish(self.workspace.push(self.repo, sha, branch, expected, access), keep)
+            return await finish(self._push_once(sha, branch, expected, access), keep)
 
         pushed = await self._persist("push", step, FailureReason.PUSH_FAILED)
         failpoint("push.remote_accepted")
         return pushed
+
+    async def _push_once(
+        self, sha: str, branch: str, expected: str, access: GitAccess
+    ) -> Pushed | ForeignTip | GitFailed:
+        """One push. A branch that moved may have been moved by an earlier try whose answer was lost: then it is ours."""
+        pushed = await self.workspace.push(self.repo, sha, branch, expected, access)
+        if not isinstance(pushed, ForeignTip):
+            return pushed
+        tip = await self.workspace.remote_tip(self.repo, branch, access)
+        if isinstance(tip, GitFailed):
+            return tip
+        return Pushed(branch, already=True) if tip == sha else pushed
 
     async def _tip(self, branch: str, access: GitAccess) -> str | GitFailed:
         tip = await self.workspace.remote_tip(self.repo, branch, access)
