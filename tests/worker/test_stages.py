@@ -230,9 +230,8 @@ async def waiting(place: Town, number: int) -> Any:
         while True:
             seen = place.app.store.version("task")
             runs = await runs_of(place, number)
-            parked = await place.app.store.run(lambda tx: tx.runs.parked(runs[-1].id), read=True)
-            if parked is not None and runs[-1].state == "waiting":
-                return parked
+            if runs[-1].state == "waiting":
+                return place.app.store.run_sync(lambda tx: tx.runs.parked(tx.runs.of_task(number)[-1].id or 0))
             await place.app.store.changed("task", seen, 2)
 
 
