@@ -26,7 +26,8 @@ REFUSED = "refused: "
 
 
 class StoreDown(Exception):
-    """The database cannot be reached. Nothing was written."""
+    """The database cannot be reached. Nothing was written, unless the connection was lost during the COMMIT: then nobody
+    knows, so whoever does it again must find what the first time wrote (by a key, a stage, a fence)."""
 
 
 class RunAgain(Exception):
@@ -162,6 +163,10 @@ class InboxQueries(Protocol):
 
     def last_sent_at(self, platform: str, workspace_id: str, channel_id: str) -> datetime | None:
         """When the newest event known from a channel was sent: the watermark of the backfill."""
+        ...
+
+    def last_received_at(self, platform: str, until: datetime) -> datetime | None:
+        """When the last event of a platform came in that came in by `until`; gaps do not count."""
         ...
 
 

@@ -8,7 +8,9 @@ it `wake`s is signalled once the commit is durable.
 import asyncio
 import itertools
 import queue
+import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.orm import SessionTransaction
 from sqlmodel import Session
 
 from bot.ports import Clock
@@ -32,9 +35,16 @@ URGENT, NORMAL = 0, 1
 READERS_SQLITE = 2
 THREADS_POSTGRES = 6
 TRIES = 3
+BACKOFF_SECONDS = (0.02, 0.05)
+"""Between two tries of a unit: at random in this range, so that two who met do not meet again at once."""
 POSTGRES_RETRYABLE = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03"})
 """Serialization failure, deadlock, lock timeout, and the three "server is going away" states."""
-
+UNDONE_AT_COMMIT = frozenset({"40001", "40P01"})
+"""With these a COMMIT surely wrote nothing; after any other lost one nobody knows."""
+POSTGRES_AWAY = ("08", "25", "57")
+"""SQLSTATE classes: connection, state of the transaction (read-only, ended for idling), operator."""
+FAILED_BEFORE = "25P02"
+"""A statement after one that failed, whose error was swallowed: a fault of ours, not of the server."""
 
 SQLITE_DOWN = frozenset({5, 6, 8, 10, 13, 14})
 """SQLITE_BUSY, LOCKED, READONLY, IOERR, FULL and CANTOPEN."""
@@ -120,8 +130,9 @@ class Database:
         """Runs the unit in one transaction and returns its value once the commit is durable.
 
         `read` promises that nothing is written; `urgent` jumps the queue (inbound events inside their ack window). A
-        unit may run again after a deadlock or a dropped connection. Raises `StoreDown` when the database cannot be
-        reached, and whatever the unit raises (then nothing was written).
+        unit may run again after a deadlock or a connection dropped before its COMMIT, never after one dropped during
+        it. Raises `StoreDown` when the database cannot be reached, and whatever the unit raises (then nothing was
+        written).
         """
         lane = self._reader if read else self._writer
         future = lane.submit(URGENT if urgent else NORMAL, lambda: self.run_sync(unit, read=read))
@@ -138,37 +149,52 @@ class Database:
             except RunAgain:
                 if attempt == TRIES:
                     raise
-            except sa.exc.OperationalError as error:
+            except _CommitLostError as lost:
+                log.warning("commit_lost", error=str(lost))
+                raise StoreDown(str(lost)) from lost
+            except sa.exc.DBAPIError as error:
                 if not self._is_down(error):
                     raise
                 if attempt == TRIES or not self._may_retry(error):
                     log.warning("store_down", error=type(error.orig).__name__)
                     raise StoreDown(type(error.orig).__name__) from error
+            time.sleep(random.uniform(*BACKOFF_SECONDS))
         raise AssertionError
 
     def _once(self, unit: Unit[T], read: bool) -> T:
         engine = self._reader_engine if read else self._writer_engine
         with Session(engine, expire_on_commit=False) as session:
             tx = Tx(session, self._clock, sqlite=self.is_sqlite)
-            with session.begin():
+            with session.begin() as transaction:
                 value = unit(tx)
                 if tx.topics and not self.is_sqlite:
                     session.execute(sa.select(sa.func.pg_notify("codetask", ",".join(sorted(tx.topics)))))
+                session.flush()
+                self._commit(transaction)
         for topic in tx.topics:
             self.wakeups.wake(topic)
         return value
 
-    def _is_down(self, error: sa.exc.OperationalError) -> bool:
-        """Whether the database is the trouble (away, locked, full) and not a statement of ours."""
+    def _commit(self, transaction: SessionTransaction) -> None:
+        """Commits. A unit whose COMMIT was lost may have been written, so it never runs again on its own."""
+        try:
+            transaction.commit()
+        except sa.exc.DBAPIError as error:
+            if self._is_down(error) and _sqlstate(error) not in UNDONE_AT_COMMIT:
+                raise _CommitLostError(type(error.orig).__name__) from error
+            raise
+
+    def _is_down(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether the database is the trouble (away, locked, full, read-only) and not a statement of ours."""
         if self.is_sqlite:
             code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-            return code in SQLITE_DOWN
-        return True
+            return isinstance(error, sa.exc.OperationalError) and code in SQLITE_DOWN
+        return isinstance(error, sa.exc.OperationalError) or error.connection_invalidated or _is_away(error)
 
-    def _may_retry(self, error: sa.exc.OperationalError) -> bool:
+    def _may_retry(self, error: sa.exc.DBAPIError) -> bool:
         if self.is_sqlite:
             return False
-        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in POSTGRES_RETRYABLE
+        return error.connection_invalidated or _is_away(error) or _sqlstate(error) in POSTGRES_RETRYABLE
 
     def now(self) -> datetime:
         """The present by the process's clock (inside a unit use `tx.now`)."""
@@ -194,6 +220,19 @@ class Database:
             self._reader.close()
         self._writer_engine.dispose()
         self._reader_engine.dispose()
+
+
+class _CommitLostError(Exception):
+    """The connection ended while a COMMIT was under way."""
+
+
+def _sqlstate(error: sa.exc.DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def _is_away(error: sa.exc.DBAPIError) -> bool:
+    state = _sqlstate(error)
+    return state.startswith(POSTGRES_AWAY) and state != FAILED_BEFORE
 
 
 async def open_database(url: str, clock: Clock | None = None) -> Database:

@@ -1,6 +1,7 @@
 """The engine under its own units: deadlocks, a server that goes away, readers beside a writer, closing."""
 
 import asyncio
+import select
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,71 @@ def test_a_deadlock_is_run_again(store: Database) -> None:
     together(2, work)
     assert len(tries) >= 3, "one of the two was rolled back and run again"
     assert bench.rows("SELECT DISTINCT tokens FROM code_task") == [(2,)]
+
+
+@only_postgres
+@pytest.mark.parametrize("written", [True, False])
+def test_a_unit_whose_commit_was_lost_does_not_run_again(store: Database, written: bool) -> None:
+    """Nobody knows whether it was written: a second run could file, claim or announce a second time."""
+    tries: list[int] = []
+
+    def lose(connection: sa.Connection) -> None:
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        if written:
+            raw.commit()
+        raw.close()
+
+    def unit(tx: Tx) -> None:
+        tries.append(1)
+        file(tx, name=f"n{len(tries)}", uuid=f"u{len(tries)}")
+
+    sa.event.listen(store.engine, "commit", lose, once=True)
+    with pytest.raises(StoreDown):
+        store.run_sync(unit)
+    assert len(tries) == 1
+    assert Bench(store, FakeClock(), "").rows("SELECT count(*) FROM code_task") == [(int(written),)]
+
+
+@only_postgres
+def test_a_commit_that_surely_wrote_nothing_is_run_again(store: Database, database_url: str) -> None:
+    execute(
+        database_url,
+        "CREATE SEQUENCE commits",
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('commits') = 1 THEN"
+        " RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001'; END IF; RETURN NULL; END $$",
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON code_task DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    store.run_sync(file)
+    rows = Bench(store, FakeClock(), "").rows("SELECT last_value, (SELECT count(*) FROM code_task) FROM commits")
+    assert rows == [(2, 1)]
+
+
+@only_postgres
+def test_a_session_that_idled_too_long_is_met_again(store: Database) -> None:
+    tries: list[int] = []
+
+    def unit(tx: Tx) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            tx.session.execute(sa.text("SET idle_in_transaction_session_timeout = '1ms'"))
+            raw = tx.session.connection().connection.dbapi_connection
+            assert raw is not None and select.select([raw.fileno()], [], [], DEADLINE)[0], "the server says goodbye"
+        file(tx)
+
+    store.run_sync(unit)
+    assert len(tries) == 2
+
+
+@only_postgres
+def test_a_server_that_only_reads_is_said_to_be_down(store: Database) -> None:
+    def unit(tx: Tx) -> None:
+        tx.session.execute(sa.text("SET TRANSACTION READ ONLY"))
+        file(tx)
+
+    with pytest.raises(StoreDown):
+        store.run_sync(unit)
 
 
 async def test_a_server_that_crashed_is_met_again(own_server: PostgresServer, clock: FakeClock) -> None:
