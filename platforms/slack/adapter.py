@@ -32,7 +32,7 @@ from bot.ports import (
     Unsendable,
 )
 from platforms.slack import buttons, commands
-from platforms.slack.cards import Rendered, render
+from platforms.slack.cards import MAX_TEXT, Rendered, render
 from platforms.slack.commands import Connection, Intake, log, respond, sdk_log
 from platforms.slack.errors import AUTH_FIX, is_already_so, refuses_blocks, trouble_of
 from platforms.slack.inbound import DELIVERY_EVENT, Me, parse_body, read_past, verify_signature
@@ -113,7 +113,7 @@ class SlackPlatform:
         whisper=True,
         activity=False,
         sees_all_messages=True,
-        max_text=12_000,
+        max_text=MAX_TEXT,
         max_buttons=25,
         edit_window=None,
         idempotent_post=False,

@@ -5,22 +5,23 @@ loses its body, never a button or a link. Limits: platforms.md 2.1; block shapes
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
-from markdown_it import MarkdownIt
-from markdown_it.tree import SyntaxTreeNode
-
+from bot.core import markup
 from bot.core.cards import Button, Card, Content, Doc, Step, StepState
 from bot.core.hygiene import clean, cut
 from bot.core.inbound import Person
+from bot.core.splitting import split
 
 MAX_SECTION: Final = 3000
 MAX_SUMMARY: Final = 3000
 """Top-level text (ours; Slack advises at most 4,000)."""
 MAX_SECTIONS: Final = 40
 """Sections of one message (ours; Slack takes 50 blocks, steps, buttons and foot need their room)."""
+MAX_TEXT: Final = 12_000
+"""Markdown of one message (ours): the core splits what is longer; it also bounds what rendering hostile text costs."""
 MAX_TITLE: Final = 300
 MAX_LABEL: Final = 75
 MAX_CONFIRM: Final = {"title": 100, "text": 300, "confirm": 30}
@@ -36,8 +37,6 @@ _STATUS: Final[dict[StepState, str]] = {
 }
 _MARK: Final[dict[StepState, str]] = {"done": "✅", "active": "⏳", "pending": "○", "failed": "❌"}
 _USER_ID: Final = re.compile(r"[UW][A-Z0-9]{2,30}")
-_PARSER: Final = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-_ADDRESS: Final = re.compile(r"://|\bwww\.|^[\w.-]+\.[a-z]{2,}(?:/|$)", re.IGNORECASE)
 _LINK: Final = re.compile(r"https?://[^\s<>|\"]+", re.IGNORECASE)
 
 
@@ -71,8 +70,8 @@ def render_card(card: Card, edit: str, native_plan: bool = True) -> Rendered:
     blocks += [_section(piece) for piece in _sections(card.body)]
     if card.buttons:
         blocks.append(_actions(card.buttons))
-    if card.foot:
-        blocks.append({"type": "context", "elements": [_text(fit(mrkdwn(card.foot), MAX_CONTEXT))]})
+    if foot := fit(mrkdwn(card.foot), MAX_CONTEXT).strip():
+        blocks.append({"type": "context", "elements": [_text(foot)]})
     return Rendered(escape_within(_line(card.summary), MAX_SUMMARY), _numbered(blocks, edit))
 
 
@@ -128,89 +127,73 @@ def _whole(head: str) -> int:
 
 def mrkdwn(markdown: str) -> str:
     """Markdown in Slack's dialect. Only what this function writes is live: links to http(s), never a mention."""
-    return _blocks(SyntaxTreeNode(_PARSER.parse(clean(markdown))).children)
+    return _blocks(markup.parse(markdown))
 
 
-def _blocks(nodes: Sequence[SyntaxTreeNode], between: str = "\n\n") -> str:
-    return between.join(shown for node in nodes if (shown := _block(node)))
+def _blocks(blocks: markup.Document, between: str = "\n\n") -> str:
+    return between.join(shown for block in blocks if (shown := _block(block)))
 
 
-def _block(node: SyntaxTreeNode) -> str:
-    match node.type:
-        case "paragraph":
-            return _inlines(node)
-        case "heading":
-            return f"*{_inlines(node)}*"
-        case "fence" | "code_block":
-            return _fence(node.content)
-        case "blockquote":
-            return "\n".join(f"> {line}" for line in _blocks(node.children).split("\n"))
-        case "bullet_list" | "ordered_list":
-            first = int(node.attrs.get("start") or 1)
-            marks = ("•" if node.type == "bullet_list" else f"{first + at}." for at in range(len(node.children)))
-            return "\n".join(_item(mark, item) for mark, item in zip(marks, node.children, strict=True))
-        case "table":
-            rows = [row for part in node.children for row in part.children]
-            return _fence("\n".join(" | ".join(_bare(cell) for cell in row.children) for row in rows))
-        case "hr":
+def _block(block: markup.Block) -> str:
+    match block:
+        case markup.Paragraph(children):
+            return _inlines(children)
+        case markup.Heading(children):
+            return _inlines((markup.Bold(children),))
+        case markup.Fence(text):
+            return f"```\n{escape(_no_ticks(text))}\n```"
+        case markup.Quote(blocks):
+            return "\n".join(f"> {line}" for line in _blocks(blocks).split("\n"))
+        case markup.Bullets(items, start):
+            marks = ["•" if start is None else f"{start + at}." for at in range(len(items))]
+            return "\n".join(_item(mark, item) for mark, item in zip(marks, items, strict=True))
+        case markup.Rule():
             return "———"
         case _:
-            return escape(node.content) if node.is_nested is False else _blocks(node.children)
+            assert_never(block)
 
 
-def _item(mark: str, item: SyntaxTreeNode) -> str:
-    return f"{mark} " + _blocks(item.children, "\n").replace("\n", "\n    ")
-
-
-def _fence(code: str) -> str:
-    return f"```\n{escape(_no_ticks(code.strip(chr(10))))}\n```"
+def _item(mark: str, item: markup.Document) -> str:
+    return f"{mark} " + _blocks(item, "\n").replace("\n", "\n    ")
 
 
 def _no_ticks(text: str) -> str:
-    """Backticks that end no code and start none: a zero-width space keeps three from being a fence."""
+    """Backticks apart by a zero-width space: three of them would open or close code."""
     return text.replace("``", "`\u200b`\u200b")
 
 
-def _inlines(node: SyntaxTreeNode) -> str:
-    return "".join(_inline(child) for part in node.children for child in part.children)
+def _inlines(children: Sequence[markup.Inline]) -> str:
+    return "".join(_inline(child) for child in children)
 
 
-def _inline(node: SyntaxTreeNode) -> str:
-    inner = "".join(_inline(child) for child in node.children)
-    match node.type:
-        case "text" | "html_inline":
-            return escape(_no_ticks(node.content))
-        case "code_inline":
-            return f"`{escape(node.content.replace('`', 'ˋ'))}`"
-        case "strong" | "em" | "s" if inner.strip():
-            mark = {"strong": "*", "em": "_", "s": "~"}[node.type]
-            return f"{mark}{inner}{mark}"
-        case "softbreak" | "hardbreak":
+def _inline(child: markup.Inline) -> str:
+    match child:
+        case markup.Text(text):
+            return escape(_no_ticks(text))
+        case markup.Code(text):
+            return f"`{escape(text.replace('`', 'ˋ'))}`"
+        case markup.Break():
             return "\n"
-        case "link":
-            return _link(str(node.attrs.get("href") or ""), _bare(node))
-        case "image":
-            return _link(str(node.attrs.get("src") or ""), node.content or "image")
+        case markup.Bold(children):
+            return _marked("*", children)
+        case markup.Italic(children):
+            return _marked("_", children)
+        case markup.Strike(children):
+            return _marked("~", children)
+        case markup.Link(url, children):
+            return _link(url, _line(markup.plain_inline(children)))
         case _:
-            return inner
+            assert_never(child)
 
 
-def _bare(node: SyntaxTreeNode) -> str:
-    """The words of a node without any markup."""
-    if node.type in ("softbreak", "hardbreak"):
-        return " "
-    words = "".join(_bare(child) for child in node.children)
-    return words or ("" if node.type in ("root", "inline", "link") or node.is_nested else node.content)
+def _marked(mark: str, children: Sequence[markup.Inline]) -> str:
+    inner = _inlines(children)
+    return f"{mark}{inner}{mark}" if inner.strip() else inner
 
 
 def _link(url: str, label: str) -> str:
-    """A live link; a label that looks like another address is shown beside its target."""
-    label = _line(label)
-    if not _LINK.fullmatch(url):
-        return escape(label)
+    """A live link. `markup` lets only web addresses through and shows a target that its label denies."""
     target = escape(url.replace("<", "%3C").replace(">", "%3E").replace("|", "%7C"))
-    if _ADDRESS.search(label) and label.rstrip("/") not in (url.rstrip("/"), url.split("://", 1)[1].rstrip("/")):
-        return f"{escape(label)} (<{target}>)"
     return f"<{target}|{escape(label).replace('|', '¦') or 'link'}>"
 
 
@@ -219,33 +202,13 @@ def _line(text: str) -> str:
 
 
 def _sections(markdown: str, reserved: int = 0) -> list[str]:
-    pieces = list(_pieces(mrkdwn(markdown), MAX_SECTION - reserved))
+    """The text in pieces that each fit a section; what does not fit a message is left out, with an ellipsis."""
+    said = cut(markdown, MAX_TEXT)
+    pieces = [_blocks(piece) for piece in split(said, MAX_SECTION - reserved, lambda piece: len(_blocks(piece)))]
+    pieces = [piece for piece in pieces if piece.strip()]
     if len(pieces) > MAX_SECTIONS:
-        pieces = [*pieces[: MAX_SECTIONS - 1], fit(pieces[MAX_SECTIONS - 1] + "…", MAX_SECTION)]
+        pieces = [*pieces[: MAX_SECTIONS - 1], fit(pieces[MAX_SECTIONS - 1] + "\n…", MAX_SECTION)]
     return pieces
-
-
-def _pieces(rendered: str, limit: int) -> Iterator[str]:
-    """Splits at paragraphs, lines or words; a code fence is closed and opened again."""
-    fenced = False
-    while rendered:
-        opening = "```\n" if fenced else ""
-        room = limit - len(opening) - 4
-        if len(opening) + len(rendered) <= limit:
-            yield opening + rendered
-            return
-        at = _border(rendered, room)
-        piece, rendered = rendered[:at], rendered[at:].lstrip("\n")
-        fenced = (opening + piece).count("```") % 2 == 1
-        yield (opening + piece).rstrip() + ("\n```" if fenced else "")
-
-
-def _border(text: str, limit: int) -> int:
-    for border in ("\n\n", "\n", " "):
-        at = text.rfind(border, limit // 2, limit)
-        if at > 0 and _whole(text[:at]) == at:
-            return at
-    return _whole(text[:limit]) or limit
 
 
 # --- Blocks -----------------------------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ def test_a_button_links_only_to_the_web(url: str) -> None:
         ("> quoted\n> text", "> quoted\n> text"),
         ("[a](https://x.io/?a=1&b=2)", "<https://x.io/?a=1&amp;b=2|a>"),
         ("[a](<https://x.io>)", "<https://x.io|a>"),
-        ("[https://good.io](https://evil.io)", "https://good.io (<https://evil.io>)"),
+        ("[https://good.io](https://evil.io)", "<https://evil.io|https://good.io (https://evil.io)>"),
         ("[x.io](https://x.io)", "<https://x.io|x.io>"),
         ("[acme/web#87](https://github.com/acme/web/pull/87)", "<https://github.com/acme/web/pull/87|acme/web#87>"),
         ("[a](javascript:x)", "[a](javascript:x)"),
