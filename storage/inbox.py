@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlmodel import select
+from sqlmodel import col, select
 
 from bot.core.inbound import EVENT, Event
 from bot.store import Pending
@@ -78,3 +78,9 @@ class Inbox:
                 InboundRow.channel_id == channel_id,
             )
         ).one()
+
+    def last_received_at(self, platform: str, until: datetime) -> datetime | None:
+        came_in = select(InboundRow.received_at).where(
+            InboundRow.platform == platform, InboundRow.received_at <= until, InboundRow.kind != "gap"
+        )
+        return self._tx.session.exec(came_in.order_by(col(InboundRow.id).desc()).limit(1)).first()

@@ -18,6 +18,7 @@ import structlog
 from bot.core.inbound import Event, Person
 from bot.failpoints import failpoint
 from bot.ports import Choice, InboxDown, Receipt
+from bot.services.later import Later
 from bot.store import Pending, Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,8 @@ ACCEPT_SECONDS: Final = 2.0
 """Budget of storing one event; the platforms allow 3 s until the ack."""
 BATCH: Final = 64
 TRIES: Final = 5
+LONGEST_WAIT: Final = timedelta(minutes=5)
+"""The longest pause between two tries at an event, unless a platform asks for a longer one."""
 IDLE_SECONDS: Final = 10.0
 BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -139,19 +142,24 @@ class InboxService:
         except StoreDown:
             log.warning("handling_postponed", inbound=item.id)
             await asyncio.sleep(1)
+        except Later as later:
+            ref = short_ref()
+            log.warning("handling_waits", inbound=item.id, kind=item.event.kind, why=later.why, ref=ref)
+            await self._put_off(item, ref, later.why, later.tries, later.after)
         except Exception:
-            await self._failed(item)
+            ref = short_ref()
+            log.exception("handling_failed", inbound=item.id, kind=item.event.kind, ref=ref)
+            await self._put_off(item, ref, "unexpected", TRIES)
 
-    async def _failed(self, item: Pending) -> None:
-        ref = short_ref()
-        log.exception("handling_failed", inbound=item.id, kind=item.event.kind, ref=ref)
-        last = item.attempts + 1 >= TRIES
-        wait = timedelta(seconds=2**item.attempts)
+    async def _put_off(self, item: Pending, ref: str, why: str, tries: int, least: timedelta = timedelta(0)) -> None:
+        """Tries again after 1 s doubling to 5 min, never before `least`; after the last try the person is told."""
+        last = item.attempts + 1 >= tries
+        wait = max(least, min(timedelta(seconds=2 ** min(item.attempts, 10)), LONGEST_WAIT))
         try:
             if last:
                 await self._give_up(item, ref)
             retry_after = None if last else wait
-            await self._store.run(lambda tx: tx.inbox.failed(item.id, f"unexpected (ref {ref})", retry_after))
+            await self._store.run(lambda tx: tx.inbox.failed(item.id, f"{why} (ref {ref})", retry_after))
         except StoreDown:
             log.warning("handling_postponed", inbound=item.id)
 

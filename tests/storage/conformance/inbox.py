@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from bot.core.inbound import ThreadRef
+from bot.core.inbound import Gap, ThreadRef
 from tests.storage.conformance.bench import Bench, Check, message, together, where
 
 
@@ -61,6 +61,24 @@ def the_watermark_is_the_newest_of_a_channel(bench: Bench) -> None:
     other = message("k9", bench.clock, thread=where(channel="C2"), sent_at=newest + timedelta(hours=1))
     bench.do(lambda tx: tx.inbox.add(other))
     assert bench.do(lambda tx: tx.inbox.last_sent_at("slack", "T1", "C1")) == newest
+
+
+def the_last_event_before_an_instant_is_known(bench: Bench) -> None:
+    began = bench.clock.now()
+    assert bench.do(lambda tx: tx.inbox.last_received_at("slack", began)) is None
+    where_from = {"platform": "slack", "app_id": "A1", "workspace_id": "T1"}
+    gap = Gap(**where_from, key="gap", sent_at=began, received_at=began, since=began)
+    bench.do(lambda tx: tx.inbox.add(gap))
+    assert bench.do(lambda tx: tx.inbox.last_received_at("slack", began)) is None, "gaps do not count"
+    for n in range(3):
+        bench.do(lambda tx, n=n: tx.inbox.add(message(f"k{n}", bench.clock)))
+        bench.clock.advance(60)
+    assert bench.do(lambda tx: tx.inbox.last_received_at("lark", bench.clock.now())) is None
+    for seconds, expected in ((0, 0), (59, 0), (60, 60), (1000, 120)):
+        until = began + timedelta(seconds=seconds)
+        assert bench.do(lambda tx, at=until: tx.inbox.last_received_at("slack", at)) == began + timedelta(
+            seconds=expected
+        )
 
 
 def a_thread_is_opened_once(bench: Bench) -> None:
@@ -122,6 +140,7 @@ CHECKS: tuple[Check, ...] = (
     a_fault_puts_an_event_off,
     events_wait_in_order,
     the_watermark_is_the_newest_of_a_channel,
+    the_last_event_before_an_instant_is_known,
     a_thread_is_opened_once,
     a_thread_without_a_root_gets_one_once,
     a_root_that_was_heard_of_first_joins_its_thread,
