@@ -31,10 +31,10 @@ log = structlog.get_logger(__name__)
 
 def doctor(output: Output = Format.TABLE, as_json: Json = False) -> None:
     """Check this machine and every connection, with the fix for each problem. Exit 1 when one fails."""
-    from bot.core.redact import Redactor
+    from bot.core.redact import LiveRedactor
     from bot.logs import configure_logs
 
-    configure_logs("critical", Redactor(()))
+    configure_logs("critical", LiveRedactor(()))
     findings = asyncio.run(_all(quiet=wants_json(output, as_json)))
     if wants_json(output, as_json):
         out_json({"items": [asdict(finding) for finding in findings], "next": None})

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from bot.cli.failures import FAILED, USAGE, Failure
 from bot.cli.output import say
@@ -39,7 +40,7 @@ def explained(settings: Settings) -> Iterator[None]:
         yield
     except (SettingsError, SchemaMismatch, WorkerRefused, WebRefused, ForgeMisconfigured, MissingExtra) as error:
         raise Failure(str(error), USAGE) from error
-    except (StoreDown, sa.exc.OperationalError) as error:
+    except (StoreDown, OperationalError) as error:
         where = database_name(settings)
         raise Failure(f"Cannot reach the database {where}.", FAILED, "Check DATABASE_URL, and that it runs.") from error
 

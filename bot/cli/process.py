@@ -39,16 +39,17 @@ def worker() -> None:
 
 
 def _prepared() -> Settings:
-    from bot.core.redact import Redactor
+    from bot.core.redact import LiveRedactor
     from bot.logs import configure_logs
 
     settings = read_settings()
-    configure_logs(settings.log_level, Redactor(settings.secrets()))
+    configure_logs(settings.log_level, LiveRedactor(settings.secrets()))
     return settings
 
 
 async def _run(settings: Settings, *, serve: bool, work: bool) -> None:
     from bot.app import App, open_app, open_worker, run_parts, stop_on_signals
+    from bot.logs import configure_logs
     from bot.web.listener import open_listener
 
     stop = asyncio.Event()
@@ -63,6 +64,7 @@ async def _run(settings: Settings, *, serve: bool, work: bool) -> None:
             return await stack.enter_async_context(open_app(settings, with_platforms=serve))
 
         app = await steps.step(f"Opening the database {database_name(settings)}", open_it)
+        configure_logs(settings.log_level, app.redactor)  # this one learns the tokens minted later
         if not serve:
             await _prove(app, settings)
         hand = None

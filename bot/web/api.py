@@ -1,6 +1,6 @@
 """`/api/v1` beside code tasks: agents, workers, figures, tokens, and who is asking."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
@@ -124,7 +124,7 @@ def _revoke(tx: Transaction, parts: Parts, caller: Caller, token_id: int) -> Non
     tx.people.audit(actor_of(caller.person), "token.revoke", str(token_id), {})
 
 
-def _token_fields(token: TokenInfo) -> dict[str, object]:
+def _token_fields(token: TokenInfo) -> dict[str, Any]:
     return {
         "id": token.id,
         "name": token.name,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from bot.core.redact import Redactor
+from bot.core.redact import LiveRedactor
 from bot.ports import Forge, Platform
 from bot.services.merges import Merges
 from bot.services.tasks import CodeTasks
@@ -21,7 +21,7 @@ class Parts(Protocol):
     def store(self) -> Store: ...
 
     @property
-    def redactor(self) -> Redactor: ...
+    def redactor(self) -> LiveRedactor: ...
 
     @property
     def tasks(self) -> CodeTasks: ...

@@ -331,8 +331,9 @@ def _workspace(task: CodeTask, run: Run | None, settings: Settings) -> Workspace
     """Where the latest run worked. A failed one is kept for a while; after success nothing is left."""
     if run is None or not run.workspace:
         return None
-    failed = task.stage is Stage.FAILED and task.finished_at is not None
-    kept_until = task.finished_at + timedelta(hours=settings.keep_failed_hours) if failed else None
+    kept_until = None
+    if task.stage is Stage.FAILED and task.finished_at is not None:
+        kept_until = task.finished_at + timedelta(hours=settings.keep_failed_hours)
     path = str(settings.workspaces / run.workspace)
     return WorkspaceOut(id=run.workspace, name=run.workspace, host=run.host, path=path, kept_until=kept_until)
 
