@@ -8,7 +8,7 @@ import asyncio
 import sqlite3
 import threading
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, get_args
 
 import sqlalchemy as sa
@@ -82,16 +82,22 @@ class DataVersionWatcher:
         self._thread.start()
 
     def _watch(self) -> None:
-        connection = sqlite3.connect(self._path, check_same_thread=False)
-        try:
-            seen = connection.execute("PRAGMA data_version").fetchone()[0]
-            while not self._stop.wait(WATCH_SECONDS):
-                version = connection.execute("PRAGMA data_version").fetchone()[0]
-                if version != seen:
-                    seen = version
-                    self._wakeups.wake_all()
-        finally:
-            connection.close()
+        while not self._stop.is_set():
+            try:
+                with closing(sqlite3.connect(self._path, check_same_thread=False)) as connection:
+                    self._compare(connection)
+            except sqlite3.Error as error:
+                log.warning("watch_lost", error=type(error).__name__)
+                self._stop.wait(RECONNECT_SECONDS)
+                self._wakeups.wake_all()  # commits may have been missed
+
+    def _compare(self, connection: sqlite3.Connection) -> None:
+        seen = connection.execute("PRAGMA data_version").fetchone()[0]
+        while not self._stop.wait(WATCH_SECONDS):
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
+            if version != seen:
+                seen = version
+                self._wakeups.wake_all()
 
     def close(self) -> None:
         self._stop.set()

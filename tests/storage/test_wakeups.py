@@ -1,9 +1,12 @@
 """Wake-ups: who waits is told right after the commit, in this process, in another one, and after a lost connection."""
 
 import asyncio
+import itertools
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 
 from storage.engine import Database
 from storage.transaction import Tx
-from storage.wakeups import PostgresListener
+from storage.wakeups import DataVersionWatcher, PostgresListener, Wakeups
 from tests.clock import FakeClock
 from tests.storage.conformance.bench import file
 from tests.stores import every_store, only_postgres
@@ -102,6 +105,27 @@ async def test_a_lost_listener_comes_back_and_signals_everything(store: Database
     seen_run = store.version("run")
     await store.run(file)
     assert await store.changed("run", seen_run, DEADLINE) > seen_run
+
+
+async def test_a_watch_that_broke_starts_again(tmp_path: Path) -> None:
+    path = tmp_path / "codetask.db"
+    path.mkdir()  # SQLite cannot open it
+    wakeups = Wakeups()
+    watcher = DataVersionWatcher(str(path), wakeups)
+    try:
+        assert await wakeups.changed("run", 0, DEADLINE) > 0, "it went on after its first error"
+        path.rmdir()
+        seen = wakeups.version("run")
+        assert await wakeups.changed("run", seen, DEADLINE) > seen
+        async with asyncio.timeout(DEADLINE):
+            with closing(sqlite3.connect(path)) as other:
+                for n in itertools.count():
+                    seen = wakeups.version("run")
+                    other.execute(f"CREATE TABLE t{n} (x)")
+                    if await wakeups.changed("run", seen, 1.0) > seen and n > 2:
+                        break
+    finally:
+        await asyncio.to_thread(watcher.close)
 
 
 @only_postgres
