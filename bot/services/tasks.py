@@ -136,6 +136,7 @@ class CodeTasks:
         )
         if moved is None:
             return Refused("refused.wrong_stage_cancel", {"ref": task.ref, "stage": task.stage.value}, "state")
+        run = tx.runs.cancel(task_id) or run  # the code task is locked now: a failing attempt may have queued the next
         tx.people.audit(actor_of(person), "cancel", task.ref, {"from": moved.failed_at_stage or ""})
         self.announcer.moved(tx, moved, run, actor=person)
         return moved
@@ -161,6 +162,7 @@ class CodeTasks:
         if moved is None:
             return Refused("refused.wrong_stage_retry", {"ref": task.ref, "stage": task.stage.value}, "state")
         tx.people.audit(actor_of(person), "retry", task.ref, {"with": instruction or ""})
+        tx.runs.cancel(task_id)  # only one may be open
         run = tx.runs.enqueue(moved, max(attempts, default=0) + 1, tx.now)
         self.announcer.moved(tx, moved, run)
         return moved

@@ -20,6 +20,7 @@ from tests.storage.conformance.bench import file, together
 from tests.storage.world import ANN, World
 
 LATE = LEASE + timedelta(seconds=1)
+STRANDED = "UPDATE code_task SET stage = 'failed', failure_reason = 'cancelled'"
 CHANGE = ParkedChange("b" * 40, "t" * 40, "c" * 40, ("ci",), (), {}, b"pack")
 
 
@@ -123,6 +124,14 @@ def test_an_approved_change_survives_a_stopping_worker(world: World) -> None:
     assert again.task.stage in (Stage.RUNNING, Stage.TESTING)
     done = world.store.run_sync(lambda tx: attempts.review(tx, again.lease, Cost(), pr_number=1))
     assert done is not None and done.stage is Stage.REVIEW
+
+
+def test_a_retry_does_not_meet_a_run_that_was_left_over(world: World) -> None:
+    put(world)
+    world.store.run_sync(lambda tx: tx.session.execute(sa.text(STRANDED)))
+    task = world.store.run_sync(lambda tx: world.app.tasks.retry(tx, 1, ANN, None))
+    assert isinstance(task, CodeTask) and task.stage is Stage.QUEUED
+    assert world.rows("SELECT attempt, state FROM run ORDER BY id") == [(1, "cancelled"), (2, "queued")]
 
 
 def races() -> dict[str, Callable[[World, Claimed], Callable[[Tx], Any]]]:
