@@ -1,5 +1,6 @@
 """Payloads that no platform sends: item 32."""
 
+import copy
 import gc
 import json
 import random
@@ -50,7 +51,7 @@ def _mutate(payload: Any, dice: random.Random) -> Any:
         if isinstance(holder, dict) and dice.random() < 0.4:
             del holder[key]
         else:
-            holder[key] = dice.choice(ODD)
+            holder[key] = copy.deepcopy(dice.choice(ODD))
     return changed
 
 
