@@ -32,7 +32,7 @@ from bot.ports import (
     Unsendable,
 )
 from platforms.slack import buttons, commands
-from platforms.slack.cards import MAX_TEXT, Rendered, render
+from platforms.slack.cards import Rendered, render
 from platforms.slack.commands import Connection, Intake, log, respond, sdk_log
 from platforms.slack.errors import AUTH_FIX, is_already_so, refuses_blocks, trouble_of
 from platforms.slack.inbound import DELIVERY_EVENT, Me, parse_body, read_past, verify_signature
@@ -48,6 +48,8 @@ PERSON_LIFE: Final = timedelta(minutes=10)
 """How long a person's name and roles are remembered (ours)."""
 PAGE: Final = 200
 MAX_PAGES: Final = 50
+UNIDENTIFIED: Final = Retry(timedelta(seconds=1), why="not identified yet")
+"""Until `auth.test` has told who the bot is, its own messages cannot be told from other people's."""
 
 
 class SlackSettings(Protocol):
@@ -113,7 +115,7 @@ class SlackPlatform:
         whisper=True,
         activity=False,
         sees_all_messages=True,
-        max_text=MAX_TEXT,
+        max_text=12_000,
         max_buttons=25,
         edit_window=None,
         idempotent_post=False,
@@ -521,6 +523,9 @@ class SlackPlatform:
     # --- Reading ------------------------------------------------------------------------------------------------------
 
     async def history(self, scope: ThreadRef, after: datetime | None, limit: int) -> list[Posted] | Trouble:
+        me, now = self.intake.me, self._clock.now()
+        if me is None:
+            return UNIDENTIFIED
         raw: list[Mapping[str, Any]] = []
         cursor: str | None = None
         for _ in range(MAX_PAGES):
@@ -531,13 +536,14 @@ class SlackPlatform:
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor or (after is None and scope.root is None and len(raw) >= limit):
                 break
-        me, now = self.intake.me or Me("", scope.workspace_id, "", ""), self._clock.now()
         found = [past for message in raw if (past := read_past(message, scope.channel_id, me, now))]
         found.sort(key=lambda past: (past.message.sent_at, past.message.message_id))
         return found[-limit:] if after is None else found[:limit]
 
     async def channels(self) -> list[ThreadRef] | Trouble:
         me, cursor = self.intake.me, ""
+        if me is None:
+            return UNIDENTIFIED
         joined: list[ThreadRef] = []
         for _ in range(MAX_PAGES):
             asked = {"types": "public_channel,private_channel", "exclude_archived": True, "limit": PAGE}
@@ -546,8 +552,7 @@ class SlackPlatform:
             if isinstance(page, _TROUBLE):
                 return page
             ids = [str(channel["id"]) for channel in page.get("channels") or [] if channel.get("is_member")]
-            team = me.workspace_id if me else ""
-            joined += [ThreadRef(platform="slack", workspace_id=team, channel_id=id) for id in ids]
+            joined += [ThreadRef(platform="slack", workspace_id=me.workspace_id, channel_id=id) for id in ids]
             cursor = str((page.get("response_metadata") or {}).get("next_cursor") or "")
             if not cursor:
                 break

@@ -20,8 +20,8 @@ MAX_SUMMARY: Final = 3000
 """Top-level text (ours; Slack advises at most 4,000)."""
 MAX_SECTIONS: Final = 40
 """Sections of one message (ours; Slack takes 50 blocks, steps, buttons and foot need their room)."""
-MAX_TEXT: Final = 12_000
-"""Markdown of one message (ours): the core splits what is longer; it also bounds what rendering hostile text costs."""
+MAX_TEXT: Final = 40_000
+"""Markdown of one message: Slack's limit of a text; it also bounds what rendering hostile text costs."""
 MAX_TITLE: Final = 300
 MAX_LABEL: Final = 75
 MAX_CONFIRM: Final = {"title": 100, "text": 300, "confirm": 30}
