@@ -38,6 +38,9 @@ EDIT_INTERVAL: Final = timedelta(seconds=1)
 IDLE_SECONDS: Final = 10.0
 STORE_DOWN_SECONDS: Final = 1.0
 LOOK_BACK: Final = timedelta(minutes=2)
+LOOK_BACK_LIMIT: Final = 1000
+LOOK_BACK_PAGES: Final = 10
+"""How many messages, and how often, are read to find a post whose answer was lost: a busy channel has hundreds."""
 CALL_SHARE: Final = 0.75
 """The part of the lease in which a platform must have answered: later the delivery may be someone else's already."""
 
@@ -212,15 +215,21 @@ class Relay:
 
     async def _find_own(self, platform: Platform, delivery: Outgoing, key: str) -> MessageRef | Trouble | None:
         """The message that an earlier, unconfirmed attempt left behind, found by its delivery key."""
-        posted = await platform.history(delivery.to, delivery.created_at - LOOK_BACK, 200)
-        if isinstance(posted, Retry):
-            return posted
-        if isinstance(posted, Gone | NotAllowed | AuthFailed | Unsendable):
-            return None
-        for message in posted:
-            if message.own and message.delivery_key == key:
-                ref = message.message
-                return MessageRef(thread=ref.thread, message_id=ref.message_id)
+        after = delivery.created_at - LOOK_BACK
+        for _ in range(LOOK_BACK_PAGES):
+            posted = await platform.history(delivery.to, after, LOOK_BACK_LIMIT)
+            if isinstance(posted, Retry):
+                return posted
+            if isinstance(posted, Gone | NotAllowed | AuthFailed | Unsendable):
+                return None
+            for message in posted:
+                if message.own and message.delivery_key == key:
+                    ref = message.message
+                    return MessageRef(thread=ref.thread, message_id=ref.message_id)
+            if len(posted) < LOOK_BACK_LIMIT:
+                return None
+            after = posted[-1].message.sent_at
+        log.warning("look_back_cut", delivery=delivery.dedup_key)
         return None
 
     async def _react(self, platform: Platform, delivery: Outgoing, key: str) -> MessageRef | Trouble:

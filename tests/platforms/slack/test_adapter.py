@@ -280,6 +280,19 @@ async def test_people_are_described_once(rig: Rig) -> None:
     assert await rig.platform.resolve(stranger) == stranger
 
 
+async def test_nothing_is_read_back_before_the_bot_knows_who_it_is(simulator: SlackSimulator) -> None:
+    async with rigged(simulator) as rig:
+        scope, message = place(rig), await posted(rig)
+    async with rigged(simulator, start=False) as again:
+        assert isinstance(await again.platform.history(scope, None, 10), Retry)
+        assert isinstance(await again.platform.channels(), Retry)
+        await again.platform.preflight()
+        found = await again.platform.history(scope, None, 10)
+        assert not isinstance(found, Retry)
+        (past,) = [past for past in found if past.message.message_id == message.message_id]
+        assert (past.own, past.delivery_key) == (True, KEY)
+
+
 async def test_permalinks(rig: Rig) -> None:
     message = await posted(rig)
     link = await rig.platform.permalink(message)
