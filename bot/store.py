@@ -255,8 +255,8 @@ class TaskQueries(Protocol):
         ...
 
     def in_review(self) -> Sequence[CodeTask]:
-        """Code tasks whose pull request is to be watched: in review, and failed ones whose pull request may still be
-        merged or reopened."""
+        """Code tasks whose pull request is to be watched: all in review, oldest first, then those that failed in the last
+        14 days, newest first (at most 200), whose pull request may still be merged or reopened."""
         ...
 
     def by_pull_request(self, repos: Collection[str], number: int) -> CodeTask | None: ...

@@ -1,12 +1,13 @@
 """Code tasks: filing, the guarded moves between stages, lists and history."""
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlmodel import col, select
 
-from bot.core.tasks import CodeTask, FailureReason, Stage, may_move
+from bot.core.tasks import CodeTask, Stage, may_move
 from bot.store import Move, TaskFilter
 from storage.models import ApprovalRow, CodeTaskRow, RunLogRow, RunRow, TaskEventRow, ThreadRow
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 LISTED_MAX = 200
+WATCHED_AFTER_END = timedelta(days=14)
+"""How long the pull request of a failed code task is looked at: it may still be merged or reopened."""
+FAILED_WITH_PULL = "stage = 'failed' AND pr_number IS NOT NULL AND finished_at > :since"
 LEASE_HELD = "EXISTS (SELECT 1 FROM run WHERE run.id = :run_id AND fence = :fence AND state = 'active')"
 QUEUE_POSITION = """
 SELECT (SELECT count(*) FROM run r WHERE r.state = 'queued'
@@ -157,21 +161,18 @@ class Tasks:
         return self._tx.scalar(QUEUE_POSITION, id=task_id)
 
     def in_review(self) -> Sequence[CodeTask]:
-        closed = sa.and_(
-            col(CodeTaskRow.stage) == Stage.FAILED,
-            col(CodeTaskRow.failure_reason).in_((FailureReason.PR_CLOSED, FailureReason.CANCELLED)),
-            col(CodeTaskRow.pr_number).is_not(None),
-        )
-        query = select(CodeTaskRow).where(
-            sa.or_(sa.and_(col(CodeTaskRow.stage) == Stage.REVIEW, col(CodeTaskRow.pr_number).is_not(None)), closed)
-        )
-        return self._tx.session.exec(query.order_by(col(CodeTaskRow.id).desc()).limit(LISTED_MAX)).all()
+        review = self._tx.rows(CodeTaskRow, "stage = 'review' AND pr_number IS NOT NULL", "id")
+        ended = {"since": self._tx.now - WATCHED_AFTER_END, "limit": LISTED_MAX}
+        failed = self._tx.rows(CodeTaskRow, FAILED_WITH_PULL, "finished_at DESC, id DESC LIMIT :limit", **ended)
+        return [CodeTask.model_construct(**row) for row in (*review, *failed)]
 
     def by_pull_request(self, repos: Collection[str], number: int) -> CodeTask | None:
         query = select(CodeTaskRow).where(col(CodeTaskRow.repo).in_(repos), CodeTaskRow.pr_number == number)
         return self._tx.session.exec(query.order_by(col(CodeTaskRow.id).desc()).limit(1)).first()
 
     def delete(self, task_id: int) -> bool:
+        if not self._tx.sqlite:  # a log that is being written has its run: wait for it, then remove both
+            self._tx.column("SELECT id FROM run WHERE code_task_id = :id ORDER BY id FOR UPDATE", id=task_id)
         if self._locked(task_id) not in (Stage.MERGED, Stage.FAILED):
             return False
         runs = select(RunRow.id).where(RunRow.code_task_id == task_id)

@@ -1,12 +1,15 @@
 """Code tasks: every move is in the table and guarded, the history is whole, final is final."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from bot.core.tasks import TRANSITIONS, CodeTask, FailureReason, Stage
 from bot.store import TaskFilter
+from storage.tasks import LISTED_MAX
+from storage.transaction import Tx
 from tests.storage.conformance.bench import Bench, Check, draft, file, together, where
 
 
@@ -144,6 +147,25 @@ def only_finished_code_tasks_are_deleted(bench: Bench) -> None:
     assert (again.id or 0) > (failed.id or 0) > newest, "a number is never used twice"
 
 
+def all_in_review_are_watched_however_much_failed_since(bench: Bench) -> None:
+    """A pull request that waits for weeks is still noticed when it is merged; so is one of any failed code task."""
+
+    def end(tx: Tx, stage: Stage, **values: Any) -> int:
+        number = file(tx, pr_number=1).id or 0
+        for after in (Stage.RUNNING, stage):
+            tx.tasks.move(number, set(Stage), after, actor="t", **(values if after is stage else {}))
+        return number
+
+    waiting = bench.do(lambda tx: end(tx, Stage.REVIEW))
+    old = bench.do(lambda tx: end(tx, Stage.FAILED, failure_reason=FailureReason.TESTS_FAILED))
+    bench.clock.advance(timedelta(days=14))
+    failed = [bench.do(lambda tx, r=r: end(tx, Stage.FAILED, failure_reason=r)) for r in (*FailureReason,) * 21]
+    watched = [task.id for task in bench.do(lambda tx: tx.tasks.in_review())]
+    assert watched == [waiting, *failed[: -LISTED_MAX - 1 : -1]]
+    assert len(failed) > LISTED_MAX
+    assert old not in watched
+
+
 CHECKS: tuple[Check, ...] = (
     only_moves_of_the_table_are_made,
     a_move_expects_its_stage,
@@ -153,4 +175,5 @@ CHECKS: tuple[Check, ...] = (
     one_message_files_one_code_task,
     lists_are_filtered_and_paged,
     only_finished_code_tasks_are_deleted,
+    all_in_review_are_watched_however_much_failed_since,
 )
