@@ -139,6 +139,7 @@ class RunRow(Run, table=True):
     )
     id: int | None = Field(default=None, primary_key=True)
     code_task_id: int | None = Field(default=None, foreign_key="code_task.id")
+    log_bytes: int = 0
 
 
 @stored

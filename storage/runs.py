@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 LOG_BYTES_MAX = 5 * 1024 * 1024
 LOG_FULL = "truncated: the log reached its limit of 5 MiB"
+GROW_LOG = """
+UPDATE run SET log_bytes = log_bytes + :more WHERE id = :id AND log_bytes <= :most RETURNING log_bytes - :more
+"""
+"""It locks the run, so that two writers never take the same line number and nobody deletes the run meanwhile."""
 CLAIM_TRIES = 5
 ENDED_AS = {RunLease.DONE: RunState.COMPLETE, RunLease.WAITING: RunState.WAITING_FOR_INPUT, RunLease.QUEUED: None}
 """What an agent is said to do once its run ended so; failed, where nothing is said."""
@@ -222,20 +226,18 @@ class Runs:
         return self._tx.session.exec(query.order_by(col(RunRow.id)).limit(100)).all()
 
     def log(self, run_id: int, lines: Sequence[LogLine]) -> None:
-        seq, size = self._tx.session.execute(
-            select(
-                sa.func.coalesce(sa.func.max(RunLogRow.seq), 0),
-                sa.func.coalesce(sa.func.sum(sa.func.length(RunLogRow.content)), 0),
-            ).where(RunLogRow.run_id == run_id)
-        ).one()
-        rows: list[RunLogRow] = []
-        for line in lines if not self._log_is_full(run_id) else ():
-            size += len(line.content)
+        sizes = [len(line.content.encode(errors="replace")) for line in lines]
+        size = self._tx.scalar(GROW_LOG, id=run_id, more=sum(sizes), most=LOG_BYTES_MAX)
+        if size is None:
+            return  # full, as its last line says, or deleted
+        seq = self._tx.scalar("SELECT coalesce(max(seq), 0) FROM run_log WHERE run_id = :id", id=run_id)
+        for number, (line, more) in enumerate(zip(lines, sizes, strict=True), seq + 1):
+            size += more
             over = size > LOG_BYTES_MAX
-            rows.append(
+            self._tx.session.add(
                 RunLogRow(
                     run_id=run_id,
-                    seq=seq + len(rows) + 1,
+                    seq=number,
                     at=self._tx.now,
                     type=LogKind.EVENT if over else line.type,
                     content=LOG_FULL if over else line.content,
@@ -243,13 +245,7 @@ class Runs:
             )
             if over:
                 break
-        self._tx.session.add_all(rows)
         self._tx.wake("task")
-
-    def _log_is_full(self, run_id: int) -> bool:
-        last = select(RunLogRow).where(RunLogRow.run_id == run_id).order_by(col(RunLogRow.seq).desc()).limit(1)
-        row = self._tx.session.exec(last).first()
-        return row is not None and row.type is LogKind.EVENT and row.content == LOG_FULL
 
     def logs(self, run_id: int, after: int = 0, limit: int = 1000) -> Sequence[RunLogEntry]:
         query = select(RunLogRow).where(RunLogRow.run_id == run_id, RunLogRow.seq > after)

@@ -340,6 +340,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("log_bytes", sa.Integer(), nullable=False),
         sa.CheckConstraint("(state = 'active') = (lease_until IS NOT NULL)", name=op.f("ck_run_lease_iff_active")),
         sa.CheckConstraint(
             "run_state IN ('working', 'waiting_for_input', 'idle', 'complete', 'failed')",

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from bot.core.runs import LogKind, LogLine, Run, RunLease, RunState
-from bot.core.tasks import Stage
+from bot.core.tasks import FailureReason, Stage
 from bot.store import ParkedChange, RunAgain
 from storage.runs import LOG_BYTES_MAX
 from tests.storage.conformance.bench import LEASE, Bench, Check, together
@@ -180,6 +180,20 @@ def logs_are_numbered_and_capped(bench: Bench) -> None:
     assert bench.rows("SELECT count(*) FROM run_log WHERE content LIKE 'truncated%'") == [(1,)]
 
 
+def a_log_without_its_run_is_not_written(bench: Bench) -> None:
+    """A worker that was cancelled writes its last lines when the code task may be deleted already."""
+    task = bench.file()
+    run_id, _ = bench.claimed()
+    lines = [LogLine(content="stopped")]
+    bench.do(lambda tx: tx.runs.log(run_id, lines))
+    bench.do(lambda tx: tx.runs.cancel(task.id or 0))
+    why = FailureReason.CANCELLED
+    bench.do(lambda tx: tx.tasks.move(task.id or 0, {Stage.QUEUED}, Stage.FAILED, actor="t", failure_reason=why))
+    assert bench.do(lambda tx: tx.tasks.delete(task.id or 0))
+    bench.do(lambda tx: tx.runs.log(run_id, lines))
+    assert bench.rows("SELECT count(*) FROM run_log") == [(0,)]
+
+
 CHECKS: tuple[Check, ...] = (
     a_heartbeat_extends_the_lease,
     an_older_claim_writes_nothing,
@@ -192,4 +206,5 @@ CHECKS: tuple[Check, ...] = (
     a_waiting_run_holds_nothing_and_goes_on,
     a_code_task_has_one_open_run,
     logs_are_numbered_and_capped,
+    a_log_without_its_run_is_not_written,
 )
