@@ -107,7 +107,7 @@ class Publisher:
     async def _push_once(
         self, sha: str, branch: str, expected: str, access: GitAccess
     ) -> Pushed | ForeignTip | GitFailed:
-        """One push. A branch that moved may have been moved by an earlier try whose answer was lost: then it is ours."""
+        """One push. If the branch is at our commit already, an earlier try moved it and its answer was lost."""
         pushed = await self.workspace.push(self.repo, sha, branch, expected, access)
         if not isinstance(pushed, ForeignTip):
             return pushed

@@ -109,8 +109,8 @@ class Site:
         return (await self.slack.wait_for(lambda: self.saying(text), timeout))[0]
 
     def cards(self, number: int = 1) -> list[StoredMessage]:
-        """The cards of a code task: messages that offer details."""
-        return [m for m in self.saying(f"CT-{number} ") if "Details" in self.shown(m)]
+        """The cards of a code task: messages that say when it was filed."""
+        return [m for m in self.saying(f"CT-{number} ") if "· filed " in self.shown(m)]
 
     def pulls(self, number: int = 1) -> list[Any]:
         """Pull requests of a code task, whatever their state."""

@@ -18,7 +18,7 @@ from bot.worker.publishing import Publisher
 from bot.worker.sandbox.none import NoSandbox
 from bot.worker.workspace import Workspace
 from tests.clock import START, FakeClock
-from tests.simulators.github import GitHubSimulator
+from tests.simulators.github import App, GitHubSimulator
 from tests.simulators.github.repositories import git, tip
 from tests.worker.git_world import AT, AUTHOR, as_agent
 
@@ -98,13 +98,17 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(folder: Path, clock: FakeClock) -> AsyncIterator[Desk]:
-    """A desk whose commit is ready to be pushed."""
+async def desk(folder: Path, clock: FakeClock, app_keys: tuple[str, str] | None = None) -> AsyncIterator[Desk]:
+    """A desk whose commit is ready to be pushed; with the keys of an App it uses that instead of a token."""
     with GitHubSimulator(folder / "github", clock.now) as github:
         github.add_repository(OWNER, NAME)
         github.add_token(TOKEN, f"{OWNER}/{NAME}")
         repo = Repo(NAME, github.clone_url(OWNER, NAME), forge="github", owner=OWNER, name=NAME)
-        api = GitHubSettings(token=TOKEN, api_url=github.url, timeout=timedelta(seconds=1))
+        api = GitHubSettings(token=TOKEN, api_url=github.url, timeout=timedelta(seconds=5))
+        if app_keys is not None:
+            rights = {"contents": "write", "pull_requests": "write", "metadata": "read"}
+            github.add_app(App("12345", app_keys[1], 77, frozenset({f"{OWNER}/{NAME}"}), rights))
+            api = GitHubSettings(app_id="12345", app_private_key=app_keys[0], api_url=github.url)
         forge = GitHubForge(ForgeSettings(github=api), clock)
         workspace = Workspace.create(folder / "workspaces", "CT-42#1", repo, NoSandbox())
         task = CodeTask(
