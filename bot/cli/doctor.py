@@ -64,7 +64,7 @@ async def _checks() -> AsyncIterator[Finding]:
         return
     machine: list[tuple[str, Callable[[], Coroutine[Any, Any, Sequence[Finding]]]]] = [
         ("settings", lambda: check_settings(settings)),
-        ("time zones", lambda: check_time_zones(settings)),
+        ("time zones", check_time_zones),
         ("git", lambda: check_git(settings)),
         ("disk", lambda: check_disk(settings)),
         ("exposure", lambda: check_exposure(settings)),

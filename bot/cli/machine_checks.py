@@ -24,21 +24,12 @@ async def check_python() -> Sequence[Finding]:
     return [ok("python", version)]
 
 
-async def check_time_zones(settings: Settings) -> Sequence[Finding]:
+async def check_time_zones() -> Sequence[Finding]:
     try:
-        zoneinfo.ZoneInfo(settings.default_timezone)
         zoneinfo.ZoneInfo("Europe/Zurich")
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        if settings.default_timezone in zoneinfo.available_timezones():
-            return [fail("time zones", "no time zone data", "pip install tzdata")]
-        return [
-            fail(
-                "time zones",
-                f"DEFAULT_TIMEZONE={settings.default_timezone} is unknown",
-                "Set DEFAULT_TIMEZONE to a name like Europe/Berlin.",
-            )
-        ]
-    return [ok("time zones", settings.default_timezone)]
+        return [fail("time zones", "no time zone data", "pip install tzdata")]
+    return [ok("time zones", "tzdata")]
 
 
 async def check_git(settings: Settings) -> Sequence[Finding]:
