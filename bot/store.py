@@ -26,8 +26,8 @@ REFUSED = "refused: "
 
 
 class StoreDown(Exception):
-    """The database cannot be reached. Nothing was written, unless the connection was lost during the COMMIT: then nobody
-    knows, so whoever does it again must find what the first time wrote (by a key, a stage, a fence)."""
+    """The database cannot be reached. Nothing was written, unless the connection was lost during the COMMIT: then
+    nobody knows, so whoever does it again must find what the first time wrote (by a key, a stage, a fence)."""
 
 
 class RunAgain(Exception):
@@ -73,6 +73,15 @@ class Pending:
     id: int
     event: Event
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A stored event that this version cannot read (written by another one, or damaged). `why` names the error."""
+
+    id: int
+    key: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +154,8 @@ class InboxQueries(Protocol):
         """Stores a new event and returns its number, or None when its key is known already."""
         ...
 
-    def pending(self, limit: int) -> Sequence[Pending]:
-        """Events that wait to be handled, oldest first."""
+    def pending(self, limit: int) -> Sequence[Pending | Damaged]:
+        """Events that wait to be handled, oldest first; an unreadable one is to be given up, the others go on."""
         ...
 
     def event(self, inbound_id: int) -> Event | None:
@@ -255,8 +264,8 @@ class TaskQueries(Protocol):
         ...
 
     def in_review(self) -> Sequence[CodeTask]:
-        """Code tasks whose pull request is to be watched: all in review, oldest first, then those that failed in the last
-        14 days, newest first (at most 200), whose pull request may still be merged or reopened."""
+        """Code tasks whose pull request is to be watched: all in review, oldest first, then those that failed in the
+        last 14 days, newest first (at most 200), whose pull request may still be merged or reopened."""
         ...
 
     def by_pull_request(self, repos: Collection[str], number: int) -> CodeTask | None: ...

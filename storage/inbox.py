@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlmodel import col, select
 
 from bot.core.inbound import EVENT, Event
-from bot.store import Pending
+from bot.store import Damaged, Pending
 from storage.models import InboundRow
 
 if TYPE_CHECKING:
@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 
 
 PENDING = """
-SELECT id, payload, attempts FROM inbound WHERE state = 'new' AND available_at <= :now
+SELECT id, natural_key, payload, attempts FROM inbound WHERE state = 'new' AND available_at <= :now
 ORDER BY available_at, id LIMIT :limit
 """
+
+
+def _read(row: sa.Row[Any]) -> Pending | Damaged:
+    try:
+        return Pending(row.id, EVENT.validate_json(row.payload), row.attempts)
+    except ValueError as error:
+        return Damaged(row.id, row.natural_key, type(error).__name__)
 
 
 class Inbox:
@@ -48,9 +55,8 @@ class Inbox:
             self._tx.wake("inbound")
         return inbound_id
 
-    def pending(self, limit: int) -> Sequence[Pending]:
-        due = self._tx.listed(PENDING, now=self._tx.now, limit=limit)
-        return [Pending(row.id, EVENT.validate_json(row.payload), row.attempts) for row in due]
+    def pending(self, limit: int) -> Sequence[Pending | Damaged]:
+        return [_read(row) for row in self._tx.listed(PENDING, now=self._tx.now, limit=limit)]
 
     def event(self, inbound_id: int) -> Event | None:
         row = self._tx.session.get(InboundRow, inbound_id)

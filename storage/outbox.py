@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+import structlog
 from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
@@ -20,6 +21,7 @@ from storage.threads import as_ref
 if TYPE_CHECKING:
     from storage.transaction import Tx
 
+log = structlog.get_logger(__name__)
 REVIVABLE = timedelta(hours=24)
 
 CLAIM = """
@@ -117,7 +119,21 @@ class Outbox:
             query.where(col(OutboxRow.id).in_(ids)).order_by(col(OutboxRow.id)),
             execution_options={"populate_existing": True},
         )
-        return [self._outgoing(row, thread, card) for row, thread, card in rows]
+        readable: list[Outgoing] = []
+        for row, thread, card in rows:
+            try:
+                readable.append(self._outgoing(row, thread, card))
+            except ValueError as error:
+                self._park_unreadable(row, type(error).__name__)
+        return readable
+
+    def _park_unreadable(self, row: OutboxRow, why: str) -> None:
+        """Written by another version, or damaged: it must not hold up what others are told."""
+        log.error("delivery_unreadable", delivery=row.dedup_key, error=why)
+        dead = {"state": "dead", "lease_until": None, "last_error": f"unreadable: {why}"}
+        self._tx.change(OutboxRow, dead, "id = :id", id=row.id)
+        self._tx.people.audit("relay", "undeliverable", row.dedup_key, {"why": f"unreadable: {why}"})
+        self._tx.wake("outbox")
 
     def sent(self, delivery: Outgoing, message_id: str | None, root: str | None, native: str | None = None) -> bool:
         now = self._tx.now

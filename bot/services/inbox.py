@@ -19,7 +19,7 @@ from bot.core.inbound import Event, Person
 from bot.failpoints import failpoint
 from bot.ports import Choice, InboxDown, Receipt
 from bot.services.later import Later
-from bot.store import Pending, Store, StoreDown, Transaction
+from bot.store import Damaged, Pending, Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,8 @@ TRIES: Final = 5
 LONGEST_WAIT: Final = timedelta(minutes=5)
 """The longest pause between two tries at an event, unless a platform asks for a longer one."""
 IDLE_SECONDS: Final = 10.0
+FAULT_SECONDS: Final = 1.0
+"""How long a loop rests after an error that nobody expected."""
 BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -89,7 +91,12 @@ class InboxService:
         try:
             while not stop.is_set():
                 seen = self._store.version("inbound")
-                if await self._step():
+                try:
+                    if await self._step():
+                        continue
+                except Exception:
+                    log.exception("inbox_loop_failed", ref=short_ref())
+                    await asyncio.wait({stopping}, timeout=FAULT_SECONDS)
                     continue
                 waiting = asyncio.create_task(self._store.changed("inbound", seen, IDLE_SECONDS))
                 await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -118,9 +125,29 @@ class InboxService:
         except StoreDown:
             return False
         fresh = [item for item in pending if item.id not in self._in_flight]
+        begun = 0
         for item in fresh:
-            self._start(item)
-        return bool(fresh)
+            if isinstance(item, Pending):
+                self._start(item)
+                begun += 1
+            else:
+                begun += await self._park(item)
+        return begun > 0
+
+    async def _park(self, item: Damaged) -> bool:
+        """Gives up an event that cannot be read; False when the database is away."""
+        ref = short_ref()
+        log.error("event_unreadable", inbound=item.id, key=item.key, error=item.why, ref=ref)
+
+        def unit(tx: Transaction) -> None:
+            tx.inbox.failed(item.id, f"unreadable: {item.why} (ref {ref})", None)
+            tx.people.audit("inbox", "unreadable", item.key, {"why": item.why, "ref": ref})
+
+        try:
+            await self._store.run(unit)
+        except StoreDown:
+            return False
+        return True
 
     def _start(self, item: Pending) -> None:
         lane = _lane(item.event)

@@ -23,6 +23,7 @@ from bot.core.cards import Card, Content, Doc
 from bot.core.inbound import MessageRef, Person, ReplyToken
 from bot.failpoints import failpoint
 from bot.ports import AuthFailed, Gone, NotAllowed, Platform, Retry, Trouble, Unsendable
+from bot.services.inbox import FAULT_SECONDS, short_ref
 from bot.store import DELIVERY_LEASE, REFUSED, Delivery, Outgoing, Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
@@ -93,6 +94,10 @@ class Relay:
                     idle = await self._idle()
                 except StoreDown:
                     idle = STORE_DOWN_SECONDS
+                except Exception:
+                    log.exception("relay_loop_failed", ref=short_ref())
+                    await asyncio.wait({stopping}, timeout=FAULT_SECONDS)
+                    continue
                 waiting = asyncio.create_task(self._store.changed("outbox", seen, idle))
                 await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()

@@ -14,7 +14,7 @@ import structlog
 from bot.core.tasks import FailureReason
 from bot.failpoints import failpoint
 from bot.services.attempts import Claimed, Failure
-from bot.services.inbox import short_ref
+from bot.services.inbox import FAULT_SECONDS, short_ref
 from bot.store import StoreDown, Transaction, WorkerSeen
 from bot.worker.lease import Held, Interrupted, Leases
 from bot.worker.run_log import RunLog
@@ -69,18 +69,30 @@ class Worker:
         try:
             while not stop.is_set():
                 seen = self._tools.store.version("run")
-                if len(self._running) < self._tools.settings.max_runs:
-                    claimed = await self._claim()
-                    if claimed is not None:
-                        self._start(claimed, leases)
+                try:
+                    if await self._start_next(leases):
                         continue
-                waiting = asyncio.create_task(self._tools.store.changed("run", seen, await self._idle_seconds()))
+                    idle = await self._idle_seconds()
+                except Exception:
+                    log.exception("claim_loop_failed", ref=short_ref())
+                    await asyncio.wait({stopping}, timeout=FAULT_SECONDS)
+                    continue
+                waiting = asyncio.create_task(self._tools.store.changed("run", seen, idle))
                 await asyncio.wait({waiting, stopping, *self._running}, return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
                 with suppress(asyncio.CancelledError):
                     await waiting
         finally:
             stopping.cancel()
+
+    async def _start_next(self, leases: Leases) -> bool:
+        if len(self._running) >= self._tools.settings.max_runs:
+            return False
+        claimed = await self._claim()
+        if claimed is None:
+            return False
+        self._start(claimed, leases)
+        return True
 
     async def _claim(self) -> Claimed | None:
         host = socket.gethostname()

@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 
+import sqlalchemy as sa
+
 from bot.core.inbound import Gap, ThreadRef
+from bot.store import Damaged, Pending
 from tests.storage.conformance.bench import Bench, Check, message, together, where
 
 
@@ -133,6 +136,15 @@ def a_channel_has_one_lane_without_a_root(bench: Bench) -> None:
     assert bench.do(lambda tx: tx.threads.get(lanes[0])).ref.root is None
 
 
+def a_damaged_event_holds_up_no_other(bench: Bench) -> None:
+    for key in ("one", "two"):
+        bench.do(lambda tx, k=key: tx.inbox.add(message(k, bench.clock)))
+    bench.do(lambda tx: tx.session.execute(sa.text("UPDATE inbound SET payload = '{}' WHERE natural_key = 'one'")))
+    damaged, fine = bench.do(lambda tx: tx.inbox.pending(10))
+    assert isinstance(damaged, Damaged) and damaged.key == "one"
+    assert isinstance(fine, Pending) and fine.event.key == "two"
+
+
 CHECKS: tuple[Check, ...] = (
     an_event_is_kept_once,
     the_same_key_elsewhere_is_another_event,
@@ -145,4 +157,5 @@ CHECKS: tuple[Check, ...] = (
     a_thread_without_a_root_gets_one_once,
     a_root_that_was_heard_of_first_joins_its_thread,
     a_channel_has_one_lane_without_a_root,
+    a_damaged_event_holds_up_no_other,
 )

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import sqlalchemy as sa
+
 from storage.outbox import LEASE
 from tests.storage.conformance.bench import SLACK, Bench, Check, together, where
 
@@ -160,6 +162,17 @@ def a_lost_card_is_forgotten(bench: Bench) -> None:
     assert bench.do(lambda tx: tx.outbox.card_message("CT-9")) is None
 
 
+def a_damaged_delivery_holds_up_no_other(bench: Bench) -> None:
+    for key in ("one", "two"):
+        bench.post(bench.thread(f"{key}.0"), key)
+    bench.post(bench.thread("one.0"), "three")
+    bench.do(lambda tx: tx.session.execute(sa.text("UPDATE outbox SET body = '{\"kind\": 1}' WHERE dedup_key = 'one'")))
+    assert [item.dedup_key for item in bench.outgoing()] == ["two"]
+    assert [item.dedup_key for item in bench.outgoing()] == ["three"], "its thread goes on"
+    assert bench.rows("SELECT state, lease_until FROM outbox WHERE dedup_key = 'one'") == [("dead", None)]
+    assert bench.rows("SELECT action, subject FROM audit") == [("undeliverable", "one")]
+
+
 CHECKS: tuple[Check, ...] = (
     a_key_is_enqueued_once,
     a_delivery_is_claimed_by_one_sender,
@@ -174,4 +187,5 @@ CHECKS: tuple[Check, ...] = (
     doubt_survives_a_retry_of_the_lookup,
     a_parked_delivery_makes_room,
     a_lost_card_is_forgotten,
+    a_damaged_delivery_holds_up_no_other,
 )
