@@ -224,10 +224,11 @@ class Platform(Protocol):
 
     async def permalink(self, message: MessageRef) -> str | None: ...
 
-    async def resolve(self, person: Person) -> Person:
+    async def resolve(self, person: Person) -> Person | Retry:
         """The person with name, roles (`owner`, `admin`, `member`), kind, zone and locale filled in from the platform.
 
-        Cached; never called before an event is acked. Returns the person as given when the platform cannot tell."""
+        Cached; never called before an event is acked. Returns the person as given where the platform never can tell,
+        and `Retry` when it cannot tell now and never told: then nothing is known about the person's roles."""
         ...
 
     async def aclose(self) -> None:

@@ -35,7 +35,7 @@ from bot.core.commands import (
     parse,
 )
 from bot.core.inbound import BotAdded, ButtonPress, Command, Gap, MessageRef, Person, Unreadable
-from bot.core.people import Action, may
+from bot.core.people import Action, Role, may
 from bot.core.quoting import code_span
 from bot.core.task_cards import say_doc
 from bot.core.task_replies import (
@@ -51,8 +51,9 @@ from bot.core.task_replies import (
 )
 from bot.core.tasks import ACTIVE, CodeTask, Stage
 from bot.failpoints import failpoint
-from bot.ports import Choice, Platform
+from bot.ports import Choice, Platform, Retry
 from bot.services.announcements import Announcer
+from bot.services.later import Later
 from bot.services.refusals import Refused, refuse_flag
 from bot.services.tasks import CodeTasks, Filed, Filing
 from bot.store import Delivery, Pending, Store, TaskFilter, Transaction
@@ -65,6 +66,10 @@ CONTEXT_MESSAGES: Final = 20
 THREAD_READ: Final = 200
 CONTEXT_CHARS: Final = 8_000
 LOG_ENTRIES: Final = 20
+ROLE_TRIES: Final = 5
+"""How often a person's roles are asked for before the person is told that it did not work."""
+CONTEXT_TRIES: Final = 3
+"""How often a thread is read for a code task before it is filed without what was said there."""
 OPEN_STAGES: Final = tuple(ACTIVE)
 
 
@@ -147,8 +152,8 @@ class ChatCommands:
 
     async def _command(self, item: Pending, event: Command) -> None:
         platform = self.platforms.get(event.platform)
-        person = await platform.resolve(event.person) if platform else event.person
-        context = await self._thread_context(platform, event)
+        person = await self._who(event.person)
+        context = await self._thread_context(platform, item, event)
 
         def unit(tx: Transaction) -> None:
             if not tx.inbox.done(item.id):
@@ -165,15 +170,33 @@ class ChatCommands:
         await self.store.run(unit)
         failpoint("command.after_commit")
 
+    async def _who(self, person: Person) -> Person:
+        """The person as the platform tells, else as it told last. Raises `Later` when nothing is known of the roles."""
+        platform = self.platforms.get(person.platform)
+        told = await platform.resolve(person) if platform else person
+        if not isinstance(told, Retry):
+            return told
+        stored = await self.store.run(
+            lambda tx: tx.people.find(person.platform, person.workspace_id, person.id), read=True
+        )
+        if stored is not None and (stored.roles or stored.kind != "human"):
+            kind = stored.kind if person.kind == "human" else person.kind
+            return stored.model_copy(update={"kind": kind, "name": stored.name or person.name})
+        if self.tasks.rights.role(person) is Role.ADMIN:
+            return person
+        raise Later(f"roles unknown: {told.why}", told.after, ROLE_TRIES)
+
     def _parse(self, tx: Transaction, said: _Said, event: Command) -> Parsed:
         in_task_thread = said.thread_id is not None and tx.tasks.in_thread(said.thread_id) is not None
         return parse(event.text, door=event.door, in_task_thread=in_task_thread)
 
-    async def _thread_context(self, platform: Platform | None, event: Command) -> str:
+    async def _thread_context(self, platform: Platform | None, item: Pending, event: Command) -> str:
         """Earlier messages of the thread a command was given in, as stored JSON; empty elsewhere."""
         if platform is None or not event.in_thread or event.thread.root is None:
             return ""
         posted = await platform.history(event.thread, None, THREAD_READ)
+        if isinstance(posted, Retry) and item.attempts + 1 < CONTEXT_TRIES:
+            raise Later(f"thread not read: {posted.why}", posted.after, CONTEXT_TRIES)
         if not isinstance(posted, list | tuple):
             return ""
         lines: list[tuple[str, str]] = []
@@ -330,8 +353,7 @@ class ChatCommands:
         self._whisper(tx, said, list_doc(tasks, chosen, self.announcer.texts, tx.now))  # type: ignore[arg-type]
 
     async def _press(self, item: Pending, event: ButtonPress) -> None:
-        platform = self.platforms.get(event.platform)
-        person = await platform.resolve(event.person) if platform else event.person
+        person = await self._who(event.person)
         action = parse_button(event.value)
 
         def unit(tx: Transaction) -> None:

@@ -574,7 +574,7 @@ class SlackPlatform:
         found = await self._attempt(lambda: self._reader.chat_getPermalink(channel=channel, message_ts=ts))
         return None if isinstance(found, _TROUBLE) else str(found["permalink"])
 
-    async def resolve(self, person: Person) -> Person:
+    async def resolve(self, person: Person) -> Person | Retry:
         if person.kind in ("bot", "webhook"):
             return person
         now = self._clock.now()
@@ -583,11 +583,17 @@ class SlackPlatform:
             found = await self._attempt(lambda: self._reader.users_info(user=person.id, include_locale=True))
             user = None if isinstance(found, _TROUBLE) else found.get("user")
             if not isinstance(user, Mapping):
-                return known[1] if known else person
+                passing = found if isinstance(found, Retry) else _until_trusted(found)
+                return known[1] if known else passing or person
             known = (now + PERSON_LIFE, describe(person, user))
             self._people = {**dict(list(self._people.items())[-4999:]), person.id: known}
         kind = person.kind if person.kind == "external" else known[1].kind
         return known[1].model_copy(update={"workspace_id": person.workspace_id, "kind": kind})
+
+
+def _until_trusted(trouble: object) -> Retry | None:
+    """Refused credentials say nothing about a person: ask again with better ones."""
+    return Retry(timedelta(seconds=1), why=trouble.why) if isinstance(trouble, AuthFailed) else None
 
 
 def describe(person: Person, user: Mapping[str, Any]) -> Person:

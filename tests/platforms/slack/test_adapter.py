@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -266,10 +267,15 @@ async def test_a_whisper_reaches_someone_whose_channel_is_gone(rig: Rig) -> None
 
 async def test_people_are_described_once(rig: Rig) -> None:
     ana, bo, gus = [await rig.platform.resolve(person(rig, name)) for name in ("ana", "bo", "gus")]
+    assert isinstance(ana, Person)
+    assert isinstance(bo, Person)
+    assert isinstance(gus, Person)
     assert ana.roles == {"owner", "admin", "member"}
     assert (bo.roles, bo.timezone, bo.kind) == ({"member"}, "America/New_York", "human")
     assert (gus.roles, gus.kind) == (frozenset(), "guest")
-    assert (await rig.platform.resolve(person(rig, "cy"))).locale == "zh-CN"
+    cy = await rig.platform.resolve(person(rig, "cy"))
+    assert isinstance(cy, Person)
+    assert cy.locale == "zh-CN"
     before = len(rig.simulator.calls("users.info"))
     assert await rig.platform.resolve(person(rig, "ana")) == ana
     assert len(rig.simulator.calls("users.info")) == before
@@ -278,6 +284,17 @@ async def test_people_are_described_once(rig: Rig) -> None:
     assert await rig.platform.resolve(person(rig, "ana")) == ana
     stranger = person(rig).model_copy(update={"id": "U0NOBODY"})
     assert await rig.platform.resolve(stranger) == stranger
+
+
+@pytest.mark.parametrize("fault", [{"status": 429, "retry_after": 1}, {"status": 500}, {"error": "invalid_auth"}])
+async def test_a_person_whom_slack_cannot_describe_now_is_unknown(rig: Rig, fault: dict[str, Any]) -> None:
+    rig.simulator.fail_next("users.info", **fault, times=2)
+    told = await rig.platform.resolve(person(rig, "ana"))
+    assert isinstance(told, Retry)
+    rig.simulator.heal()
+    known = await rig.platform.resolve(person(rig, "ana"))
+    assert isinstance(known, Person)
+    assert "owner" in known.roles
 
 
 async def test_nothing_is_read_back_before_the_bot_knows_who_it_is(simulator: SlackSimulator) -> None:
