@@ -17,6 +17,7 @@ from bot.core.runs import LogKind, LogLine, ParkedChange, Run, RunLease, RunLogE
 from bot.core.tasks import CodeTask
 from bot.store import RunAgain
 from storage.models import ApprovalRow, RunLogRow, RunRow
+from storage.statements import columns_of
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
@@ -45,25 +46,27 @@ UPDATE run SET state = 'active', run_state = 'working', fence = fence + 1, lease
       SELECT 0 AS n UNION ALL SELECT a.slot + 1 FROM run a WHERE a.repo_key = run.repo_key AND a.state = 'active'
     ) s WHERE NOT EXISTS (
       SELECT 1 FROM run b WHERE b.repo_key = run.repo_key AND b.slot = s.n AND b.state = 'active'))
-WHERE id = (SELECT id FROM ready) RETURNING id
+WHERE id = (SELECT id FROM ready) RETURNING {columns}
 """
 
 
 @cache
-def claim_statement(*, sqlite: bool) -> sa.TextClause:
+def claim_statement(*, sqlite: bool) -> sa.TextualSelect:
     """The claim as one statement: the next ready run whose repository has room becomes active in its lowest free slot.
 
     Fewer than `per_repo` runs of it are active, so that slot is below `per_repo`: with the unique index on (repository,
     slot) no more than `per_repo` are ever active, however many workers race.
     """
+    columns = columns_of(RunRow).columns
     text = CLAIM.format(
+        columns=", ".join(column.name for column in columns),
         # SQLite would take the index on available_at and sort the whole queue for every claim.
         index="INDEXED BY ix_run_ready" if sqlite else "",
         materialized="" if sqlite else "MATERIALIZED",
         lock="" if sqlite else "FOR UPDATE OF r SKIP LOCKED",
     )
     instants = [sa.bindparam(name, type_=UTCDateTime()) for name in ("now", "until")]
-    return sa.text(text).bindparams(*instants)
+    return sa.text(text).bindparams(*instants).columns(*columns)
 
 
 class Runs:
@@ -97,10 +100,10 @@ class Runs:
         for _ in range(CLAIM_TRIES):
             try:
                 with self._tx.may_lose_a_race():
-                    run_id = self._tx.session.execute(statement, values).scalar_one_or_none()
+                    row = self._tx.session.execute(statement, values).mappings().one_or_none()
             except sa.exc.IntegrityError:
                 continue  # another worker took the same repository slot: the unique index decides, try the next
-            return self._fresh(run_id) if run_id is not None else None
+            return Run.model_construct(**row) if row is not None else None
         return None
 
     def heartbeat(self, run_id: int, fence: int, lease: timedelta) -> bool:
