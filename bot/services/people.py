@@ -34,6 +34,10 @@ class Rights:
         requester = f"@{task.requester_name or task.requester_id}"
         return self._with_admins("refused.may_not_act", {"verb": verb, "ref": task.ref, "requester": requester})
 
+    def refuse_deciding(self, task: CodeTask) -> Refused:
+        """Who filed a code task has no more say over its waiting change than anyone: nobody but admins is named."""
+        return Refused("refused.may_not_decide", {"ref": task.ref}, "not_allowed")
+
     def _with_admins(self, key: str, values: dict[str, str]) -> Refused:
         names = [name.rpartition(":")[2] for name in self.settings.admins]
         if not names:

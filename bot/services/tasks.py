@@ -197,7 +197,7 @@ class CodeTasks:
         if task is None:
             return unknown(task_id)
         if not may(self.rights.role(person), Action.APPROVE, is_requester=False):
-            return self.rights.refuse_acting(task, "approve" if approved else "refuse")
+            return self.rights.refuse_deciding(task)
         if approved and is_requester(person, task) and not self._may_approve_own(tx, person):
             return Refused("refused.own_approval", {"ref": task.ref}, "not_allowed")
         runs = tx.runs.of_task(task_id)

@@ -234,3 +234,10 @@ async def test_give_up_tells_the_person(desk: Desk) -> None:
     fresh = await desk.app.store.run(lambda tx: tx.inbox.add(again))
     await desk.app.inbox._handler.give_up(Pending(fresh, again, 5), "k7f2")
     assert "k7f2" in await desk.last_whisper()
+
+
+@pytest.mark.parametrize("verb", ["approve", "refuse"])
+async def test_only_admins_decide_on_a_change_whoever_filed_it(desk: Desk, verb: str) -> None:
+    await desk.says("Fix the login redirect", BO)
+    await desk.presses(f"codetask:{verb}:CT-1", BO)
+    assert await desk.last_whisper() == "Only an admin can allow or refuse the change of CT-1."
