@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ from platforms.registry import create_platform
 from storage.engine import Database, SystemClock, open_database
 
 log = structlog.get_logger(__name__)
+SWITCH_SECONDS = 0.001
+"""How long a thread may keep the interpreter while another waits. Python's own 5 ms, taken at each of an event's hops
+between the event loop and the database's thread, add up to most of the time until an ack when the database is busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Opens the store and wires every service; closes all of it at the end. Nothing runs yet."""
     hide_own_memory()
+    sys.setswitchinterval(SWITCH_SECONDS)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         store = await open_database(settings.store_url, clock)
