@@ -26,19 +26,20 @@ REVIVABLE = timedelta(hours=24)
 
 CLAIM = """
 WITH heads AS {materialized} (
-  SELECT o.id AS id FROM outbox o
+  SELECT o.id AS id, o.thread_id AS thread_id FROM outbox o
   WHERE o.state IN ('pending', 'unknown') AND o.available_at <= :now AND o.platform IN :platforms
     AND o.gate NOT IN :paced
     AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.thread_id = o.thread_id AND e.seq < o.seq
                     AND e.state IN ('pending', 'sending', 'unknown')
                     AND NOT (o.kind = 'whisper' AND e.kind = 'edit' AND e.state = 'pending'))
+    AND NOT EXISTS (SELECT 1 FROM outbox s WHERE s.thread_id = o.thread_id AND s.state = 'sending')
     AND NOT EXISTS (SELECT 1 FROM rate_gate g WHERE g.scope = o.gate AND g.blocked_until > :now)
   ORDER BY o.available_at, o.id LIMIT :limit {lock}
 )
 UPDATE outbox SET attempt = attempt + 1,
   last_error = CASE WHEN state = 'unknown' THEN 'unknown' ELSE NULL END,
   state = 'sending', fence = fence + 1, lease_until = :until
-WHERE id IN (SELECT id FROM heads) AND state IN ('pending', 'unknown') RETURNING id
+WHERE id IN (SELECT min(id) FROM heads GROUP BY thread_id) AND state IN ('pending', 'unknown') RETURNING id
 """
 
 

@@ -162,6 +162,28 @@ def a_lost_card_is_forgotten(bench: Bench) -> None:
     assert bench.do(lambda tx: tx.outbox.card_message("CT-9")) is None
 
 
+def a_whisper_overtakes_an_edit_without_stopping_anybody(bench: Bench) -> None:
+    """It may pass an edit that waits, but a thread has one delivery under way: else a claim would take none at all."""
+    thread = bench.thread()
+    bench.post(thread, "edit", kind="edit", card_key="CT-1")
+    bench.post(thread, "whisper", kind="whisper")
+    bench.post(bench.thread("2.0"), "other")
+    edit, other = bench.outgoing()
+    assert (edit.dedup_key, other.dedup_key) == ("edit", "other")
+    assert bench.outgoing() == []
+    assert bench.sent(edit)
+    (whisper,) = bench.outgoing()
+    bench.post(thread, "next", kind="edit", card_key="CT-1")
+    bench.post(bench.thread("3.0"), "third")
+    assert [item.dedup_key for item in bench.outgoing()] == ["third"]
+    assert bench.sent(whisper)
+    bench.post(thread, "late", kind="whisper")
+    gate = "slack:edit:CT-1"
+    assert [item.dedup_key for item in bench.outgoing(paced=[gate])] == ["late"]
+    bench.post(bench.thread("4.0"), "fourth")
+    assert [item.dedup_key for item in bench.outgoing()] == ["fourth"], "the edit waits for the whisper under way"
+
+
 def a_damaged_delivery_holds_up_no_other(bench: Bench) -> None:
     for key in ("one", "two"):
         bench.post(bench.thread(f"{key}.0"), key)
@@ -188,4 +210,5 @@ CHECKS: tuple[Check, ...] = (
     a_parked_delivery_makes_room,
     a_lost_card_is_forgotten,
     a_damaged_delivery_holds_up_no_other,
+    a_whisper_overtakes_an_edit_without_stopping_anybody,
 )
