@@ -221,6 +221,7 @@ async def test_without_a_sandbox_nothing_is_pushed_unless_allowed(tmp_path: Path
         task = await ended(place, put(place, Case("new", Stage.FAILED)))
         assert task.failure_reason is R.CONFIG and "ALLOW_UNSANDBOXED_PUSH" in (task.error or "")
         assert task.tests_passed is True and place.github.pushes == []
+        await place.slack.wait_for(lambda: place.worker.busy == 0, 30)
         assert len(place.runs_left()) == 1, "the workspace of a failed run is kept"
 
 
