@@ -70,7 +70,7 @@ class Scheduler:
 
     async def _tick(self) -> None:
         try:
-            reaped = await self._store.run(self._attempts.reap)
+            reaped = await self._attempts.reap(self._store)
             if reaped:
                 log.warning("reaped", count=reaped)
             await self._store.run(lambda tx: [tx.wake(topic) for topic in DUE_TOPICS])

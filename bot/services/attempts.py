@@ -7,14 +7,19 @@ wait for each other; every worker write is guarded by the run's fence, and a los
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+import structlog
 
 from bot.core.runs import APPROVAL_WAIT, RETRY_JITTER, ParkedChange, Run, RunLease, RunState, retry_wait
 from bot.core.tasks import ERROR_MAX, CodeTask, FailureReason, Stage
 from bot.services.announcements import Announcer
+from bot.services.inbox import short_ref
 from bot.settings import Settings
-from bot.store import Transaction
+from bot.store import Store, StoreDown, Transaction
 
+log = structlog.get_logger(__name__)
 IN_PROGRESS = frozenset({Stage.RUNNING, Stage.TESTING})
 RETRYABLE = frozenset({FailureReason.AGENT_FAILED, FailureReason.TIMED_OUT, FailureReason.WORKER_LOST})
 """Reasons that lead to another attempt (product rule 3.6)."""
@@ -60,6 +65,10 @@ class Cost:
 
     usd: float | None = None
     tokens: int | None = None
+
+
+def _lease_of(run: Run) -> Lease:
+    return Lease(run.id or 0, run.fence, run.code_task_id or 0)
 
 
 def _jitter() -> float:
@@ -215,23 +224,43 @@ class Attempts:
         self.announcer.moved(tx, task, run)
         return task
 
-    def reap(self, tx: Transaction) -> int:
-        """Ends runs whose lease has run out and applies the retry rule. Returns how many."""
+    async def reap(self, store: Store) -> int:
+        """Ends runs whose lease has run out and applies the retry rule, each in a transaction of its own: one that
+        cannot be ended stops no other. Returns how many. Raises `StoreDown`."""
+        due = await store.run(self._overdue, read=True)
         count = 0
-        for run in tx.runs.expired():
-            lease = Lease(run.id or 0, run.fence, run.code_task_id or 0)
-            if self._requeue_approved(tx, lease):
-                count += 1
-                continue
-            ended = tx.runs.end(lease.run_id, lease.fence, RunLease.LOST, reason=FailureReason.WORKER_LOST)
-            if ended is None:
-                continue
-            lost = Failure(FailureReason.WORKER_LOST, "The worker was lost while it worked on this.")
-            self._after_failure(tx, lease, ended, lost)
-            count += 1
-        for run in tx.runs.waiting_since(tx.now - APPROVAL_WAIT):
-            self.refuse_waiting(tx, run, "Refused: nobody allowed the change within 72 h.", "nobody")
-        return count + tx.outbox.reap()
+        for lease, unit in due:
+            try:
+                count += await store.run(unit)
+            except StoreDown:
+                raise
+            except Exception:
+                log.exception("reap_failed", run=lease.run_id, task=lease.task_id, ref=short_ref())
+        return count + await store.run(lambda tx: tx.outbox.reap())
+
+    def _overdue(self, tx: Transaction) -> list[tuple[Lease, Callable[[Transaction], bool]]]:
+        """What ends each run whose worker, or whose admin, was not heard of in time."""
+        expired, waiting = tx.runs.expired(), tx.runs.waiting_since(tx.now - APPROVAL_WAIT)
+        lost = [(lease, partial(self.reap_run, lease=lease)) for lease in map(_lease_of, expired)]
+        return [*lost, *((_lease_of(run), partial(self._unanswered, run=run)) for run in waiting)]
+
+    def reap_run(self, tx: Transaction, lease: Lease) -> bool:
+        """Ends one run whose worker was lost; False when it goes on after all, or somebody else ended it."""
+        run = tx.runs.get(lease.run_id)
+        if run is None or run.lease_until is None or run.lease_until >= tx.now:
+            return False
+        if self._requeue_approved(tx, lease):
+            return True
+        ended = tx.runs.end(lease.run_id, lease.fence, RunLease.LOST, reason=FailureReason.WORKER_LOST)
+        if ended is None:
+            return False
+        lost = Failure(FailureReason.WORKER_LOST, "The worker was lost while it worked on this.")
+        self._after_failure(tx, lease, ended, lost)
+        return True
+
+    def _unanswered(self, tx: Transaction, run: Run) -> bool:
+        self.refuse_waiting(tx, run, "Refused: nobody allowed the change within 72 h.", "nobody")
+        return False
 
     def _requeue_approved(self, tx: Transaction, lease: Lease) -> bool:
         """What an admin allowed survives the loss of its worker: the same change is pushed by the next one.

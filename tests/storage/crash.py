@@ -53,7 +53,7 @@ async def recover(world: World) -> None:
     for _ in range(3):
         await world.settle()
         world.clock.advance(LEASE + timedelta(seconds=1))
-        world.reap()
+        await world.reap()
         world.clock.advance(timedelta(minutes=6))
 
 

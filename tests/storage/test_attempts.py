@@ -1,5 +1,6 @@
 """Attempts on a real store: retries with backoff, lost workers, returned runs, races with a cancel (I6, I8, I9)."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -73,14 +74,14 @@ def test_a_final_reason_is_final_at_once(world: World) -> None:
     assert world.rows("SELECT count(*) FROM run") == [(1,)]
 
 
-def test_a_lost_worker_costs_an_attempt_and_the_third_is_the_last(world: World) -> None:
+async def test_a_lost_worker_costs_an_attempt_and_the_third_is_the_last(world: World) -> None:
     put(world)
     for attempt in (1, 2, 3):
         lost = claim(world)
-        assert world.reap() == 0
+        assert await world.reap() == 0
         world.clock.advance(LATE)
-        assert world.reap() == 1
-        assert world.reap() == 0
+        assert await world.reap() == 1
+        assert await world.reap() == 0
         assert fail(world, lost, FailureReason.AGENT_FAILED) is None, "the zombie writes nothing"
         assert stage(world)[2] == attempt
         world.clock.advance(timedelta(minutes=6))
@@ -89,12 +90,27 @@ def test_a_lost_worker_costs_an_attempt_and_the_third_is_the_last(world: World) 
     assert world.rows("SELECT count(*) FROM run") == [(3,)]
 
 
+async def test_a_torn_run_stops_no_other(world: World) -> None:
+    """One run that cannot be ended stays; the rest is reaped as ever."""
+    for n in range(3):
+        world.store.run_sync(lambda tx, n=n: file(tx, thread=f"{n}.0", repo=f"r{n}"))
+        claim(world)
+    world.store.run_sync(lambda tx: tx.session.execute(sa.text(f"{STRANDED} WHERE id = 2")))
+    world.clock.advance(LATE)
+    assert await world.reap() == 2
+    assert world.rows("SELECT code_task_id, state FROM run WHERE attempt = 1 ORDER BY id") == [
+        (1, "lost"),
+        (2, "active"),
+        (3, "lost"),
+    ]
+
+
 def test_many_reapers_reap_once(world: World) -> None:
     for n in range(5):
         world.store.run_sync(lambda tx, n=n: file(tx, thread=f"{n}.0", repo=f"r{n}"))
         claim(world)
     world.clock.advance(LATE)
-    assert sum(together(4, lambda _: world.store.run_sync(world.app.attempts.reap))) == 5
+    assert sum(together(4, lambda _: asyncio.run(world.app.attempts.reap(world.store)))) == 5
     assert world.rows("SELECT state, count(*) FROM run GROUP BY state ORDER BY state") == [("lost", 5), ("queued", 5)]
     seqs = world.rows("SELECT thread_id, count(*) FROM outbox WHERE kind = 'edit' GROUP BY thread_id")
     assert {count for _, count in seqs} == {2}
@@ -126,6 +142,22 @@ def test_an_approved_change_survives_a_stopping_worker(world: World) -> None:
     assert done is not None and done.stage is Stage.REVIEW
 
 
+async def test_an_approved_change_survives_the_loss_of_its_worker(world: World) -> None:
+    """Three times; then it is a lost run like any other."""
+    put(world)
+    asked = claim(world)
+    attempts = world.app.attempts
+    world.store.run_sync(lambda tx: attempts.park(tx, asked.lease, CHANGE, Cost()))
+    world.store.run_sync(lambda tx: tx.runs.decide(asked.lease.task_id, True, "slack:U9"))
+    for _ in range(4):
+        pushing = claim(world)
+        assert pushing.lease.run_id == asked.lease.run_id
+        assert pushing.approved is not None and pushing.approved.tree_sha == CHANGE.tree_sha
+        world.clock.advance(LATE)
+        assert await world.reap() == 1
+    assert world.rows("SELECT attempt, state FROM run ORDER BY id") == [(1, "lost"), (2, "queued")]
+
+
 def test_a_retry_does_not_meet_a_run_that_was_left_over(world: World) -> None:
     put(world)
     world.store.run_sync(lambda tx: tx.session.execute(sa.text(STRANDED)))
@@ -142,7 +174,7 @@ def races() -> dict[str, Callable[[World, Claimed], Callable[[Tx], Any]]]:
             lambda tx: w.app.attempts.fail(tx, c.lease, Failure(FailureReason.AGENT_FAILED, "x"), Cost())
         ),
         "give back": lambda w, c: lambda tx: w.app.attempts.give_back(tx, c.lease),
-        "reap": lambda w, c: w.app.attempts.reap,
+        "reap": lambda w, c: lambda tx: w.app.attempts.reap_run(tx, c.lease),
     }
 
 
@@ -168,8 +200,6 @@ def test_cancel_races_with_every_move(world: World, other: str) -> None:
 
 async def test_two_bots_end_like_one(world: World, database_url: str, clock: FakeClock, tmp_path: Path) -> None:
     """I11: a second bot on the same database changes nothing but the speed."""
-    import asyncio
-
     second = World(Database(database_url, clock), clock, tmp_path)
     second.chat = world.chat
     second.pulls = world.pulls

@@ -85,5 +85,8 @@ async def test_announcing_in_a_second_transaction_loses_messages(
 async def test_without_a_reaper_a_crash_is_for_ever(
     store: Database, clock: FakeClock, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr(Attempts, "reap", lambda self, tx: 0)
+    async def nothing(_self: Attempts, _store: object) -> int:
+        return 0
+
+    monkeypatch.setattr(Attempts, "reap", nothing)
     assert "crash at commit" in await first_difference(merged, store, clock, tmp_path, before=False)

@@ -257,8 +257,8 @@ class World:
         self.mind.run_sync(lambda tx: attempts.review(tx, lease, cost, pr_number=number, pr_url=url))
         return True
 
-    def reap(self) -> int:
-        return self.mind.run_sync(self.app.attempts.reap)
+    async def reap(self) -> int:
+        return await self.app.attempts.reap(self.mind)  # type: ignore[arg-type]
 
     def merge(self) -> None:
         """The forge says that every open pull request was merged."""
