@@ -1,14 +1,14 @@
 """The process's alarm clock: APScheduler with exactly four jobs, none of which holds user data.
 
 `wake` rings when the next thing falls due, `tick` every few seconds (reaps lost leases, bounds clock jumps and lost
-notifications), `reconcile` looks at open pull requests, `prune` cleans up daily. Every process may run them all: claims
-and guarded updates decide who acts.
+notifications), `reconcile` looks at open pull requests, `prune` cleans up soon after the start and then daily. Every
+process may run them all: claims and guarded updates decide who acts.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, get_args
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -16,10 +16,15 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from bot.services.attempts import Attempts
 from bot.services.merges import Reconciler
 from bot.settings import Settings
-from bot.store import Store, StoreDown, Topic
+from bot.store import Forgotten, Store, StoreDown, Topic
 
 log = structlog.get_logger(__name__)
 BACKFILL_EVERY: Final = timedelta(minutes=5)
+PRUNE_FIRST: Final = timedelta(minutes=5)
+"""After the start, so that a process that is restarted every day prunes too."""
+PRUNE_BATCH: Final = 500
+SUPERSEDED_KEPT: Final = timedelta(days=1)
+FORGOTTEN: Final[tuple[Forgotten, ...]] = get_args(Forgotten)
 DUE_TOPICS: Final[tuple[Topic, ...]] = ("run", "outbox", "inbound")
 
 
@@ -50,7 +55,8 @@ class Scheduler:
         s = self._settings
         self._alarms.add_job(self.tick, "interval", seconds=s.sweep_seconds, id="tick")
         self._alarms.add_job(self.reconcile, "interval", seconds=s.reconcile_seconds, id="reconcile")
-        self._alarms.add_job(self.prune, "interval", days=1, id="prune")
+        first = self._store.now() + PRUNE_FIRST
+        self._alarms.add_job(self.prune, "interval", days=1, id="prune", next_run_time=first)
         self._alarms.start()
         self._alarms.add_job(self.tick, "date", id="wake")
 
@@ -108,10 +114,21 @@ class Scheduler:
         task.add_done_callback(self._looking.discard)
 
     async def prune(self) -> None:
-        """Forgets raw payloads and finished code tasks after the retention time."""
-        keep = timedelta(days=self._settings.retention_days)
+        """Forgets raw payloads and finished code tasks after the retention time, a few rows per transaction."""
+        now = self._store.now()
+        keep = now - timedelta(days=self._settings.retention_days)
+        removed: dict[str, int] = {}
         try:
-            removed = await self._store.run(lambda tx: tx.prune(tx.now - keep))
+            for kind in FORGOTTEN:
+                removed[kind] = await self._forget(kind, now - SUPERSEDED_KEPT if kind == "superseded" else keep)
         except StoreDown:
-            return
+            log.warning("prune_cut_short", why="the database cannot be reached")
         log.info("pruned", **removed)
+
+    async def _forget(self, kind: Forgotten, before: datetime) -> int:
+        total = 0
+        while True:
+            count = await self._store.run(lambda tx: tx.prune(kind, before, PRUNE_BATCH))
+            total += count
+            if count < PRUNE_BATCH:
+                return total

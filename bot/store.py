@@ -16,6 +16,20 @@ from bot.core.tasks import CodeTask, FailureReason, Stage
 
 T = TypeVar("T")
 Topic = Literal["inbound", "outbox", "run", "cancel", "task"]
+Forgotten = Literal[
+    "superseded",
+    "payloads",
+    "deliveries",
+    "gates",
+    "forge_deliveries",
+    "logs",
+    "approvals",
+    "runs",
+    "events",
+    "code_tasks",
+    "cards",
+]
+"""What retention removes, in the order in which it can be removed."""
 DELIVERY_LEASE: Final = timedelta(seconds=60)
 """How long a claimed delivery belongs to its sender."""
 """What a wake-up is about: new events, deliveries, claimable runs, ended leases, changed code tasks."""
@@ -508,8 +522,8 @@ class Transaction(Protocol):
         """Signals `topic` once the commit is durable."""
         ...
 
-    def prune(self, before: datetime) -> dict[str, int]:
-        """Removes what finished before that instant; message keys are kept. Returns how many rows of each kind."""
+    def prune(self, kind: Forgotten, before: datetime, most: int) -> int:
+        """Removes at most `most` rows of what finished before that instant; message keys are kept. Returns how many."""
         ...
 
 

@@ -1,49 +1,49 @@
-"""Retention: what is forgotten once it is old. Message keys stay for good, so that nothing is ever filed twice."""
+"""Retention: what is forgotten once it is old. Message keys stay for good, so that nothing is ever filed twice.
+
+Each kind is one statement that takes a limited number of rows, so that SQLite's only writer is never held for long. The
+kinds come in an order in which no row is removed before those that point to it.
+"""
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Final
 
-import sqlalchemy as sa
-from sqlmodel import Session, col, select
+from bot.store import Forgotten
 
-from bot.core.tasks import Stage
-from storage.models import (
-    ApprovalRow,
-    CardRow,
-    CodeTaskRow,
-    ForgeDeliveryRow,
-    InboundRow,
-    OutboxRow,
-    RateGateRow,
-    RunLogRow,
-    RunRow,
-    TaskEventRow,
-)
+if TYPE_CHECKING:
+    from storage.transaction import Tx
+
+ENDED = "stage IN ('merged', 'failed') AND finished_at < :before"
+RUNS = f"SELECT id FROM run WHERE code_task_id IN (SELECT id FROM code_task WHERE {ENDED})"
+SUPERSEDED = "state = 'superseded' AND created_at < :before"
+UNSENT = "SELECT card_key FROM outbox WHERE state IN ('pending', 'sending', 'unknown') AND card_key IS NOT NULL"
+ORPHANED = f"SELECT key FROM card WHERE key NOT IN ({UNSENT}) EXCEPT SELECT 'CT-' || id FROM code_task"
+STATEMENTS: Final[dict[Forgotten, str]] = {
+    "superseded": f"DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE {SUPERSEDED} LIMIT :most)",
+    "payloads": """UPDATE inbound SET payload = '' WHERE id IN (
+        SELECT id FROM inbound WHERE state <> 'new' AND received_at < :before AND payload <> '' LIMIT :most)""",
+    "deliveries": """DELETE FROM outbox WHERE id IN (
+        SELECT id FROM outbox WHERE state IN ('sent', 'dead', 'superseded') AND created_at < :before LIMIT :most)""",
+    "gates": """DELETE FROM rate_gate WHERE blocked_until < :before AND scope IN (
+        SELECT scope FROM rate_gate WHERE blocked_until < :before LIMIT :most)""",
+    "forge_deliveries": """DELETE FROM forge_delivery WHERE id IN (
+        SELECT id FROM forge_delivery WHERE received_at < :before LIMIT :most)""",
+    "logs": f"""DELETE FROM run_log WHERE (run_id, seq) IN (
+        SELECT run_id, seq FROM run_log WHERE run_id IN ({RUNS}) LIMIT :most)""",
+    "approvals": f"""DELETE FROM approval WHERE run_id IN (
+        SELECT run_id FROM approval WHERE run_id IN ({RUNS}) LIMIT :most)""",
+    "runs": f"""DELETE FROM run WHERE id IN ({RUNS} LIMIT :most)
+        AND NOT EXISTS (SELECT 1 FROM run_log l WHERE l.run_id = run.id)""",
+    "events": f"""DELETE FROM task_event WHERE id IN (
+        SELECT id FROM task_event WHERE code_task_id IN (SELECT id FROM code_task WHERE {ENDED}) LIMIT :most)""",
+    # The stage is looked at again under the row's lock: a retry may have come in between.
+    "code_tasks": f"""DELETE FROM code_task WHERE {ENDED} AND id IN (SELECT id FROM code_task WHERE {ENDED} LIMIT :most)
+        AND NOT EXISTS (SELECT 1 FROM run r WHERE r.code_task_id = code_task.id)
+        AND NOT EXISTS (SELECT 1 FROM task_event e WHERE e.code_task_id = code_task.id)""",
+    "cards": f"DELETE FROM card WHERE key IN (SELECT key FROM ({ORPHANED}) orphaned LIMIT :most)",
+}
 
 
-def prune(session: Session, before: datetime) -> dict[str, int]:
-    """Empties the payloads of handled events and removes deliveries and finished code tasks of before that instant."""
-    tasks = select(CodeTaskRow.id).where(
-        col(CodeTaskRow.stage).in_((Stage.MERGED, Stage.FAILED)), col(CodeTaskRow.finished_at) < before
-    )
-    runs = select(RunRow.id).where(col(RunRow.code_task_id).in_(tasks))
-    ref = sa.literal("CT-", sa.String()) + sa.cast(CodeTaskRow.id, sa.String)
-    refs = select(ref).where(col(CodeTaskRow.id).in_(tasks))
-    statements = {
-        "payloads": sa.update(InboundRow)
-        .where(sa.text("state != 'new'"), col(InboundRow.received_at) < before, InboundRow.payload != "")
-        .values(payload=""),
-        "deliveries": sa.delete(OutboxRow).where(
-            sa.text("state IN ('sent', 'dead', 'superseded')"), col(OutboxRow.created_at) < before
-        ),
-        "gates": sa.delete(RateGateRow).where(col(RateGateRow.blocked_until) < before),
-        "forge_deliveries": sa.delete(ForgeDeliveryRow).where(col(ForgeDeliveryRow.received_at) < before),
-        "logs": sa.delete(RunLogRow).where(col(RunLogRow.run_id).in_(runs)),
-        "cards": sa.delete(CardRow).where(col(CardRow.key).in_(refs)),
-        "approvals": sa.delete(ApprovalRow).where(col(ApprovalRow.run_id).in_(runs)),
-        "runs": sa.delete(RunRow).where(col(RunRow.code_task_id).in_(tasks)),
-        "events": sa.delete(TaskEventRow).where(col(TaskEventRow.code_task_id).in_(tasks)),
-        "code_tasks": sa.delete(CodeTaskRow).where(
-            col(CodeTaskRow.stage).in_((Stage.MERGED, Stage.FAILED)), col(CodeTaskRow.finished_at) < before
-        ),
-    }
-    return {name: session.execute(statement).rowcount for name, statement in statements.items()}
+def prune(tx: "Tx", kind: Forgotten, before: datetime, most: int) -> int:
+    """Forgets at most `most` rows of one kind that ended before that instant; cards, once their code task is gone."""
+    bound = {"before": before} if ":before" in STATEMENTS[kind] else {}
+    return tx.affected(STATEMENTS[kind], most=most, **bound)

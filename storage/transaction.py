@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, SQLModel
 
 from bot.ports import Clock
-from bot.store import Topic
+from bot.store import Forgotten, Topic
 from storage import statements
 from storage.figures import Figures
 from storage.inbox import Inbox
@@ -52,8 +52,8 @@ class Tx:
     def wake(self, topic: Topic) -> None:
         self.topics.add(topic)
 
-    def prune(self, before: datetime) -> dict[str, int]:
-        return prune(self.session, before)
+    def prune(self, kind: Forgotten, before: datetime, most: int) -> int:
+        return prune(self, kind, before, most)
 
     def may_lose_a_race(self) -> AbstractContextManager[Any]:
         """Around a statement that another process can make fail on a unique index: what came before it survives.
@@ -96,6 +96,10 @@ class Tx:
     def listed(self, sql: str, **bound: Any) -> Sequence[sa.Row[Any]]:
         """All rows of any statement."""
         return self._execute(statements.text(sql, bound), bound).all()
+
+    def affected(self, sql: str, **bound: Any) -> int:
+        """Runs an UPDATE or DELETE; how many rows it changed."""
+        return self._execute(statements.text(sql, bound), bound).rowcount
 
     def column(self, sql: str, **bound: Any) -> Sequence[Any]:
         """The first column of every row."""

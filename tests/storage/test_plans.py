@@ -32,9 +32,9 @@ def fill(tx: Tx) -> None:
     )
     when = "'2031-05-06 07:08:09.000000'" if tx.sqlite else "timestamptz '2031-05-06 07:08:09+00'"
     finished_runs = (
-        "INSERT INTO run (kind, code_task_id, attempt, state, priority, available_at, repo_key, agent, fence, log_bytes,"
-        f" counts_attempt, created_at) {numbers} SELECT 'code_task', {task.id}, i + 10, 'done', 1, {when}, 'app', 'a',"
-        f" 1, 0, {'1' if tx.sqlite else 'true'}, {when} FROM n"
+        "INSERT INTO run (kind, code_task_id, attempt, state, priority, available_at, repo_key, agent, fence,"
+        f" log_bytes, counts_attempt, created_at) {numbers} SELECT 'code_task', {task.id}, i + 10, 'done', 1, {when},"
+        f" 'app', 'a', 1, 0, {'1' if tx.sqlite else 'true'}, {when} FROM n"
     )
     sent = (
         "INSERT INTO outbox (thread_id, seq, dedup_key, kind, platform, gate, target, body, state, available_at,"
