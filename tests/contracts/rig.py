@@ -23,7 +23,8 @@ T = TypeVar("T")
 Call = Literal["post", "edit", "react", "whisper", "private_answer", "history", "check", "any"]
 """What the bot asks of a platform, whatever the platform's own names are."""
 FaultKind = Literal["busy", "down", "lost_answer", "gone", "thread_gone", "channel_gone", "not_allowed", "auth"]
-DEADLINE = 15.0
+DEADLINE = 30.0
+"""Seconds until a test gives up waiting (ours). Nothing waits that long unless it is broken or the machine is."""
 REPOSITORY = {"url": "file:///srv/invoices.git", "forge": "none"}
 
 
@@ -428,7 +429,9 @@ class Rig(abc.ABC):
     async def backfill(self) -> None:
         """The five-minute look at what was missed, now."""
         await self.advance(timedelta(minutes=6))
-        await self.app.app.scheduler.reconcile()
+        scheduler = self.app.app.scheduler
+        await scheduler.reconcile()
+        await asyncio.gather(*scheduler._looking)
 
     async def acked(self, *sent: Sent) -> None:
         await self.until(lambda: all(one.acked for one in sent))
