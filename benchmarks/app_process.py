@@ -69,9 +69,20 @@ async def main(plan: dict[str, Any]) -> None:
             noted = await move_cards(app, [ThreadRef.model_validate(c) for c in plan["channels"]], plan["rounds"])
             _say("moved")
         await asyncio.to_thread(sys.stdin.readline)
+        noted["filed"] = await handled(app)
+        noted["handled_at"] = time.monotonic()
         stop.set()
         await parts
         _say(json.dumps({"durable": inbox.durable, **noted}))
+
+
+async def handled(app: App) -> int:
+    """Waits until no accepted event is left to handle; how many code tasks there are."""
+    while True:
+        seen = app.store.version("task")
+        if not await app.store.run(lambda tx: tx.figures.unhandled(), read=True):
+            return await app.store.run(lambda tx: sum(tx.figures.stages().values()), read=True)
+        await app.store.changed("task", seen, 1)
 
 
 async def move_cards(app: App, channels: list[ThreadRef], rounds: int) -> dict[str, Any]:

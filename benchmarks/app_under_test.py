@@ -49,6 +49,7 @@ def app_on(simulator: SlackSimulator, **plan: Any) -> Iterator[Running]:
             "repos": {"app": {"url": f"file://{folder}/none.git", "forge": "local"}},
             "default_agent": "patch",
             "sandbox": "none",
+            "filers": "*",
             "web_bind": "127.0.0.1:0",
             **plan.pop("settings", {}),
         }
