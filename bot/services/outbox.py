@@ -9,9 +9,9 @@ import asyncio
 import base64
 import hashlib
 import random
-from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import suppress
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
@@ -80,6 +80,8 @@ class Relay:
         self._lease = lease
         self._pace = Pace()
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._under_way: Counter[str] = Counter()
+        self._waiting = 0
         self._sending: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -115,8 +117,9 @@ class Relay:
                 await asyncio.wait(self._sending)
 
     async def _step(self) -> bool:
-        paced = self._pace.closed(self._store.now())
-        room = BATCH - len(self._sending)
+        # A busy channel's deliveries wait for their turn: no more of them are claimed, and they take nobody's place.
+        paced = [*self._pace.closed(self._store.now()), *self._under_way]
+        room = BATCH - (len(self._sending) - self._waiting)
         if room <= 0:
             await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
             return True
@@ -142,8 +145,7 @@ class Relay:
         platform = self._platforms[delivery.to.platform]
         failpoint("delivery.before")
         try:
-            async with self._turns[delivery.gate]:
-                await self._wait_for_turn(delivery)
+            async with self._turn(delivery):
                 if monotonic() >= until:  # this process was frozen: another one sends it, perhaps something newer
                     log.warning("delivery_left", delivery=delivery.dedup_key)
                     return
@@ -160,8 +162,6 @@ class Relay:
             else:
                 outcome = Unsendable("unexpected")
         failpoint("delivery.sent_unrecorded")
-        if not self._turns[delivery.gate].locked():
-            del self._turns[delivery.gate]
         try:
             await self._store.run(lambda tx: self._record(tx, delivery, outcome))
         except StoreDown:
@@ -181,11 +181,24 @@ class Relay:
         except Exception as error:
             log.warning("no_link", delivery=delivery.dedup_key, error=type(error).__name__)
 
-    async def _wait_for_turn(self, delivery: Outgoing) -> None:
-        """Of several deliveries claimed for one gate, each waits until the pace allows it."""
-        at = self._pace.until.get(delivery.gate)
-        if at is not None and at > self._store.now():
-            await asyncio.sleep((at - self._store.now()).total_seconds())
+    @asynccontextmanager
+    async def _turn(self, delivery: Outgoing) -> AsyncGenerator[None]:
+        """Of several deliveries claimed for one gate, one goes at a time, each when the pace allows it."""
+        gate, waits = delivery.gate, True
+        self._under_way[gate] += 1
+        self._waiting += 1
+        try:
+            async with self._turns[gate]:
+                at = self._pace.until.get(gate)
+                if at is not None and at > self._store.now():
+                    await asyncio.sleep((at - self._store.now()).total_seconds())
+                self._waiting, waits = self._waiting - 1, False
+                yield
+        finally:
+            self._waiting -= waits
+            self._under_way[gate] -= 1
+            if not self._under_way[gate]:
+                del self._under_way[gate], self._turns[gate]
 
     def _pace_after(self, platform: Platform, delivery: Outgoing) -> None:
         if delivery.kind == "edit":
