@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import structlog
@@ -181,12 +182,15 @@ async def run_parts(
 
     With `serve` and the feature `web` on, the HTTP API listens on `web`, else on WEB_BIND. Returns `Fatal` when a
     platform cannot go on; the caller exits non-zero."""
+    with_web = serve and "web" in app.settings.features
+    if with_web:  # importing it takes a second, which no ack may wait for
+        await asyncio.to_thread(import_module, "bot.web.server")
     app.scheduler.start()
     adapters = [asyncio.create_task(p.run(app.inbox, stop), name=f"platform-{n}") for n, p in app.platforms.items()]
     parts: list[asyncio.Task[None]] = []
     if serve:
         parts += [asyncio.create_task(app.inbox.run(stop)), asyncio.create_task(app.relay.run(stop))]
-        if "web" in app.settings.features:
+        if with_web:
             parts.append(asyncio.create_task(serve_web(app, stop, web), name="web"))
     if worker is not None:
         parts.append(asyncio.create_task(worker.run(stop)))
