@@ -136,7 +136,7 @@ def open_forges(settings: Settings, clock: Clock, redactor: LiveRedactor) -> dic
             api_url=settings.github_api_url,
             web_url=settings.github_web_url,
         ),
-        local=LocalSettings(web_url=settings.codetask_url or f"http://{settings.web_bind}"),
+        local=LocalSettings(web_url=settings.codetask_url),
         ssh_key=settings.git_ssh_key_file,
         git_home=home,
         register_secret=redactor.learn,

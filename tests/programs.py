@@ -16,4 +16,6 @@ def find_opencode() -> str:
     for place in (*places, "opencode"):
         if place and (found := shutil.which(place)):
             return found
+    if os.environ.get("CODETASK_REQUIRE_OPENCODE") == "1":
+        pytest.fail("OpenCode is required here and was not found: run tools/install_opencode")
     pytest.skip("THE REAL OPENCODE IS NOT TESTED HERE: run tools/install_opencode or set CODETASK_TEST_OPENCODE")

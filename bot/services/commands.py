@@ -161,10 +161,12 @@ class ChatCommands:
             tx.people.see(person)
             found = tx.threads.find(event.thread)
             said = _Said(item, event, person, found.id if found else None, context)
-            if FEATURE in self.tasks.settings.features:
-                self._act(tx, said, self._parse(tx, said, event))
-            else:
+            if FEATURE not in self.tasks.settings.features:
                 self._refuse(tx, said, Refused("refused.disabled"))
+            elif event.command == "followup":
+                self._refuse(tx, said, Refused("refused.not_yet", {"verb": code_span("/followup")}))
+            else:
+                self._act(tx, said, self._parse(tx, said, event))
             failpoint("command.before_commit")
 
         await self.store.run(unit)

@@ -231,10 +231,16 @@ class LocalForge:
     def _store(self, repo: Repo) -> PullStore:
         return PullStore(bare_path(repo))
 
+    def _url(self, repo: Repo, number: int) -> str:
+        """The address of the page that shows it; without pages a name that no client turns into a link."""
+        if not self._web_url:
+            return f"local:{repo.alias}#{number}"
+        return f"{self._web_url}/local/{quote(repo.alias, safe='')}/pull/{number}"
+
     def _seen(self, repo: Repo, pull: LocalPull) -> PullRequest:
         return PullRequest(
             number=pull.number,
-            url=f"{self._web_url}/local/{quote(repo.alias, safe='')}/pull/{pull.number}",
+            url=self._url(repo, pull.number),
             state=pull.state,
             head=pull.head,
             draft=pull.draft,

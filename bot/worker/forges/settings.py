@@ -65,7 +65,7 @@ def _check_address(url: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LocalSettings:
-    """The local forge: where the dashboard shows its pull requests."""
+    """The local forge: where its pull requests are shown; empty when no page shows them."""
 
     web_url: str = "http://127.0.0.1:8787"
 
