@@ -97,7 +97,6 @@ def test_doctor_on_a_sound_machine(shop: Terminal) -> None:
     ("env", "check"),
     [
         ({"SLACK_BOT_TOKEN": "xoxb-1"}, "settings"),
-        ({"DEFAULT_TIMEZONE": "Mars/Olympus"}, "time zones"),
         ({"DEFAULT_AGENT": "gpt"}, "agents"),
         ({"SANDBOX": "chroot"}, "sandbox"),
         ({"CODETASK_CONFIG": "none.toml"}, "repository"),

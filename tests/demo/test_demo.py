@@ -145,9 +145,12 @@ def test_a_story_that_stops_names_the_missing_step_and_the_log(folder: Path, own
         (["--repo", ".", "--agent", "command"], "needs its argument list"),
     ],
 )
-def test_what_cannot_be_played_is_refused_with_what_to_do(folder: Path, options: list[str], said: str) -> None:
+def test_what_cannot_be_played_is_refused_with_what_to_do(
+    folder: Path, own_repository: Path, options: list[str], said: str
+) -> None:
     if "tests" in options[-1]:
         options = ["--repo", str(folder)]
+    options = [str(own_repository) if word == "." else word for word in options]
     done = play(folder, "--once", *options)
     assert done.returncode == 2
     assert said in done.stdout.replace("\n", " ")

@@ -60,7 +60,7 @@ async def test_a_line_of_three_megabytes_arrives(checkout: Path) -> None:
 
 async def test_a_flood_without_line_ends_is_cut(checkout: Path) -> None:
     _, ended = await play("flood", checkout)
-    assert (ended.result.stop, ended.result.cause) == ("failed", "crashed")
+    assert (ended.result.stop, ended.result.cause) == ("failed", "limit")
     assert "more output" in ended.result.text
 
 
