@@ -145,7 +145,7 @@ async def test_from_the_first_word_to_the_merge(office: Office) -> None:
 
 
 def assert_golden(text: str) -> None:
-    if os.environ.get("UPDATE_GOLDEN"):
+    if os.environ.get("UPDATE_GOLDENS"):
         GOLDEN.parent.mkdir(parents=True, exist_ok=True)
         GOLDEN.write_text(text + "\n")
     assert text + "\n" == GOLDEN.read_text()
