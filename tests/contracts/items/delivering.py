@@ -271,7 +271,7 @@ async def cards_look_as_agreed_in_every_stage(rig: Rig) -> None:
         assert rig.problems(card) == []
         seen.append(f"=== {name} ({language})\n{rig.shown(card)}\n")
     golden = GOLDEN / f"{rig.platform_name}_cards.txt"
-    if os.environ.get("UPDATE_GOLDEN"):
+    if os.environ.get("UPDATE_GOLDENS"):
         golden.parent.mkdir(parents=True, exist_ok=True)
         golden.write_text("\n".join(seen))
     assert "\n".join(seen) == golden.read_text()
