@@ -8,8 +8,9 @@ from bot.core.tasks import CodeTask
 from bot.core.texts import Texts
 from bot.services.announcements import Announcer
 from bot.services.attempts import Attempts
-from bot.settings import Settings
+from bot.settings import Settings, without_environment
 from bot.store import Transaction
+from platforms.registry import load_settings
 
 EVERYTHING = 1_000_000
 """A limit per repository that never binds."""
@@ -17,9 +18,8 @@ EVERYTHING = 1_000_000
 
 def bench_settings(**values: Any) -> Settings:
     """Settings from nothing but `values`: no environment, no file."""
-    from bot.demo.stage import DemoSettings
-
-    return DemoSettings(**values)
+    with without_environment():
+        return load_settings(**values)
 
 
 def attempts(settings: Settings | None = None) -> Attempts:

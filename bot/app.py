@@ -40,7 +40,7 @@ from bot.worker.loop import Worker
 from bot.worker.processes import hide_own_memory
 from bot.worker.sandbox import choose_sandbox
 from bot.worker.stages import Tools
-from platforms.registry import create_platform
+from platforms.registry import configured_platforms, create_platform
 from storage.engine import Database, SystemClock, open_database
 
 log = structlog.get_logger(__name__)
@@ -67,11 +67,6 @@ class App:
     scheduler: Scheduler
 
 
-def configured_platforms(settings: Settings) -> list[str]:
-    """Names of the chat platforms whose credentials are set."""
-    return ["slack"] if settings.slack_bot_token else []
-
-
 def usable_agents(settings: Settings) -> tuple[str, ...]:
     """Names of the agents that may be chosen: those known, limited to the setting `agents` where it names any."""
     known = known_agents(settings)
@@ -90,7 +85,7 @@ async def open_app(
         store = await open_database(settings.store_url, clock)
         stack.push_async_callback(store.close)
         names = configured_platforms(settings) if with_platforms else []
-        platforms = {name: create_platform(name, settings, store) for name in names}
+        platforms = {name: create_platform(name, settings.chat[name], store) for name in names}
         for platform in platforms.values():
             stack.push_async_callback(platform.aclose)
         redactor = LiveRedactor(settings.secrets())

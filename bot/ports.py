@@ -117,6 +117,16 @@ class Inbox(Protocol):
         """At most 25 completions for an option, empty when slow."""
         ...
 
+    async def hold(self, name: str, owner: str, ttl: timedelta) -> bool:
+        """Takes or renews the lease `name` for `ttl` by the database's clock; False while another owner has it.
+
+        Raises `InboxDown` when nobody can tell."""
+        ...
+
+    async def release(self, name: str, owner: str) -> None:
+        """Gives a lease back, so that another process may take it at once; without effect for any other owner."""
+        ...
+
 
 class InboxDown(Exception):
     """The event could not be stored. Do not ack it: the platform redelivers; tell the person where it never does."""
@@ -151,6 +161,9 @@ class Capabilities:
     edit_window: timedelta | None
     idempotent_post: bool
     exclusive_ingress: bool
+    """Every process gets every event, so only the holder of a lease listens."""
+    every_language: bool
+    """One message can hold every language; each viewer sees their own."""
     post_interval: timedelta
     """The least time between two posts in one channel."""
 
@@ -197,7 +210,10 @@ class Platform(Protocol):
         ...
 
     async def post(self, to: ThreadRef, content: Content, key: str) -> MessageRef | Trouble:
-        """Posts into a thread, or into the channel when `to.root` is None: then the message becomes the root."""
+        """Posts into a thread, or into the channel when `to.root` is None: then the message becomes the root.
+
+        Where threads have to be opened first, this opens the one of `to.root`, named by the content; the answer's
+        thread then has its `native` id."""
         ...
 
     async def edit(self, message: MessageRef, content: Content, key: str) -> MessageRef | Trouble:

@@ -2,18 +2,33 @@
 
 Precedence: environment, then the file that `X_FILE` names, then `codetask.toml` in the working directory (or the file
 that `CODETASK_CONFIG` names). A part that is unset is off; half a pair is an error that names the other half.
+
+What a chat platform needs stands in `platforms/<name>/settings.py`, a `PlatformSettings`; `platforms.registry`
+joins them: `platforms.registry.load_settings()` is how settings are read.
 """
 
 import os
 import stat
 import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bot.ports import Repo
@@ -77,25 +92,81 @@ class TomlSource(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        path = Path(os.environ.get("CODETASK_CONFIG", "codetask.toml"))
-        if not path.is_file():
-            return {}
-        try:
-            return tomllib.loads(path.read_text())
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"{path} is not valid TOML: {error}") from error
+        own = setting_names(self.settings_cls)
+        return {name: value for name, value in read_toml().items() if name in own}
+
+
+def read_toml() -> dict[str, Any]:
+    """What `codetask.toml` says; empty without one. Raises `SettingsError` when it is no TOML."""
+    path = Path(os.environ.get("CODETASK_CONFIG", "codetask.toml"))
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+
+
+def setting_names(settings_cls: type[BaseSettings]) -> frozenset[str]:
+    """The names under which a class's settings are given: variables in lower case."""
+    return frozenset(str(field.validation_alias or name) for name, field in settings_cls.model_fields.items())
 
 
 def _is_secret(field: Any) -> bool:
     return "SecretStr" in str(field.annotation)
 
 
-class Settings(BaseSettings):
-    """All settings. Field names are the variables in lower case; each field says its use."""
+_ALONE: ContextVar[bool] = ContextVar("_ALONE", default=False)
+
+
+@contextmanager
+def without_environment() -> Iterator[None]:
+    """Settings made inside come only from the values given: no environment, no file (the demo)."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
+class SourcedSettings(BaseSettings):
+    """Settings read from the places of this module's docstring. Field names are the variables in lower case."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True, case_sensitive=False
+        frozen=True, env_ignore_empty=True, hide_input_in_errors=True, case_sensitive=False, extra="forbid"
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        if _ALONE.get():
+            return (init_settings,)
+        return init_settings, env_settings, FileSource(settings_cls), TomlSource(settings_cls)
+
+    def secrets(self) -> tuple[str, ...]:
+        """The value of every secret setting, for redaction."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value())
+
+
+class PlatformSettings(SourcedSettings):
+    """What one chat platform needs. The platform is on when `configured`."""
+
+    @property
+    def configured(self) -> bool:
+        raise TypeError(f"{type(self).__name__} has to say when it is configured")
+
+
+class Settings(SourcedSettings):
+    """All settings but the platforms' own, which are `chat`. Each field says its use."""
+
+    _chat: Mapping[str, PlatformSettings] = PrivateAttr(default_factory=dict[str, PlatformSettings])
 
     data_dir: Path = Field(
         default_factory=lambda: Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "codetask",
@@ -158,12 +229,6 @@ class Settings(BaseSettings):
     reconcile_seconds: float = Field(60, gt=0, description="How often open pull requests are looked at.")
     drain_seconds: float = Field(30, ge=0, description="Time a stopping worker has to finish its step.")
 
-    slack_bot_token: SecretStr | None = Field(None, description="xoxb-... of your own app.")
-    slack_app_token: SecretStr | None = Field(None, description="xapp-... with connections:write (Socket Mode).")
-    slack_signing_secret: SecretStr | None = Field(None, description="Signs requests in HTTP mode.")
-    codetask_slack_api_url: str = Field("https://slack.com/api/", description="Slack's address; tests set another.")
-    codetask_slack_transport: Literal["socket", "http"] = Field("socket", description="socket needs no public URL.")
-
     web_bind: str = Field("127.0.0.1:8787", description="Address of the HTTP API.")
     web_secret: SecretStr | None = Field(None, description="Needed for a bind other than loopback.")
     web_allowed_hosts: Words = Field((), description="Host names the API answers to besides loopback.")
@@ -183,23 +248,8 @@ class Settings(BaseSettings):
     retention_days: int = Field(90, ge=1, description="Finished code tasks and raw payloads are forgotten after it.")
     log_level: str = Field("info", description="debug, info, warning or error.")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, FileSource(settings_cls), TomlSource(settings_cls)
-
     @model_validator(mode="after")
     def _pairs(self) -> "Settings":
-        if self.slack_bot_token:
-            other = "slack_app_token" if self.codetask_slack_transport == "socket" else "slack_signing_secret"
-            if getattr(self, other) is None:
-                raise ValueError(f"SLACK_BOT_TOKEN is set, so {other.upper()} is needed too")
         for one, two in (("github_owner", "github_repo"), ("github_app_id", "github_app_private_key")):
             if bool(getattr(self, one)) != bool(getattr(self, two)):
                 missing, given = (one, two) if not getattr(self, one) else (two, one)
@@ -266,16 +316,32 @@ class Settings(BaseSettings):
             on_test_failure=table.on_test_failure or self.on_test_failure,
         )
 
+    @property
+    def chat(self) -> Mapping[str, PlatformSettings]:
+        """The settings of every known chat platform by name, configured or not."""
+        return self._chat
+
     def secrets(self) -> tuple[str, ...]:
-        """The value of every secret setting, for redaction."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value())
+        return (*super().secrets(), *(secret for one in self._chat.values() for secret in one.secrets()))
 
 
-def load_settings(**overrides: Any) -> Settings:
-    """The settings of this process. Raises `SettingsError` with one line per problem, never a value."""
+def join_settings(platforms: Mapping[str, type[PlatformSettings]], values: Mapping[str, Any]) -> Settings:
+    """The settings of this process with those of its platforms; `values` go before every other place.
+
+    Raises `SettingsError` with one line per problem, never a value: a wrong value, a name nobody knows."""
+    parts: dict[str, type[SourcedSettings]] = {"": Settings, **platforms}
+    known = {name: setting_names(part) for name, part in parts.items()}
+    given = values if _ALONE.get() else {**read_toml(), **values}
+    unknown = sorted(set(given) - frozenset[str]().union(*known.values()))
+    if unknown:
+        raise SettingsError("\n".join(f"{name.upper()}: there is no such setting" for name in unknown))
+    made: dict[str, Any] = {}
     try:
-        return Settings(**overrides)
+        for name, part in parts.items():
+            made[name] = part(**{key: value for key, value in values.items() if key in known[name]})
     except ValidationError as error:
         lines = [f"{'.'.join(str(p) for p in e['loc']).upper() or 'settings'}: {e['msg']}" for e in error.errors()]
         raise SettingsError("\n".join(lines)) from error
+    settings: Settings = made.pop("")
+    settings._chat = made
+    return settings

@@ -504,6 +504,16 @@ class FigureQueries(Protocol):
         ...
 
 
+class LeaseQueries(Protocol):
+    def hold(self, name: str, owner: str, ttl: timedelta) -> bool:
+        """Takes or renews a lease; False while another owner's has not run out."""
+        ...
+
+    def release(self, name: str, owner: str) -> None:
+        """Ends a lease of this owner now."""
+        ...
+
+
 class Transaction(Protocol):
     """One transaction. `now` is the same instant for all of it: the database's clock on PostgreSQL."""
 
@@ -514,6 +524,7 @@ class Transaction(Protocol):
     outbox: OutboxQueries
     people: PeopleQueries
     figures: FigureQueries
+    leases: LeaseQueries
 
     @property
     def now(self) -> datetime: ...

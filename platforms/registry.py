@@ -1,6 +1,7 @@
-"""Which platforms exist: name -> lazy factories for the adapter and the simulator.
+"""Which platforms exist: name -> lazy factories for settings, adapter, simulator and setup.
 
-An SDK is imported only when its platform is asked for. Adding a platform is one folder and one row of `PLATFORMS`.
+An SDK is imported only when its platform is asked for. Adding a platform is one folder and one row of `PLATFORMS`
+(platforms/README.md).
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from bot.ports import Clock, Platform
+from bot.settings import PlatformSettings, Settings, join_settings
 
 
 class Simulator(Protocol):
@@ -53,37 +55,54 @@ class MissingExtra(ImportError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    adapter: str
-    simulator: str
+class Entry:
+    """One platform: the package that holds its modules, the extra that installs its SDK, the SDK's modules.
+
+    The package has `settings.py` with `SETTINGS`, `adapter.py` and `simulator` with `create`, `setup.py` (README.md).
+    """
+
+    package: str
     extra: str
     sdk: tuple[str, ...]
 
 
-PLATFORMS: dict[str, _Entry] = {
-    "slack": _Entry("platforms.slack.adapter", "platforms.slack.simulator", "slack", ("slack_bolt", "slack_sdk")),
+PLATFORMS: dict[str, Entry] = {
+    "slack": Entry("platforms.slack", "slack", ("slack_bolt", "slack_sdk")),
+    "discord": Entry("platforms.discord", "discord", ("discord",)),
+    "lark": Entry("platforms.lark", "lark", ("lark_oapi",)),
 }
 
 
-def create_platform(name: str, settings: Any, clock: Clock) -> Platform:
+def load_settings(**values: Any) -> Settings:
+    """The settings of this process; `values` go before environment and files. Raises `bot.settings.SettingsError`."""
+    return join_settings({name: _load(name, "settings").SETTINGS for name in PLATFORMS}, values)
+
+
+def configured_platforms(settings: Settings) -> list[str]:
+    """Names of the chat platforms whose credentials are set."""
+    return [name for name, own in settings.chat.items() if own.configured]
+
+
+def create_platform(name: str, settings: PlatformSettings, clock: Clock) -> Platform:
     """The adapter of a platform, not yet connected. Raises `UnknownPlatform` or `MissingExtra`."""
-    return _load(name, _entry(name).adapter).create(settings, clock)
+    return _load(name, "adapter").create(settings, clock)
 
 
 def create_simulator(name: str, **options: Any) -> Simulator:
     """The simulator of a platform, not yet started. Raises `UnknownPlatform` or `MissingExtra`."""
-    return _load(name, _entry(name).simulator).create(**options)
+    return _load(name, "simulator").create(**options)
 
 
-def _entry(name: str) -> _Entry:
-    if name not in PLATFORMS:
-        raise UnknownPlatform(name)
-    return PLATFORMS[name]
+def platform_setup(name: str) -> ModuleType:
+    """The module with a platform's setup steps and manifest. Raises `UnknownPlatform`."""
+    return _load(name, "setup")
 
 
 def _load(name: str, module: str) -> ModuleType:
+    if name not in PLATFORMS:
+        raise UnknownPlatform(name)
     try:
-        return import_module(module)
+        return import_module(f"{PLATFORMS[name].package}.{module}")
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in PLATFORMS[name].sdk:

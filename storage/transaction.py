@@ -14,6 +14,7 @@ from bot.store import Forgotten, Topic
 from storage import statements
 from storage.figures import Figures
 from storage.inbox import Inbox
+from storage.leases import Leases
 from storage.outbox import Outbox
 from storage.people import People
 from storage.retention import prune
@@ -38,6 +39,7 @@ class Tx:
         self.outbox = Outbox(self)
         self.people = People(self)
         self.figures = Figures(self)
+        self.leases = Leases(self)
 
     @cached_property
     def now(self) -> datetime:

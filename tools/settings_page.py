@@ -1,4 +1,7 @@
-"""Writes docs/settings.md from bot/settings.py. Usage: python tools/settings_page.py (prints) or ... --write."""
+"""Writes docs/settings.md from bot/settings.py and platforms/*/settings.py.
+
+Usage: python tools/settings_page.py (prints) or python tools/settings_page.py --write.
+"""
 
 import sys
 from pathlib import Path
@@ -7,7 +10,8 @@ from typing import Any, Final
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from bot.settings import RepoSettings, Settings
+from bot.settings import RepoSettings, Settings, without_environment
+from platforms.registry import load_settings
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs/settings.md"
 SECTIONS: Final = {
@@ -17,7 +21,6 @@ SECTIONS: Final = {
     "llm_base_url": "Model",
     "default_agent": "Agents, setup and tests",
     "workspace_root": "Worker and sandbox",
-    "slack_bot_token": "Slack",
     "web_bind": "HTTP API and command line",
     "admins": "People and parts",
 }
@@ -26,7 +29,8 @@ SECTIONS: Final = {
 HEAD: Final = """\
 # Settings
 
-This page is generated from `bot/settings.py` by `tools/settings_page.py`. A test keeps them equal.
+This page is generated from `bot/settings.py` and `platforms/*/settings.py` by `tools/settings_page.py`. A test
+keeps them equal.
 
 Every setting is an environment variable. Three places are read, the first that has it wins:
 
@@ -46,14 +50,27 @@ def page() -> str:
     parts = [HEAD]
     for name, field in Settings.model_fields.items():
         if name in SECTIONS:
-            parts.append(f"\n## {SECTIONS[name]}\n\n| Variable | Default | Use |\n|---|---|---|\n")
-        variable = str(field.validation_alias or name).upper()
-        parts.append(f"| `{variable}` | {_default(name, field)} | {_cell(field.description or '')} |\n")
+            parts.append(_section(SECTIONS[name]))
+        parts.append(_row(name, field))
+    with without_environment():
+        chat = load_settings().chat
+    for platform, own in chat.items():
+        parts.append(_section(platform.capitalize()))
+        parts += [_row(name, field) for name, field in type(own).model_fields.items()]
     parts.append("\n## One repository: `[repos.<alias>]`\n\n| Key | Default |\n|---|---|\n")
     for name, field in RepoSettings.model_fields.items():
         shown = "needed" if field.is_required() else _shown(field.default)
         parts.append(f"| `{name}` | {shown} |\n")
     return "".join(parts)
+
+
+def _section(title: str) -> str:
+    return f"\n## {title}\n\n| Variable | Default | Use |\n|---|---|---|\n"
+
+
+def _row(name: str, field: Any) -> str:
+    variable = str(field.validation_alias or name).upper()
+    return f"| `{variable}` | {_default(name, field)} | {_cell(field.description or '')} |\n"
 
 
 def _default(name: str, field: Any) -> str:

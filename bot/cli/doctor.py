@@ -23,7 +23,8 @@ from bot.cli.service_checks import (
     check_store,
 )
 from bot.ports import Sandbox
-from bot.settings import Settings, SettingsError, load_settings
+from bot.settings import Settings, SettingsError
+from platforms.registry import load_settings
 
 CHECK_SECONDS: Final = 60.0
 log = structlog.get_logger(__name__)

@@ -11,7 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from bot.cli.failures import FAILED, USAGE, Failure
 from bot.cli.output import say
-from bot.settings import Settings, SettingsError, load_settings
+from bot.settings import Settings, SettingsError
+from platforms.registry import load_settings
 
 T = TypeVar("T")
 

@@ -28,7 +28,7 @@ def slack(
     for number, step in enumerate(setup_steps(url), 1):
         out(f"{number}. {step}")
     settings = read_settings()
-    if settings.slack_bot_token is None:
+    if not settings.chat["slack"].configured:
         say("SLACK_BOT_TOKEN is not set yet. Run this again when it is, to check it.")
         return
     with explained(settings):
@@ -40,7 +40,7 @@ async def _check(settings: Settings) -> None:
     from platforms.registry import create_platform
     from storage.engine import SystemClock
 
-    platform = create_platform("slack", settings, SystemClock())
+    platform = create_platform("slack", settings.chat["slack"], SystemClock())
     try:
         told = await platform.preflight()
     finally:

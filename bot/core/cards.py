@@ -54,15 +54,23 @@ class Card(_Value):
     buttons: tuple[Button, ...] = ()
     foot: str = ""
     colour: Colour = "blue"
+    language: str = "en"
+    translations: dict[str, "Card"] = Field(default_factory=dict[str, "Card"])
+    """The same card in other languages, for platforms that show each viewer their own."""
 
 
 class Doc(_Value):
-    """A reply or whisper: markdown text, at most one mention (rendered first), buttons."""
+    """A reply or whisper: markdown text, at most one mention (rendered first), buttons.
+
+    `topic` names the thread where a platform has to open one for it."""
 
     kind: Literal["doc"] = "doc"
     text: str
     mention: Person | None = None
     buttons: tuple[Button, ...] = ()
+    topic: str = ""
+    language: str = "en"
+    translations: dict[str, "Doc"] = Field(default_factory=dict[str, "Doc"])
 
 
 Content = Annotated[Card | Doc, Field(discriminator="kind")]

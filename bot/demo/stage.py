@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
-
 from bot.app import App, WorkerRefused, open_app, open_worker, pick_sandbox, run_parts
 from bot.core.redact import Redactor
 from bot.demo import DemoOptions
@@ -22,8 +20,9 @@ from bot.demo.sample_project import copy_repository as copy_given
 from bot.demo.terminal import Terminal, make_console
 from bot.logs import configure_logs
 from bot.ports import Fatal, Repo
-from bot.settings import Settings, SettingsError, load_settings
+from bot.settings import Settings, SettingsError, without_environment
 from bot.worker.forges.local import LocalForge
+from platforms.registry import load_settings
 from platforms.slack.simulator import SlackSimulator
 
 PACE: Final = 1.6
@@ -52,21 +51,6 @@ BUILT_IN: Final = ("demo", "patch")
 
 class DemoRefused(Exception):
     """The demo cannot be played so. The text says why and what to do."""
-
-
-class DemoSettings(Settings):
-    """Settings made only of what the demo gives: no environment, no file."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +154,7 @@ async def _end(parts: "asyncio.Task[Fatal | None]", stop: asyncio.Event) -> None
 
 def demo_settings(
     options: DemoOptions, folder: Path, bare: Path, base: str, simulator: SlackSimulator, web_url: str
-) -> DemoSettings:
+) -> Settings:
     """The settings of a demo in `folder`. Raises `DemoRefused` for options that do not go together."""
     agent = options.agent or ("command" if options.command else "demo")
     if options.repo is None and agent != "demo":
@@ -184,19 +168,20 @@ def demo_settings(
         given["test_command"] = WATCHED_TESTS
     alias = bare.name.removesuffix(".git")
     try:
-        return DemoSettings(
-            codetask_data=folder / "data",
-            slack_bot_token=simulator.bot_token,
-            slack_app_token=simulator.app_token,
-            codetask_slack_api_url=simulator.api_url,
-            repos={alias: {"url": bare.as_uri(), "base": base, "forge": "local"}},
-            default_agent=agent,
-            agent_command=options.command,
-            codetask_url=web_url,
-            reconcile_seconds=2,
-            **given,
-        )
-    except ValueError as error:
+        with without_environment():
+            return load_settings(
+                codetask_data=folder / "data",
+                slack_bot_token=simulator.bot_token,
+                slack_app_token=simulator.app_token,
+                codetask_slack_api_url=simulator.api_url,
+                repos={alias: {"url": bare.as_uri(), "base": base, "forge": "local"}},
+                default_agent=agent,
+                agent_command=options.command,
+                codetask_url=web_url,
+                reconcile_seconds=2,
+                **given,
+            )
+    except SettingsError as error:
         raise DemoRefused(f"These settings do not work: {error}") from error
 
 
@@ -208,7 +193,7 @@ def _from_environment() -> dict[str, Any]:
     return {name: getattr(found, name) for name in KEPT_SETTINGS}
 
 
-async def fenced(settings: DemoSettings) -> tuple[DemoSettings, str]:
+async def fenced(settings: Settings) -> tuple[Settings, str]:
     """The settings with a sandbox that works here, and what to say about it.
 
     Without one the built-in agents run all the same, in the local forge; other agents raise `DemoRefused`."""
@@ -227,7 +212,7 @@ async def fenced(settings: DemoSettings) -> tuple[DemoSettings, str]:
     return settings, ""
 
 
-def _unfenced(settings: DemoSettings) -> DemoSettings:
+def _unfenced(settings: Settings) -> Settings:
     return settings.model_copy(update={"sandbox": "none", "agents": BUILT_IN})
 
 

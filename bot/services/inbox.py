@@ -85,6 +85,17 @@ class InboxService:
         except (StoreDown, TimeoutError):
             return []
 
+    async def hold(self, name: str, owner: str, ttl: timedelta) -> bool:
+        try:
+            async with asyncio.timeout(ACCEPT_SECONDS):
+                return await self._store.run(lambda tx: tx.leases.hold(name, owner, ttl))
+        except (StoreDown, TimeoutError) as error:
+            raise InboxDown(short_ref()) from error
+
+    async def release(self, name: str, owner: str) -> None:
+        with suppress(StoreDown):
+            await self._store.run(lambda tx: tx.leases.release(name, owner))
+
     async def run(self, stop: asyncio.Event) -> None:
         """Handles events until `stop`; then lets those under way finish."""
         stopping = asyncio.create_task(stop.wait())

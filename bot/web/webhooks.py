@@ -1,7 +1,8 @@
 """Webhooks from outside: every byte is hostile until its signature is checked, and each is answered in a fixed order.
 
 `POST /webhooks/github`: rate (429, in the gate) · secret unset (503) · size (413) · signature (401) · unused event
-(200) · bad JSON (400) · applied or nothing to do (200). `POST /webhooks/slack` hands the raw request to the adapter.
+(200) · bad JSON (400) · applied or nothing to do (200). `POST /webhooks/<platform>` hands the raw request to that
+platform's adapter.
 """
 
 import re
@@ -53,10 +54,10 @@ async def _apply(parts: PartsOf, fact: PullRequestFact, delivery: str) -> bool:
     return applied
 
 
-@router.post("/slack")
-async def slack(request: Request, parts: PartsOf) -> Response:
-    """A request of Slack's in HTTP mode: commands, events, buttons."""
-    platform = parts.platforms.get("slack")
+@router.post("/{name}")
+async def chat_platform(name: str, request: Request, parts: PartsOf) -> Response:
+    """A request of a chat platform whose events come by HTTP: commands, messages, buttons."""
+    platform = parts.platforms.get(name)
     if platform is None:
         raise ApiError(404)
     body = await read_body(request)

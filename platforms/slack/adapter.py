@@ -5,7 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -36,6 +36,7 @@ from platforms.slack.cards import Rendered, render
 from platforms.slack.commands import Connection, Intake, log, respond, sdk_log
 from platforms.slack.errors import AUTH_FIX, is_already_so, refuses_blocks, trouble_of
 from platforms.slack.inbound import DELIVERY_EVENT, Me, parse_body, read_past, verify_signature
+from platforms.slack.settings import SlackSettings
 from platforms.slack.setup import missing_scopes
 
 T = TypeVar("T")
@@ -50,16 +51,6 @@ PAGE: Final = 200
 MAX_PAGES: Final = 50
 UNIDENTIFIED: Final = Retry(timedelta(seconds=1), why="not identified yet")
 """Until `auth.test` has told who the bot is, its own messages cannot be told from other people's."""
-
-
-class SlackSettings(Protocol):
-    """The settings this adapter reads; `bot.settings.Settings` has them."""
-
-    slack_bot_token: SecretStr | None
-    slack_app_token: SecretStr | None
-    slack_signing_secret: SecretStr | None
-    codetask_slack_api_url: str
-    codetask_slack_transport: Literal["socket", "http"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +111,7 @@ class SlackPlatform:
         edit_window=None,
         idempotent_post=False,
         exclusive_ingress=False,
+        every_language=False,
         post_interval=timedelta(seconds=1),
     )
 

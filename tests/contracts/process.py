@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from bot.app import open_app, run_parts, stop_on_signals
-from bot.settings import load_settings
+from platforms.registry import load_settings
 
 if TYPE_CHECKING:
     from tests.contracts.rig import Rig
@@ -30,7 +30,13 @@ class Process:
 
     async def __aenter__(self) -> Self:
         settings = self._rig.data / "settings.json"
-        settings.write_text(json.dumps(self._rig.settings().model_dump(exclude_unset=True), default=_plain))
+        made = self._rig.settings()
+        given = {
+            name: value
+            for part in (made, *made.chat.values())
+            for name, value in part.model_dump(exclude_unset=True).items()
+        }
+        settings.write_text(json.dumps(given, default=_plain))
         environment = {**os.environ, "CODETASK_FAILPOINT": self._failpoint}
         self._child = await asyncio.create_subprocess_exec(
             sys.executable,

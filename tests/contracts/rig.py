@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Literal, TypeVar
 from bot.core.cards import Content
 from bot.core.inbound import Door, Event, Person, ThreadRef
 from bot.ports import Clock, Platform
-from bot.settings import Settings, load_settings
+from bot.settings import Settings
+from platforms.registry import load_settings
 from tests.contracts.replica import Replica
 
 T = TypeVar("T")

@@ -134,7 +134,7 @@ class SlackRig(Rig):
         }
 
     def make_platform(self, settings: Settings) -> Platform:
-        return SlackPlatform(settings, self.simulator.clock, QUICK)
+        return SlackPlatform(settings.chat["slack"], self.simulator.clock, QUICK)
 
     @property
     def clock(self) -> Clock:

@@ -167,7 +167,7 @@ def _fork(order: dict[str, Any]) -> int:
 async def _main(parts: Parts) -> int:
     from bot.app import open_app, open_worker, run_parts, stop_on_signals
     from bot.logs import configure_logs
-    from bot.settings import load_settings
+    from platforms.registry import load_settings
 
     settings = load_settings()
     stop = asyncio.Event()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.settings import Settings
+from bot.settings import Settings, setting_names
+from platforms.registry import load_settings
 from tests.house.files import ROOT, tracked
 from tools.settings_page import PAGE, SECTIONS, page
 
@@ -92,7 +93,8 @@ def test_named_commands_exist() -> None:
 
 
 def test_named_settings_exist() -> None:
-    known = {str(field.validation_alias or name).upper() for name, field in Settings.model_fields.items()}
+    parts = (Settings, *map(type, load_settings().chat.values()))
+    known = {name.upper() for part in parts for name in setting_names(part)}
     words = re.compile(r"`([A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+)(?:=[^`]*)?`|export ((?:[A-Z_]+=\S+ ?)+)")
     other = {"CODETASK_CONFIG", "SLACK_BOT_TOKEN_FILE", "GITHUB_APP_PRIVATE_KEY_FILE", "NO_COLOR"}
     other |= {"CODETASK_BENCH_FINISHED"}

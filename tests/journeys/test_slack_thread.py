@@ -12,8 +12,8 @@ import pytest
 
 from bot.app import App, open_app, open_worker, run_parts
 from bot.core.tasks import CodeTask, Stage
-from bot.settings import load_settings
 from bot.store import TaskFilter
+from platforms.registry import load_settings
 from platforms.slack.simulator import SlackSimulator, StoredMessage, Whisper, buttons
 from tests.journeys.sample import sample_repository
 

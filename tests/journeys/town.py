@@ -12,8 +12,9 @@ from typing import Any
 from bot.app import App, open_app, open_worker, run_parts
 from bot.core.tasks import CodeTask, Stage
 from bot.ports import Fatal
-from bot.settings import Settings, load_settings
+from bot.settings import Settings
 from bot.worker.loop import Worker
+from platforms.registry import load_settings
 from platforms.slack.simulator import SlackSimulator, StoredMessage
 from tests.simulators.github import GitHubSimulator
 

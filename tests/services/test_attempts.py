@@ -10,7 +10,8 @@ from bot.core.runs import RETRY_JITTER, RETRY_WAITS, RunLease
 from bot.core.tasks import FailureReason, Stage
 from bot.services.attempts import Cost, Failure
 from bot.services.refusals import Refused
-from bot.settings import SettingsError, load_settings
+from bot.settings import SettingsError
+from platforms.registry import load_settings
 from storage.engine import Database
 from tests.clock import FakeClock
 from tests.storage.test_attempts import CHANGE, LATE, claim, put

@@ -13,9 +13,9 @@ from bot.app import App, wire
 from bot.core.cards import CONTENT, Card, Doc
 from bot.core.inbound import ButtonPress, Command, Event, Person, ThreadRef
 from bot.core.tasks import CodeTask, Stage
-from bot.settings import load_settings
 from bot.store import Pending, TaskFilter
 from bot.worker.agent_step import read_context
+from platforms.registry import load_settings
 from storage.engine import Database
 
 ANA = Person(platform="slack", workspace_id="T1", id="U1", name="ana", roles=frozenset({"owner"}))

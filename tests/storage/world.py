@@ -68,6 +68,7 @@ class Chat:
         edit_window=None,
         idempotent_post=False,
         exclusive_ingress=False,
+        every_language=False,
         post_interval=timedelta(0),
     )
 

@@ -15,13 +15,14 @@ from fastapi import FastAPI
 
 from bot.app import App, open_app
 from bot.core.tasks import CodeTask, FailureReason, Stage
-from bot.settings import Settings, load_settings
+from bot.settings import Settings
 from bot.store import Transaction
 from bot.web.application import create_web
 from bot.web.gate import RateLimit
 from bot.web.listener import open_listener
 from bot.web.server import serve_web
 from bot.web.tokens import digest, new_token
+from platforms.registry import load_settings
 
 SECRET = "It's a Secret to Everybody"
 REPOS = {

@@ -7,8 +7,8 @@ from time import monotonic
 from bot.app import wire
 from bot.core.inbound import Person
 from bot.services.tasks import Filed, Filing
-from bot.settings import load_settings
 from bot.worker.lease import Leases
+from platforms.registry import load_settings
 from storage.engine import Database, open_database
 
 ANA = Person(platform="slack", workspace_id="T1", id="U1", name="ana", roles=frozenset({"owner"}))

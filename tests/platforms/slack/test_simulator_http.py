@@ -182,6 +182,7 @@ async def test_a_form_is_opened_sent_back_and_closed(
     second = {"type": "input", "block_id": "how", "label": {"type": "plain_text", "text": "How"}, "element": choice}
     words = {name: {"type": "plain_text", "text": name} for name in ("title", "submit")}
     command = sim.runs_command("bo", "/codetask")
+    await sim.wait_for(lambda: command.acked)  # it must not take the answer meant for the form
     opened = await client.views_open(
         trigger_id=command.trigger_id, view={"type": "modal", **words, "blocks": [field, second], "callback_id": "f"}
     )

@@ -139,11 +139,32 @@ def the_present_stands_still_in_a_unit(bench: Bench) -> None:
     assert bench.do(unit)
 
 
+def a_named_lease_has_one_owner_by_the_databases_clock(bench: Bench) -> None:
+    def hold(owner: str) -> bool:
+        return bench.do(lambda tx: tx.leases.hold("gateway:1", owner, timedelta(seconds=30)))
+
+    assert sum(together(8, lambda n: hold(f"p{n}"))) == 1
+    owner = bench.rows("SELECT owner FROM lease")[0][0]
+    other = "p0" if owner != "p0" else "p1"
+    bench.clock.advance(timedelta(seconds=29))
+    assert hold(owner) and not hold(other)
+    bench.clock.advance(timedelta(seconds=29))
+    assert not hold(other)
+    bench.clock.advance(timedelta(seconds=1))
+    assert hold(other) and not hold(owner)
+    bench.do(lambda tx: tx.leases.release("gateway:1", owner))
+    assert not hold(owner)
+    bench.do(lambda tx: tx.leases.release("gateway:1", other))
+    assert hold(owner)
+    assert bench.rows("SELECT fence FROM lease") == [(3,)]
+
+
 CHECKS: tuple[Check, ...] = (
     people_are_remembered,
     channel_settings_belong_to_their_channel,
     tokens_are_found_by_their_hash,
     a_forge_delivery_is_new_once,
+    a_named_lease_has_one_owner_by_the_databases_clock,
     the_audit_chain_shows_tampering,
     a_unit_that_raises_writes_and_wakes_nothing,
     a_unit_that_lost_a_race_runs_again,
