@@ -1,9 +1,12 @@
 """Making and removing workspace folders. Only folders with our marker file are ever removed."""
 
 import asyncio
+import fcntl
 import os
 import re
 import stat
+import struct
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -16,17 +19,38 @@ KEPT: Final = ".codetask-kept"
 _NAME: Final = re.compile(r"ct-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _FOLDERS: Final = ("tree", "test", "home", "agent-home", "scratch")
 _ENV: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+_FLAGS: Final = struct.Struct("l")
+_GET_FLAGS: Final = 0x80006601 | _FLAGS.size << 16
+_SET_FLAGS: Final = 0x40006602 | _FLAGS.size << 16
+_TOP_FOLDER: Final = 0x20000
+"""FS_IOC_GETFLAGS, FS_IOC_SETFLAGS and FS_TOPDIR_FL of linux/fs.h."""
 
 
 def new_folder(root: Path, name: str) -> Path:
     """Makes the folders of a workspace, readable to us only."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    spread_folders(root)
     path = root / name
     path.mkdir(mode=0o700)
     (path / MARKER).touch(mode=0o600)
     for folder in _FOLDERS:
         (path / folder).mkdir(mode=0o700)
     return path
+
+
+def spread_folders(root: Path) -> None:
+    """Asks ext4 to put each folder made in `root` into a region of its own (`chattr +T`); others have no such flag.
+
+    ext4 without a journal looks at every inode freed in the last minutes before it takes one: beside the removed
+    workspaces of earlier runs a new file costs a millisecond instead of 25 us (docs/decisions/0007)."""
+    with suppress(OSError):
+        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            flags = _FLAGS.unpack(fcntl.ioctl(fd, _GET_FLAGS, _FLAGS.pack(0)))[0]
+            if not flags & _TOP_FOLDER:
+                fcntl.ioctl(fd, _SET_FLAGS, _FLAGS.pack(flags | _TOP_FOLDER))
+        finally:
+            os.close(fd)
 
 
 def is_workspace(path: Path) -> bool:
