@@ -198,6 +198,6 @@ async def test_p39_a_press_is_delivered_once_and_kept(rig: Rig) -> None:
     press = rig.simulator.clicks("ana", rig.simulator.sent[0], "Cancel")
     (event,) = await rig.seen()
     assert isinstance(event, ButtonPress)
-    rig.simulator.advance(timedelta(minutes=10))
     await rig.simulator.wait_for(lambda: press.acked)
+    rig.simulator.advance(timedelta(minutes=10))
     assert len(press.attempts) == 1
