@@ -14,15 +14,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.orm import SessionTransaction
-from sqlmodel import Session
 
 from bot.ports import Clock
 from bot.store import RunAgain, StoreDown, Topic
+from storage.connections import THREADS_POSTGRES, begin, notify_at_commit, postgres_engine, sqlite_engine
 from storage.schema import prepare
 from storage.transaction import Tx
 from storage.wakeups import DataVersionWatcher, PostgresListener, Wakeups
@@ -33,7 +32,6 @@ log = structlog.get_logger(__name__)
 
 URGENT, NORMAL = 0, 1
 READERS_SQLITE = 2
-THREADS_POSTGRES = 6
 TRIES = 3
 BACKOFF_SECONDS = (0.02, 0.05)
 """Between two tries of a unit: at random in this range, so that two who met do not meet again at once."""
@@ -162,23 +160,25 @@ class Database:
         raise AssertionError
 
     def _once(self, unit: Unit[T], read: bool) -> T:
-        engine = self._reader_engine if read else self._writer_engine
-        with Session(engine, expire_on_commit=False) as session:
-            tx = Tx(session, self._clock, sqlite=self.is_sqlite)
-            with session.begin() as transaction:
-                value = unit(tx)
-                if tx.topics and not self.is_sqlite:
-                    session.execute(sa.select(sa.func.pg_notify("codetask", ",".join(sorted(tx.topics)))))
-                session.flush()
-                self._commit(transaction)
+        connection = begin(self._reader_engine if read else self._writer_engine)
+        tx = Tx(connection, self._clock, sqlite=self.is_sqlite)
+        try:
+            value = unit(tx)
+            tx.flush()
+            if tx.topics and not self.is_sqlite:
+                notify_at_commit(connection, tx.topics)
+            self._commit(connection)
+        finally:
+            tx.close()
+            connection.close()  # rolls back what was not committed
         for topic in tx.topics:
             self.wakeups.wake(topic)
         return value
 
-    def _commit(self, transaction: SessionTransaction) -> None:
+    def _commit(self, connection: sa.Connection) -> None:
         """Commits. A unit whose COMMIT was lost may have been written, so it never runs again on its own."""
         try:
-            transaction.commit()
+            connection.commit()
         except sa.exc.DBAPIError as error:
             if self._is_down(error) and _sqlstate(error) not in UNDONE_AT_COMMIT:
                 raise _CommitLostError(type(error.orig).__name__) from error
@@ -249,36 +249,3 @@ async def open_database(url: str, clock: Clock | None = None) -> Database:
         await database.close()
         raise
     return database
-
-
-def sqlite_engine(url: sa.URL, begin: str, static: bool = False) -> sa.Engine:
-    """An engine whose transactions start with `begin`: writers take the write lock at once (a deferred BEGIN that
-    upgrades later fails with "database is locked" under load)."""
-    engine = sa.create_engine(
-        url,
-        poolclass=sa.pool.StaticPool if static else sa.pool.QueuePool,
-        connect_args={"check_same_thread": False, "isolation_level": None, "timeout": 10},
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}").close()
-
-    @sa.event.listens_for(engine, "begin")
-    def start(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
-
-
-def postgres_engine(url: sa.URL) -> sa.Engine:
-    """An engine on psycopg 3 whose sessions cannot hold locks or idle in a transaction for long."""
-    options = "-c idle_in_transaction_session_timeout=10s -c lock_timeout=5s -c timezone=UTC"
-    return sa.create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        pool_pre_ping=True,
-        pool_size=THREADS_POSTGRES + 2,
-        max_overflow=4,
-        connect_args={"options": options, "connect_timeout": 5},
-    )

@@ -29,6 +29,7 @@ UPDATE run SET log_bytes = log_bytes + :more WHERE id = :id AND log_bytes <= :mo
 """
 """It locks the run, so that two writers never take the same line number and nobody deletes the run meanwhile."""
 CLAIM_TRIES = 5
+HELD = "id = :id AND fence = :fence AND state = 'active'"
 ENDED_AS = {RunLease.DONE: RunState.COMPLETE, RunLease.WAITING: RunState.WAITING_FOR_INPUT, RunLease.QUEUED: None}
 """What an agent is said to do once its run ended so; failed, where nothing is said."""
 
@@ -100,7 +101,7 @@ class Runs:
         for _ in range(CLAIM_TRIES):
             try:
                 with self._tx.may_lose_a_race():
-                    row = self._tx.session.execute(statement, values).mappings().one_or_none()
+                    row = self._tx.run(statement, values).mappings().one_or_none()
             except sa.exc.IntegrityError:
                 continue  # another worker took the same repository slot: the unique index decides, try the next
             return Run.model_construct(**row) if row is not None else None
@@ -110,8 +111,7 @@ class Runs:
         return self._write(run_id, fence, {"lease_until": self._tx.now + lease})
 
     def holds(self, run_id: int, fence: int) -> bool:
-        held = "SELECT id FROM run WHERE id = :id AND fence = :fence AND state = 'active'"
-        return self._tx.scalar(held, id=run_id, fence=fence) is not None
+        return self._tx.scalar(f"SELECT id FROM run WHERE {HELD}", id=run_id, fence=fence) is not None
 
     def update(self, run_id: int, fence: int, **values: Any) -> bool:
         return self._write(run_id, fence, values)
@@ -125,10 +125,11 @@ class Runs:
             "finished_at": None if state in (RunLease.QUEUED, RunLease.WAITING) else self._tx.now,
             "run_state": ENDED_AS.get(state, RunState.FAILED),
         } | values
-        if not self._write(run_id, fence, ended):
+        row = self._tx.changed(RunRow, ended, HELD, id=run_id, fence=fence)
+        if row is None:
             return None
         self._tx.wake("run")
-        return self._fresh(run_id)
+        return Run.model_construct(**row)
 
     def cancel(self, task_id: int) -> Run | None:
         now = self._tx.now
@@ -269,8 +270,7 @@ class Runs:
         return self._tx.session.exec(query).one()
 
     def _write(self, run_id: int, fence: int, values: dict[str, Any]) -> bool:
-        held = "id = :id AND fence = :fence AND state = 'active'"
-        return self._tx.change(RunRow, values, held, id=run_id, fence=fence) == 1
+        return self._tx.change(RunRow, values, HELD, id=run_id, fence=fence) == 1
 
     def _fresh(self, run_id: int) -> Run:
         run = self.get(run_id)

@@ -1,7 +1,7 @@
 """One transaction with its queries grouped by noun: the `Transaction` that units of work get."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from sqlmodel import Session, SQLModel
 from bot.ports import Clock
 from bot.store import Forgotten, Topic
 from storage import statements
+from storage.connections import begun_at
 from storage.figures import Figures
 from storage.inbox import Inbox
 from storage.leases import Leases
@@ -27,9 +28,10 @@ from storage.threads import Threads
 class Tx:
     """See `bot.store.Transaction`."""
 
-    def __init__(self, session: Session, clock: Clock | None, *, sqlite: bool) -> None:
-        self.session = session
+    def __init__(self, connection: sa.Connection, clock: Clock | None, *, sqlite: bool) -> None:
         self.sqlite = sqlite
+        self._connection = connection
+        self._untouched = True
         self.topics: set[Topic] = set()
         self._clock = clock
         self.threads = Threads(self)
@@ -42,6 +44,23 @@ class Tx:
         self.leases = Leases(self)
 
     @cached_property
+    def session(self) -> Session:
+        """An ORM session inside this transaction, for the queries that are not hot: making one costs as much as a
+        statement."""
+        self._untouched = False
+        return Session(self._connection, expire_on_commit=False)
+
+    def flush(self) -> None:
+        """Writes what was added to the session."""
+        if "session" in self.__dict__:
+            self.session.flush()
+
+    def close(self) -> None:
+        """Lets go of the session's objects; they stay as they are."""
+        if session := self.__dict__.pop("session", None):
+            session.close()
+
+    @cached_property
     def now(self) -> datetime:
         if self._clock is not None:
             return self._clock.now()
@@ -49,7 +68,7 @@ class Tx:
             from storage.engine import SystemClock
 
             return SystemClock().now()
-        return self.session.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+        return begun_at(self._connection)
 
     def wake(self, topic: Topic) -> None:
         self.topics.add(topic)
@@ -57,18 +76,33 @@ class Tx:
     def prune(self, kind: Forgotten, before: datetime, most: int) -> int:
         return prune(self, kind, before, most)
 
-    def may_lose_a_race(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def may_lose_a_race(self) -> Iterator[None]:
         """Around a statement that another process can make fail on a unique index: what came before it survives.
 
-        SQLite has one writer at a time and takes back a failed statement by itself; a savepoint would only cost."""
-        return nullcontext() if self.sqlite else self.session.begin_nested()
+        SQLite has one writer at a time and takes back a failed statement by itself; a savepoint would only cost. On
+        PostgreSQL, when nothing came before, the transaction begins anew."""
+        if self.sqlite:
+            yield
+        elif not self._untouched:
+            with self._connection.begin_nested():
+                yield
+        else:
+            try:
+                yield
+            except sa.exc.IntegrityError:
+                self.close()
+                self._connection.rollback()
+                self._connection.begin()
+                self._untouched = True
+                raise
 
     def insert_new(self, table: type[SQLModel], values: dict[str, object]) -> int | None:
         """INSERT ... ON CONFLICT DO NOTHING: the new row's id (1 where it has none), None when a unique key was taken.
 
         `values` are columns; what they leave out gets the model's default."""
         statement, defaults, has_id = statements.insert(table, self.sqlite)
-        row = self._execute(statement, {**defaults, **values}).first()  # not every driver knows an INSERT's rowcount
+        row = self.run(statement, {**defaults, **values}).first()  # not every driver knows an INSERT's rowcount
         if row is None:
             return None
         return row[0] if has_id else 1
@@ -76,36 +110,38 @@ class Tx:
     def change(self, table: type[SQLModel], values: Bound, where: str, **bound: Any) -> int:
         """UPDATE: sets `values` in the rows that fit `where` (SQL with `:names` from `bound`). Returns how many."""
         statement = statements.update(table, values, where, bound, returning=False)
-        return self._execute(statement, statements.update_values(values, bound)).rowcount
+        return self.run(statement, statements.update_values(values, bound)).rowcount
 
     def changed(self, table: type[SQLModel], values: Bound, where: str, **bound: Any) -> sa.RowMapping | None:
         """The same for at most one row: the row as it is now, None when none fitted."""
         statement = statements.update(table, values, where, bound, returning=True)
-        return self._execute(statement, statements.update_values(values, bound)).mappings().one_or_none()
+        return self.run(statement, statements.update_values(values, bound)).mappings().one_or_none()
 
     def first(self, table: type[SQLModel], where: str, order: str = "", **bound: Any) -> sa.RowMapping | None:
         """SELECT: the first row that fits `where`, as it is in the database now."""
-        return self._execute(statements.query(table, where, order, bound), bound).mappings().first()
+        return self.run(statements.query(table, where, order, bound), bound).mappings().first()
 
     def rows(self, table: type[SQLModel], where: str, order: str = "", **bound: Any) -> Sequence[sa.RowMapping]:
         """SELECT: all rows that fit `where`."""
-        return self._execute(statements.query(table, where, order, bound), bound).mappings().all()
+        return self.run(statements.query(table, where, order, bound), bound).mappings().all()
 
     def scalar(self, sql: str, **bound: Any) -> Any:
         """The first column of the first row of any statement, None without rows; instants come as the driver's."""
-        return self._execute(statements.text(sql, bound), bound).scalar()
+        return self.run(statements.text(sql, bound), bound).scalar()
 
     def listed(self, sql: str, **bound: Any) -> Sequence[sa.Row[Any]]:
         """All rows of any statement."""
-        return self._execute(statements.text(sql, bound), bound).all()
+        return self.run(statements.text(sql, bound), bound).all()
 
     def affected(self, sql: str, **bound: Any) -> int:
         """Runs an UPDATE or DELETE; how many rows it changed."""
-        return self._execute(statements.text(sql, bound), bound).rowcount
+        return self.run(statements.text(sql, bound), bound).rowcount
 
     def column(self, sql: str, **bound: Any) -> Sequence[Any]:
         """The first column of every row."""
-        return self._execute(statements.text(sql, bound), bound).scalars().all()
+        return self.run(statements.text(sql, bound), bound).scalars().all()
 
-    def _execute(self, statement: sa.Executable, values: Bound) -> sa.CursorResult[Any]:
-        return self.session.connection().execute(statement, dict(values))
+    def run(self, statement: sa.Executable, values: Bound) -> sa.CursorResult[Any]:
+        """Runs a statement without the ORM."""
+        self._untouched = False
+        return self._connection.execute(statement, dict(values))

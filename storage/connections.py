@@ -1,0 +1,95 @@
+"""Engines whose transactions cost as few round trips as they can: how one begins and how it commits.
+
+PostgreSQL: `BEGIN` and the reading of its clock travel together, and so do `NOTIFY` and `COMMIT`. The `BEGIN` is also
+the test whether a pooled connection is alive (docs/decisions/0008).
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+THREADS_POSTGRES: Final = 6
+_BEGUN_AT, _TOPICS = "codetask_begun_at", "codetask_topics"
+
+
+def begin(engine: sa.Engine) -> sa.Connection:
+    """A connection in a fresh transaction. One from the pool that turns out dead is replaced once: nothing was done on
+    it, and SQLAlchemy has dropped all others of its age."""
+    for again in (True, False):
+        connection = engine.connect()
+        try:
+            connection.begin()
+        except BaseException as error:
+            connection.close()
+            if again and isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
+                continue
+            raise
+        return connection
+    raise AssertionError
+
+
+def begun_at(connection: sa.Connection) -> datetime:
+    """When the transaction began, by the clock of the PostgreSQL server."""
+    return connection.info[_BEGUN_AT]
+
+
+def notify_at_commit(connection: sa.Connection, topics: Collection[str]) -> None:
+    """PostgreSQL: the commit of this transaction tells the listeners of these topics (plain words of ours)."""
+    assert all(topic.isidentifier() for topic in topics)
+    connection.info[_TOPICS] = ",".join(sorted(topics))
+
+
+def sqlite_engine(url: sa.URL, begin: str, static: bool = False) -> sa.Engine:
+    """An engine whose transactions start with `begin`: writers take the write lock at once (a deferred BEGIN that
+    upgrades later fails with "database is locked" under load)."""
+    engine = sa.create_engine(
+        url,
+        poolclass=sa.pool.StaticPool if static else sa.pool.QueuePool,
+        connect_args={"check_same_thread": False, "isolation_level": None, "timeout": 10},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    def do_begin(pooled: sa.PoolProxiedConnection) -> None:
+        pooled.dbapi_connection.execute(begin).close()  # type: ignore[union-attr]
+
+    engine.dialect.do_begin = do_begin  # type: ignore[method-assign]
+    return engine
+
+
+def postgres_engine(url: sa.URL) -> sa.Engine:
+    """An engine on psycopg 3 whose sessions cannot hold locks or idle in a transaction for long.
+
+    psycopg would send a BEGIN of its own, alone, ahead of the first statement: with `autocommit` it leaves that to us,
+    and its `commit` and `rollback` still end what we began."""
+    options = "-c idle_in_transaction_session_timeout=10s -c lock_timeout=5s -c timezone=UTC"
+    engine = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=THREADS_POSTGRES + 2,
+        max_overflow=4,
+        connect_args={"options": options, "connect_timeout": 5, "autocommit": True},
+    )
+    engine.dialect.do_begin = _begin_postgres  # type: ignore[method-assign]
+    engine.dialect.do_commit = _commit_postgres  # type: ignore[method-assign]
+    return engine
+
+
+def _begin_postgres(pooled: Any) -> None:
+    pooled.info.pop(_TOPICS, None)  # of a transaction that was rolled back
+    # Two statements in one message: only unprepared ones may be.
+    with pooled.dbapi_connection.execute("BEGIN; SELECT clock_timestamp()", prepare=False) as cursor:
+        cursor.nextset()
+        pooled.info[_BEGUN_AT] = cursor.fetchone()[0]
+
+
+def _commit_postgres(pooled: Any) -> None:
+    topics = pooled.info.pop(_TOPICS, "")
+    if topics:
+        pooled.dbapi_connection.execute(f"NOTIFY codetask, '{topics}'; COMMIT", prepare=False).close()
+    else:
+        pooled.dbapi_connection.commit()
