@@ -1,12 +1,14 @@
 """Text to command: the grammar of every chat door (UX rules 3), and the check of a description.
 
 A first word is a verb only when the rest has that verb's shape: `cancel 42` cancels, "cancel button does nothing on
-iOS" is filed. A leading `--` forces text. Options stand before the text, or at its very end as `--name value`.
+iOS" is filed. A leading `--` forces text. Options stand before the text, or at its very end as `--name value`. Chinese
+verbs need no space after them: `取消42`, `请取消42吧`, `重试42附言换成制表符`.
 Everything a caller needs (the table, the values) can be imported from here.
 """
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -18,6 +20,7 @@ from bot.core.verbs import (
     OFFERED,
     OFFERED_FLAGS,
     SETTING_KEYS,
+    SHOWN_FILTERS,
     VERBS,
     BadFlag,
     CancelTask,
@@ -98,15 +101,22 @@ _ID: Final = re.compile(r"(?:(?P<kind>ct|fu|rq)[-_]?|#)?(?P<number>\d{1,9})(?:#(
 _NAME: Final = re.compile(r"(?:[\w.-]{1,64}/)?[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 _NAME_LONGEST: Final = 101  # requester (64) / uuid (36)
 _TIME_START: Final = re.compile(
-    r"\d|(?:in|at|on|next|this|tomorrow|today|tonight|noon|midnight|(?:mon|tues?|wed|thu|fri|sat|sun)\w*)$|[今明后下周]"
+    r"\d|(?:in|at|on|next|this|tomorrow|today|tonight|noon|midnight|(?:mon|tues?|wed|thu|fri|sat|sun)\w*)$"
+    r"|今[天日晚早]|明[天日晚早]|大?后天|[下本这]个?(?:周|星期|礼拜|月)|(?:周|星期|礼拜)[一二三四五六日天末\d]"
+    r"|早上|上午|中午|下午|晚上|半夜|半个?小时|[一二两三四五六七八九十]+个?(?:秒|分钟|刻钟|小时|天|周|星期|月|点)"
 )
 _WIDE: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20, 0x3002: 0x2E, 0x3001: 0x2C}
 _DASHES: Final = re.compile("^[\u2012-\u2015]+")
 _END_MARKS: Final = ".,:;!?"
-_POLITE: Final = frozenset({"please", "pls", "plz", "请", "谢谢"})
-_WITH: Final = frozenset({"with", "附言"})
+_POLITE: Final = frozenset({"please", "pls", "plz", "请", "谢谢", "吧"})
+_ASK: Final = "请"
+_WITH_CHINESE: Final = "附言"
+_WITH: Final = frozenset({"with", _WITH_CHINESE})
+_VERBS_BY_NAME: Final = {verb.name: verb for verb in VERBS}
 _VERBS_BY_WORD: Final = {word: verb for verb in VERBS for word in (verb.name, *verb.aliases, *verb.chinese)}
-_CHINESE: Final = tuple((word, verb) for verb in VERBS for word in verb.chinese)
+_CHINESE: Final = {word: verb for verb in VERBS for word in sorted(verb.chinese, key=len, reverse=True)}
+_AFTER_VERB: Final = re.compile(r"(?P<verb>[a-z]+):(?=.)", re.ASCII)
+_ID_BEFORE_HAN: Final = re.compile(r"(?:(?:ct|fu|rq)[-_]?|#)?\d{1,9}(?=[,:]?[\u3400-\u9fff])", re.ASCII)
 _KIND_NOT_YET: Final[dict[Kind, str]] = {"FU": "followups", "RQ": "suggestions"}
 
 
@@ -197,29 +207,35 @@ def parse(
     return _text_form(words, context, offered)
 
 
-def render(command: FileTask | Command) -> str:
+def render(command: FileTask | Command, language: str = "en") -> str:
     """The command in its canonical form; parsing it (with all verbs offered, in a task thread) gives it back."""
+
+    def form(verb: str, *rest: object) -> str:
+        return " ".join(part for part in (_VERBS_BY_NAME[verb].words(language)[0], *map(str, rest)) if part)
+
     match command:
         case FileTask(text, options):
             return " ".join(part for part in (render_options(options), "--", text) if part)
         case ListTasks(chosen):
-            return "list" if chosen == "open" else f"list {chosen}"
+            shown = SHOWN_FILTERS.get(language, {}).get(chosen, chosen)
+            return form("list", "" if chosen == "open" else shown)
         case ShowTask(id):
-            return f"show {id}".rstrip()
+            return form("show", id)
         case StatusOf(id):
-            return f"status {id}".rstrip()
+            return form("status", id)
         case LogsOf(id, run):
-            return f"logs {id}".rstrip() + ("" if run is None else f"#{run}")
+            return form("logs", id) + ("" if run is None else f"#{run}")
         case CancelTask(id):
-            return f"cancel {id}".rstrip()
+            return form("cancel", id)
         case RetryTask(id, instruction):
-            return f"retry {id}".rstrip() + ("" if instruction is None else f" with {instruction}")
+            joint = _WITH_CHINESE if language == "zh" else "with"
+            return form("retry", id) + ("" if instruction is None else f" {joint} {instruction}")
         case Send(id, text):
-            return f"send {id} {text}" if str(id) else f"-- {text}"
+            return form("send", id, text) if str(id) else f"-- {text}"
         case Help(verb):
-            return f"help {verb or ''}".rstrip()
+            return form("help", _VERBS_BY_NAME[verb].words(language)[0] if verb else "")
         case WhoAmI():
-            return "whoami"
+            return form("whoami")
         case _:
             assert_never(command)
 
@@ -247,7 +263,7 @@ def _text_form(words: list[_Word], context: _Context, offered: frozenset[str]) -
         return at
     forced = force_mark(context.text, at)
     if not given.values and forced is None:
-        if words[0].bare in ("task", "tasks") and not context.in_task_thread:
+        if words[0].bare in ("task", "tasks", "任务") and not context.in_task_thread:
             return TaskWord(context.text)
         miss = _near_miss(words, context, offered)
         if miss is not None:
@@ -272,17 +288,53 @@ def _offer(verb: str, command: Command | None, offered: frozenset[str]) -> Parse
 
 def _verb_form(words: list[_Word], context: _Context) -> tuple[str, Command | None] | None:
     """The verb and its command (None when the verb has no command yet), or None when the text is no verb form."""
-    first = words[0]
-    if first.bare in ("--help", "-h") and len(words) == 1:
+    if words[0].bare in ("--help", "-h") and len(words) == 1:
         return "help", Help()
+    found = _split_verb(words)
+    return None if found is None else _build(*found, context)
+
+
+def _split_verb(words: list[_Word]) -> tuple[Verb, list[_Word]] | None:
+    """The verb that the text starts with and the words after it; None when it starts with none."""
+    words = _without_ask(words)
+    first, rest = words[0], words[1:]
     verb = _VERBS_BY_WORD.get(first.folded) or _VERBS_BY_WORD.get(first.bare)
     if verb is not None:
-        return _build(verb, words[1:], context)
-    for alias, glued in _CHINESE:  # written without a space: 取消42
-        if first.folded.startswith(alias):
-            tail = _Word(first.raw[len(alias) :], first.folded[len(alias) :], first.start + len(alias), first.end)
-            return _build(glued, [tail, *words[1:]], context)
-    return None
+        return verb, rest
+    marked = _AFTER_VERB.match(first.folded)  # `show：42`
+    if marked is not None and marked["verb"] in _VERBS_BY_WORD:
+        return _VERBS_BY_WORD[marked["verb"]], [_tail(first, marked.end()), *rest]
+    glued = next((alias for alias in _CHINESE if first.folded.startswith(alias)), None)  # `取消42`
+    return None if glued is None else (_CHINESE[glued], [*_glued(first, len(glued)), *rest])
+
+
+def _without_ask(words: list[_Word]) -> list[_Word]:
+    """The words without a leading 请."""
+    first, rest = words[0], words[1:]
+    if not first.folded.startswith(_ASK):
+        return words
+    return [_tail(first, len(_ASK)), *rest] if len(first.folded) > len(_ASK) else rest or words
+
+
+def _glued(word: _Word, at: int) -> list[_Word]:
+    """What follows a Chinese verb without a space: an id and a text are two words."""
+    at += len(word.folded[at:]) - len(word.folded[at:].lstrip(",:"))
+    if at >= len(word.folded):
+        return []
+    tail = _tail(word, at)
+    found = _ID_BEFORE_HAN.match(tail.folded)
+    if found is None:
+        return [tail]
+    after = _tail(tail, found.end())
+    before = _Word(tail.raw[: -len(after.raw)], found.group(), tail.start, after.start)
+    skip = len(after.folded) - len(after.folded.lstrip(",:"))
+    return [before, _tail(after, skip)]
+
+
+def _tail(word: _Word, at: int) -> _Word:
+    """The word from its `at`-th folded character on."""
+    length = len(word.folded) - at
+    return _Word(word.raw[-length:], word.folded[at:], word.end - length, word.end)
 
 
 def _build(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, Command | None] | None:
@@ -347,6 +399,7 @@ def _target_command(verb: str, target: Target, run: int | None) -> Command | Non
 
 def _build_retry(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, Command] | None:
     target: Target | None = ThisThread()
+    rest = [part for word in rest[:2] for part in _split_with(word)] + rest[2:]
     if rest and rest[0].folded not in _WITH:
         plain = len([word for word in rest if word.bare not in _POLITE]) == 1
         target = _target(rest[0], context.default_kind, names="any" if plain else "clear")
@@ -361,6 +414,18 @@ def _build_retry(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str,
     if rest[0].folded not in _WITH or is_blank(text):
         return None
     return verb.name, RetryTask(target, text)
+
+
+def _split_with(word: _Word) -> list[_Word]:
+    """附言 and the text that follows it without a space as two words."""
+    skip = len(_WITH_CHINESE)
+    if not word.folded.startswith(_WITH_CHINESE) or len(word.folded) == skip:
+        return [word]
+    skip += len(word.folded[skip:]) - len(word.folded[skip:].lstrip(",:"))
+    if skip == len(word.folded):
+        return [_Word(word.raw, _WITH_CHINESE, word.start, word.end)]
+    text = _tail(word, skip)
+    return [_Word(word.raw[: -len(text.raw)], _WITH_CHINESE, word.start, text.start), text]
 
 
 def _build_send(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, Command | None] | None:
@@ -398,18 +463,31 @@ def _is_prefixed(word: _Word) -> bool:
 
 
 def _near_miss(words: list[_Word], context: _Context, offered: frozenset[str]) -> NearMiss | None:
-    """A misspelt verb whose rest fits (`cancle 42`), a misspelt filter, or more words than the verb takes."""
-    verb = _VERBS_BY_WORD.get(words[0].bare)
+    """A misspelt verb whose rest fits (`cancle 42`, `取肖42`), a misspelt filter, or more words than the verb takes."""
+    split = _split_verb(words)
     found: tuple[str, Command | None] | None = None
-    if verb is not None and verb.name in offered:
-        found = _too_many(verb, words[1:], context)
-    elif verb is None:
+    if split is not None:
+        found = _too_many(*split, context) if split[0].name in offered else None
+    else:
         candidates = sorted((distance, name) for name, distance in _close_verbs(words[0].bare, offered))
-        built = (_build(_VERBS_BY_WORD[name], words[1:], context) for _, name in candidates)
+        built = [_build(_VERBS_BY_WORD[name], words[1:], context) for _, name in candidates]
+        built += [_build(verb, rest, context) for verb, rest in _close_chinese(_without_ask(words), offered)]
         found = next((form for form in built if form is not None and _is_sure(form[1])), None)
     if found is None or found[1] is None:
         return None
     return NearMiss(render(found[1]), found[1], context.text)
+
+
+def _close_chinese(words: list[_Word], offered: frozenset[str]) -> Iterator[tuple[Verb, list[_Word]]]:
+    """Chinese verbs of which one character is wrong, where an id follows or nothing may."""
+    first = words[0]
+    for alias, verb in _CHINESE.items():
+        start = first.folded[: len(alias)]
+        if verb.name in offered and len(start) == len(alias) and not start.isascii() and _distance(start, alias) == 1:
+            rest = [*_glued(first, len(alias)), *words[1:]]
+            takes_id = verb.shape in ("target", "retry")
+            if not takes_id or (rest and _ID.fullmatch(rest[0].bare)):
+                yield verb, rest
 
 
 def _is_sure(command: Command | None) -> bool:
@@ -418,7 +496,7 @@ def _is_sure(command: Command | None) -> bool:
 
 def _too_many(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, Command | None] | None:
     if verb.shape == "filter" and len(rest) == 1:
-        close = [name for name in FILTERS if len(name) > 3 and _distance(rest[0].bare, name) == 1]
+        close = [name for name in FILTERS if _is_close_filter(rest[0].bare, name)]
         return (verb.name, ListTasks(FILTERS[close[0]])) if close else None
     sure = bool(rest) and (_is_prefixed(rest[0]) or (len(rest) > 1 and all(_ID.fullmatch(word.bare) for word in rest)))
     target = _target(rest[0], context.default_kind) if sure else None
@@ -428,6 +506,11 @@ def _too_many(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, Co
         text = context.text[rest[0].end :].strip()
         return verb.name, RetryTask(target, None if is_blank(text) else text)
     return (verb.name, _target_command(verb.name, target, None)) if verb.shape == "target" else None
+
+
+def _is_close_filter(word: str, name: str) -> bool:
+    long_enough = len(name) > 3 if name.isascii() else len(name) > 1 and len(name) == len(word)
+    return long_enough and _distance(word, name) == 1
 
 
 def _close_verbs(word: str, offered: frozenset[str]) -> list[tuple[str, int]]:

@@ -6,7 +6,7 @@ from bot.core.texts import Texts
 
 
 def clock(at: datetime, now: datetime, texts: Texts) -> str:
-    """`14:04 UTC`, with the day (`Fri 6 Mar 14:04 UTC`) when it is not the day of `now`."""
+    """`14:04 UTC`, with the day (`Fri 6 Mar 14:04 UTC`, `3月6日(周五) 14:04 UTC`) when it is not the day of `now`."""
     at, now = at.astimezone(UTC), now.astimezone(UTC)
     shown = f"{at:%H:%M} UTC"
     if at.date() == now.date():

@@ -1,25 +1,31 @@
-"""Reading and writing the options of a filing: `--repo x`, `--repo=x`, `repo=x`, `repo:x`."""
+"""Reading and writing the options of a filing: `--repo x`, `--repo=x`, `repo=x`, `repo:x`, `--仓库 x`, `仓库=x`."""
 
 import re
 from dataclasses import dataclass, field
 from typing import Final
 
 from bot.core.hygiene import clean
-from bot.core.verbs import FLAGS, OFFERED_FLAGS, BadFlag, Flag, Options, PriorityName
+from bot.core.verbs import FLAG_VALUES, FLAGS, OFFERED_FLAGS, BadFlag, Flag, Options, PriorityName
 
 VALUE_MAX: Final = 200
 NAME_MAX_BYTES: Final = 32
 
-_KNOWN: Final = {flag.name: flag for flag in FLAGS}
-_DASH = "(?:--|[\u2012-\u2015]+)"  # phones turn `--` into a dash
+_KNOWN: Final = {word: flag for flag in FLAGS for word in (flag.name, flag.chinese)}
+_DASH = "(?:--|－－|[\u2012-\u2015]+)"  # phones turn `--` into a dash
+_CHINESE: Final = "|".join(flag.chinese for flag in FLAGS)
 _FORCE: Final = re.compile(rf"{_DASH}(?=\s|$)")
-_DASHED: Final = re.compile(rf"{_DASH}(?P<name>[A-Za-z][\w-]*)(?P<sep>[=:＝：]|(?=\s|$))")
+_DASHED: Final = re.compile(rf"{_DASH}(?P<name>[A-Za-z][\w-]*|{_CHINESE})(?P<sep>[=:＝：]|(?=\s|$))")
 _DASHED_ODD: Final = re.compile(rf"{_DASH}(?P<name>[A-Za-z]\S*)")
-_PLAIN: Final = re.compile(rf"(?P<name>{'|'.join(OFFERED_FLAGS)})(?P<sep>[=:＝：])(?=\S)", re.IGNORECASE)
+_PLAIN: Final = re.compile(
+    rf"(?P<name>{'|'.join(OFFERED_FLAGS)})(?P<sep>[=:＝：])(?=\S)"
+    # No colon here: 时间：or 名称：is how a Chinese description names its parts.
+    rf"|(?P<chinese>{'|'.join(flag.chinese for flag in FLAGS if flag.offered)})[=＝](?=\S)",
+    re.IGNORECASE,
+)
 _VALUE: Final = re.compile(r"""["“”](?P<double>[^"“”]*)["“”]|['‘’](?P<single>[^'‘’]*)['‘’]|(?P<plain>\S+)""")
 _SPACE: Final = re.compile(r"\s*")
-_TAKING: Final = "|".join(flag.name for flag in FLAGS if flag.offered and not flag.switch)
-_SWITCHES: Final = "|".join(flag.name for flag in FLAGS if flag.offered and flag.switch)
+_TAKING: Final = "|".join(word for word, flag in _KNOWN.items() if flag.offered and not flag.switch)
+_SWITCHES: Final = "|".join(word for word, flag in _KNOWN.items() if flag.offered and flag.switch)
 _TRAILING: Final = re.compile(
     rf"(?:^|(?<=\s)){_DASH}(?:"
     rf"(?P<name>{_TAKING})(?:[=:＝：]|\s+)(?P<value>[\"“”][^\"“”\n]*[\"“”]|(?!{_DASH})[^\s\"“”]+)"
@@ -82,11 +88,13 @@ def read_leading(text: str, given: Given) -> int | BadFlag:
         if found is None:
             odd = _DASHED_ODD.match(text, at)
             return _unknown(clean(odd["name"])) if odd else at
-        name = found["name"].lower()
+        named = found.groupdict()
+        name = (named["name"] or named["chinese"]).lower()
         flag = _KNOWN.get(name)
         if flag is None or not flag.offered:
             return _unknown(name)
-        after = _read_one(text, found.end(), bool(found["sep"]), flag, given)
+        attached = bool(named["sep"] or plain)
+        after = _read_one(text, found.end(), attached, flag, given)
         if isinstance(after, BadFlag):
             return after
         at = after
@@ -124,6 +132,7 @@ def _skip(text: str, at: int) -> int:
 
 def _unknown(name: str) -> BadFlag:
     known = _KNOWN.get(name.lower())
+    name = known.name if known is not None else name
     return BadFlag(name[:40], "unknown" if known is None or known.offered else "not_yet", OFFERED_FLAGS)
 
 
@@ -151,6 +160,7 @@ def _check(flag: Flag, value: str) -> str | bool | BadFlag:
     """The value as it will be used, or what is wrong with it."""
     if not value:
         return BadFlag(flag.name, "missing", flag.values)
+    value = FLAG_VALUES.get(value, value) if flag.values or flag.switch else value
     if flag.switch:
         folded = value.casefold()
         return folded in _ON if folded in _ON | _OFF else BadFlag(flag.name, "value", ("true", "false"))

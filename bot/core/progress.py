@@ -171,21 +171,20 @@ def reason_text(task: CodeTask, run: Run | None, texts: Texts) -> str:
         case FailureReason.TIMED_OUT:
             return _timed_out(task, run, texts)
         case FailureReason.REFUSED if first_line(task.error):
-            return _refused(first_line(task.error), texts)
+            return _refused(stored_error(task.error, texts), texts)
         case FailureReason.BUDGET | FailureReason.CONFIG if first_line(task.error):
-            return first_line(task.error)
+            return stored_error(task.error, texts)
         case FailureReason.PUSH_FAILED if first_line(task.error):
-            head = texts.say("reason.push_failed")
-            error = first_line(task.error)
-            return error if error.casefold().startswith("could not") else f"{head}: {error}"
+            error = stored_error(task.error, texts)
+            named = error.casefold().split()[:2] == texts.say("reason.push_failed").casefold().split()[:2]
+            return error if named else texts.say("reason.push_failed_why", why=error)
         case reason:
             return texts.say(f"reason.{reason.value}")
 
 
 def _timed_out(task: CodeTask, run: Run | None, texts: Texts) -> str:
-    said = first_line(task.error)
-    if said:
-        return said
+    if first_line(task.error):
+        return stored_error(task.error, texts)
     if run is None or run.started_at is None or run.finished_at is None:
         return texts.say("reason.timed_out")
     return texts.say("reason.timed_out_after", duration=elapsed(run.finished_at - run.started_at, texts))
@@ -196,7 +195,12 @@ def _refused(error: str, texts: Texts) -> str:
     return error if named else texts.say("reason.refused_why", why=error)
 
 
+def stored_error(error: str | None, texts: Texts) -> str:
+    """The first line of a stored error in the reader's language where the sentence is one of ours."""
+    return texts.reword(first_line(error), "stored", "reason", "finding")
+
+
 def first_line(text: str | None) -> str:
     """The first line that says something, without its full stop."""
     lines: Sequence[str] = [line.strip() for line in (text or "").splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else ""
+    return lines[0].rstrip(".。") if lines else ""

@@ -14,7 +14,7 @@ from bot.core.cards import Card, Colour, Doc
 from bot.core.hygiene import clean, cut
 from bot.core.inbound import Person
 from bot.core.moments import clock
-from bot.core.progress import Shown, View, failed_step, first_line, reason_text, step_label, steps_of
+from bot.core.progress import Shown, View, failed_step, first_line, reason_text, step_label, steps_of, stored_error
 from bot.core.quoting import Markdown, code_span, escape, fence, link
 from bot.core.redact import mask_formats
 from bot.core.runs import Run
@@ -150,12 +150,14 @@ def say_doc(texts: Texts, key: str, /, **values: object) -> Doc:
 
 
 def say_markdown(texts: Texts, key: str, /, **values: object) -> Markdown:
-    """One text as markdown; string values are escaped unless they are `Markdown` already."""
-    safe = {
-        name: escape(value) if isinstance(value, str) and not isinstance(value, Markdown) else value
-        for name, value in values.items()
-    }
-    return Markdown(texts.say(key, **safe))
+    """One text as markdown; strings, also in a tuple, are escaped unless they are `Markdown` already."""
+    return Markdown(texts.say(key, **{name: _safe(value) for name, value in values.items()}))
+
+
+def _safe(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(_safe(part) for part in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return escape(value) if isinstance(value, str) and not isinstance(value, Markdown) else value
 
 
 def _mark(view: View) -> str:
@@ -237,7 +239,7 @@ def _queued_body(view: View, no_worker: bool, mask: Mask) -> str:
     if no_worker:
         lines.append(say_markdown(texts, "card.no_worker", command=code_span("codetask worker")))
     if task.attempt > 0 and first_line(task.error):
-        lines.append(say_markdown(texts, "card.last_error", error=plain(first_line(task.error), mask)))
+        lines.append(say_markdown(texts, "card.last_error", error=plain(stored_error(task.error, texts), mask)))
     elif task.attempt == 0 and clean(task.description).strip() != task.title:
         lines.append(escape(cut(clean(mask(clean(task.description))).strip(), BODY_MAX)))
     return "\n\n".join(lines)
@@ -259,9 +261,10 @@ def _failed_body(view: View, mask: Mask) -> str:
     reason = plain(reason_text(task, view.run, view.texts), mask)
     output = task.test_tail if task.failure_reason is FailureReason.TESTS_FAILED else task.error
     first, _, rest = (output or "").strip().partition("\n")
-    said_already = reason.endswith(plain(first_line(first), mask))
+    said_already = reason.endswith(plain(stored_error(first, view.texts), mask))
     more = tail(rest if said_already else output, mask)
-    return "\n\n".join(part for part in (f"{escape(reason)}." if reason else "", more) if part)
+    said = say_markdown(view.texts, "join.stop", text=reason) if reason else ""
+    return "\n\n".join(part for part in (said, more) if part)
 
 
 def _foot(view: View) -> str:

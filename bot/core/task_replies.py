@@ -7,6 +7,7 @@ from typing import Final
 
 from bot.core import buttons
 from bot.core.cards import Button, Card, Doc
+from bot.core.commands import render
 from bot.core.hygiene import clean, cut
 from bot.core.inbound import Person
 from bot.core.moments import ago, clock
@@ -27,8 +28,23 @@ from bot.core.task_cards import (
     title_text,
 )
 from bot.core.tasks import CodeTask, FailureReason, Stage
-from bot.core.texts import Texts
-from bot.core.verbs import FLAGS, VERBS, ListFilter, NearMiss
+from bot.core.texts import Texts, Word
+from bot.core.verbs import (
+    FLAGS,
+    VERBS,
+    CancelTask,
+    Command,
+    Help,
+    ListFilter,
+    ListTasks,
+    LogsOf,
+    NearMiss,
+    RetryTask,
+    ShowTask,
+    StatusOf,
+    TaskId,
+    WhoAmI,
+)
 
 LOG_LINES: Final = 20
 EVENTS: Final = 5
@@ -53,7 +69,7 @@ class EventLine:
 def review_reply(task: CodeTask, texts: Texts, mask: Mask = mask_formats) -> Doc:
     """Said once when the pull request is open (or the branch pushed): link, title, size, tests; pings the requester."""
     tests = escape(tests_text(task, texts, mask))
-    facts = Markdown(", ".join(part for part in (change_text(task, texts), tests) if part))
+    facts = Markdown(texts.listed((change_text(task, texts), tests)))
     title = title_text(task, mask)
     if task.pr_number is None:
         branch = code_span(task.branch or "")
@@ -81,7 +97,7 @@ def failed_reply(task: CodeTask, texts: Texts, run: Run | None = None, mask: Mas
     else:
         why = _inside_sentence(plain(reason_text(task, run, texts), mask))
         head = say_markdown(texts, "reply.failed", ref=task.ref, why=why)
-    text = " ".join(part for part in (head, _next_step(task, reason, texts)) if part)
+    text = texts.sentences((head, _next_step(task, reason, texts)))
     return Doc(
         text=text, mention=requester_of(task), buttons=(buttons.retry(task, texts), buttons.details(task, texts))
     )
@@ -95,17 +111,17 @@ def _inside_sentence(why: str) -> str:
 def _next_step(task: CodeTask, reason: FailureReason, texts: Texts) -> str:
     if reason is FailureReason.CANCELLED:
         return ""
-    command = f"retry {task.ref} with …" if reason is FailureReason.NO_CHANGES else f"retry {task.ref}"
+    command = RetryTask(TaskId("CT", task.id or 0), "…" if reason is FailureReason.NO_CHANGES else None)
     key = f"next.{reason.value}"
     if "command" in texts.placeholders(key):
-        return say_markdown(texts, key, command=code_span(command))
+        return say_markdown(texts, key, command=code_span(render(command, texts.language)))
     return texts.say(key)
 
 
 def approval_reply(task: CodeTask, reasons: Sequence[str], texts: Texts, admin: Person | None = None) -> Doc:
     """Says what in the change has to be allowed, with Approve and Refuse; pings an admin where one is known."""
     who = person_name(task.requester_name, task.requester_id)
-    shown = ", ".join(code_span(cut(clean(reason), 200)) for reason in reasons[:5])
+    shown = texts.listed(code_span(cut(clean(texts.reword(reason, "finding")), 200)) for reason in reasons[:5])
     text = say_markdown(texts, "reply.approval", ref=task.ref, what=Markdown(shown), requester=who)
     return Doc(text=text, mention=admin, buttons=(buttons.approve(task, texts), buttons.refuse(task, texts)))
 
@@ -120,7 +136,7 @@ def cancelled_reply(task: CodeTask, by: str, texts: Texts, mention: bool = False
     parts = [say_markdown(texts, "reply.cancelled", who=who, ref=task.ref)]
     if task.pushed_sha and task.branch:
         parts.append(say_markdown(texts, "reply.cancelled_branch", branch=code_span(task.branch)))
-    return Doc(text=" ".join(parts), mention=requester_of(task) if mention else None)
+    return Doc(text=texts.sentences(parts), mention=requester_of(task) if mention else None)
 
 
 # --- Whispers ---------------------------------------------------------------------------------------------------------
@@ -149,7 +165,7 @@ def list_line(task: CodeTask, texts: Texts, now: datetime) -> Markdown:
 
 
 def _filter_word(chosen: ListFilter, texts: Texts) -> str:
-    return chosen if chosen in ("open", "mine", "all") else texts.say(f"shown.{chosen}")
+    return texts.say(f"filter.{chosen}" if chosen in ("open", "mine", "all") else f"shown.{chosen}")
 
 
 def _empty_list(chosen: ListFilter, texts: Texts) -> str:
@@ -160,7 +176,7 @@ def _empty_list(chosen: ListFilter, texts: Texts) -> str:
         case "failed":
             return texts.say("list.empty_failed")
         case _:
-            return texts.say("list.empty_stage", stage=texts.say(f"shown.{chosen}").lower())
+            return texts.say("list.empty_stage", stage=Word(f"stage.{chosen}"))
 
 
 def show_doc(card: Card, events: Sequence[EventLine], texts: Texts, now: datetime) -> Doc:
@@ -179,7 +195,7 @@ def _event_line(event: EventLine, texts: Texts, now: datetime) -> str:
         what = texts.say("show.moved", from_stage=texts.say(f"shown.{event.from_stage.value}"), to_stage=to_stage)
     if event.reason:
         known = texts.say(f"reason.{event.reason}") if f"reason.{event.reason}" in texts.known else event.reason
-        what += " " + texts.say("show.reason", reason=plain(known, mask_formats, 80))
+        what = texts.sentences((what, texts.say("show.reason", reason=plain(known, mask_formats, 80))))
     time, who = clock(event.at, now, texts), person_name(event.actor)
     if who:
         return say_markdown(texts, "show.event_by", time=time, what=what, who=who)
@@ -267,16 +283,22 @@ def help_doc(
 
 
 def _help_lines(texts: Texts) -> list[str]:
-    looking = ("list", "list failed", "show 42", "status 42", "logs 42", "whoami")
+    one, language = TaskId("CT", 42), texts.language
+    looking = (ListTasks(), ListTasks("failed"), ShowTask(one), StatusOf(one), LogsOf(one), WhoAmI())
+    acting = (CancelTask(one), RetryTask(one), RetryTask(one, "…"))
     options = [f"--{flag.name} {flag.hint}".rstrip() for flag in FLAGS if flag.offered]
+
+    def codes(commands: Sequence[Command]) -> Markdown:
+        return _codes([render(command, language).replace(str(one), "42") for command in commands])
+
     lines = [
-        say_markdown(texts, "help.file", example=code_span(f"{CHAT_COMMAND} fix the login redirect")),
+        say_markdown(texts, "help.file", example=code_span(f"{CHAT_COMMAND} {texts.say('help.wish')}")),
         say_markdown(texts, "help.thread", mention=code_span("@codetask …"), bang=code_span("!codetask …")),
-        say_markdown(texts, "help.look", commands=_codes(looking)),
-        say_markdown(texts, "help.act", commands=_codes(("cancel 42", "retry 42", "retry 42 with …"))),
+        say_markdown(texts, "help.look", commands=codes(looking)),
+        say_markdown(texts, "help.act", commands=codes(acting)),
         say_markdown(texts, "help.options", options=_codes(options)),
         say_markdown(texts, "help.force", mark=code_span("--")),
-        say_markdown(texts, "help.one", example=code_span("help cancel")),
+        say_markdown(texts, "help.one", example=code_span(render(Help("cancel"), language))),
     ]
     return [f"- {line}" for line in lines]
 
@@ -291,8 +313,9 @@ def _verb_help(name: str, texts: Texts) -> list[str]:
         return _help_lines(texts)
     if not verb.offered:
         return [say_markdown(texts, "refused.not_yet", verb=code_span(name))]
-    lines = [texts.say(verb.help_key), say_markdown(texts, "help.usage", usage=code_span(verb.hint))]
-    others = (*verb.aliases, *verb.chinese)
+    usage = code_span(verb.usage(texts.language))
+    lines = [texts.say(verb.help_key), say_markdown(texts, "help.usage", usage=usage)]
+    others = [word for word in (verb.name, *verb.aliases, *verb.chinese) if word != verb.words(texts.language)[0]]
     return [*lines, say_markdown(texts, "help.aliases", aliases=_codes(others))] if others else lines
 
 
@@ -303,18 +326,21 @@ def near_miss_doc(miss: NearMiss, texts: Texts, inbox_row: int | None = None) ->
     """ "Did you mean `cancel CT-42`?" with [Yes] where one press can do it, and [File it as a code task].
 
     `inbox_row` is the stored command whose text is filed; without it only the `--` hint is given."""
-    question = say_markdown(texts, "refused.near_miss", command=code_span(miss.suggestion))
+    command = code_span(render(miss.meant, texts.language))
+    question = say_markdown(texts, "refused.near_miss", command=command)
     shown = (*_yes(miss, texts), *_file(inbox_row, texts))
-    hint = "" if inbox_row is not None else " " + say_markdown(texts, "refused.force_text", mark=code_span("--"))
-    return Doc(text=question + hint, buttons=shown)
+    return Doc(text=texts.sentences((question, _force_hint(inbox_row, texts))), buttons=shown)
 
 
 def task_word_doc(texts: Texts, inbox_row: int | None = None) -> Doc:
     """The answer to a bare "task ..."."""
     codetask, followup = code_span(CHAT_COMMAND), code_span("/followup")
     question = say_markdown(texts, "refused.task_word", codetask=codetask, followup=followup)
-    hint = "" if inbox_row is not None else " " + say_markdown(texts, "refused.force_text", mark=code_span("--"))
-    return Doc(text=question + hint, buttons=_file(inbox_row, texts))
+    return Doc(text=texts.sentences((question, _force_hint(inbox_row, texts))), buttons=_file(inbox_row, texts))
+
+
+def _force_hint(inbox_row: int | None, texts: Texts) -> str:
+    return "" if inbox_row is not None else say_markdown(texts, "refused.force_text", mark=code_span("--"))
 
 
 def _file(inbox_row: int | None, texts: Texts) -> tuple[Button, ...]:
@@ -328,6 +354,6 @@ def _yes(miss: NearMiss, texts: Texts) -> tuple[Button, ...]:
     action = buttons.action_of(miss.meant)
     if action is None:
         return ()
-    name = texts.say("button_name.yes", command=miss.suggestion)
+    name = texts.say("button_name.yes", command=render(miss.meant, texts.language))
     value = buttons.value_of(action.verb, action.number)
     return (Button(label=texts.say("button.yes"), name=name, value=value, style="primary"),)

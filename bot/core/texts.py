@@ -1,14 +1,15 @@
 """Every sentence a person reads, by key, from `texts/<language>.toml`.
 
 A key is the path in the file (`refused.too_short`). `{name}` is a placeholder. A table of the forms `one` and `other`
-(also `two`, `few` for ordinals) is a plural: the form is chosen by `n`. A language that lacks a key falls back to
-English for that key alone. An unknown key or a missing placeholder is a bug of ours and raises `TextError`.
+(also `two`, `few` for ordinals) is a plural: the form is chosen by `n`; Chinese has only `other`. A language that lacks
+a key falls back to English for that key alone. An unknown key or a missing placeholder is a bug of ours and raises
+`TextError`.
 """
 
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,14 @@ class TextError(LookupError):
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A value that every language says in its own words: the text `key`, filled in with `values`."""
+
+    key: str
+    values: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+@dataclass(frozen=True, slots=True)
 class Texts:
     """The texts of one language. `say` answers one of them, filled in."""
 
@@ -34,18 +43,52 @@ class Texts:
     @classmethod
     def load(cls, language: str = SOURCE_LANGUAGE, folder: Path = FOLDER) -> "Texts":
         """The texts of `language` (`zh`, `zh-CN`, `zh_CN` are the same); what it lacks is said in English."""
-        return _load(language.replace("_", "-").split("-")[0].lower(), folder)
+        return _load(language_of(language), folder)
 
     def say(self, key: str, /, **values: object) -> str:
-        """The text with every placeholder filled; a plural needs `n`. Values are inserted as they are."""
+        """The text with every placeholder filled; a plural needs `n`. Values are inserted as they are, a tuple as
+        a list, a `Word` in this language."""
         text = self._form(key, values)
 
         def fill(found: re.Match[str]) -> str:
             if found[1] not in values:
                 raise TextError(f"text {key!r} needs {found[1]!r}")
-            return str(values[found[1]])
+            return self._shown(values[found[1]])
 
         return _PLACEHOLDER.sub(fill, text)
+
+    def listed(self, parts: Iterable[str]) -> str:
+        """Parts as a list inside a sentence, empty ones left out: `a, b`."""
+        return self._joined("join.list", parts)
+
+    def sentences(self, parts: Iterable[str]) -> str:
+        """Sentences one after the other, empty ones left out."""
+        return self._joined("join.sentences", parts)
+
+    def reword(self, said: str, *groups: str) -> str:
+        """An English sentence of ours (a text of `groups`) as this language says it; any other text as it is.
+
+        For what is stored in English, such as the error of a code task."""
+        if self.language == SOURCE_LANGUAGE:
+            return said
+        for key, pattern in _patterns(groups):
+            found = pattern.fullmatch(said)
+            if found:
+                return self.say(
+                    key, **{name: self.reword(value, "finding") for name, value in found.groupdict().items()}
+                )
+        return said
+
+    def _shown(self, value: object) -> str:
+        if isinstance(value, Word):
+            return self.say(value.key, **value.values)
+        return self.listed(map(str, value)) if isinstance(value, tuple) else str(value)
+
+    def _joined(self, key: str, parts: Iterable[str]) -> str:
+        first, *more = [part for part in parts if part] or [""]
+        for second in more:
+            first = self.say(key, first=first, second=second)
+        return first
 
     @property
     def known(self) -> frozenset[str]:
@@ -82,6 +125,35 @@ def _plural_form(number: int, ordinal: bool) -> str:
     if number % 100 in (11, 12, 13):
         return "other"
     return {1: "one", 2: "two", 3: "few"}.get(number % 10, "other")
+
+
+def language_of(locale: str) -> str:
+    """The language of a locale in lower case: `zh` of `zh-CN`, `zh_CN`, `zh`."""
+    return locale.replace("_", "-").split("-")[0].lower()
+
+
+@cache
+def languages(folder: Path = FOLDER) -> tuple[str, ...]:
+    """Every language there are texts in, English first."""
+    others = sorted(path.stem for path in folder.glob("*.toml") if path.stem != SOURCE_LANGUAGE)
+    return (SOURCE_LANGUAGE, *others)
+
+
+@cache
+def _patterns(groups: tuple[str, ...]) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """The English texts of some groups as patterns that read their placeholders back, the most specific first."""
+    texts = _load(SOURCE_LANGUAGE, FOLDER)
+    entries = {key: text for key, text in texts.entries.items() if key.split(".")[0] in groups}
+    found: list[tuple[int, str, re.Pattern[str]]] = []
+    for key, text in entries.items():
+        if isinstance(text, str):
+            parts = _PLACEHOLDER.split(text)
+            fixed, names = parts[::2], parts[1::2]
+            source = re.escape(fixed[0])
+            for name, after in zip(names, fixed[1:], strict=True):
+                source += f"(?P<{name}>.{'+?' if after else '+'})" + re.escape(after)
+            found.append((-sum(map(len, fixed)), key, re.compile(source, re.DOTALL)))
+    return tuple((key, pattern) for _, key, pattern in sorted(found, key=lambda one: one[:2]))
 
 
 @cache

@@ -25,8 +25,9 @@ Shape = Literal["alone", "filter", "verb", "target", "retry", "send", "edit", "w
 class Verb:
     """One verb: its name, its other names, what may follow, and a hint of its use.
 
-    The help text key is `help.verb.<name>`. `offered` says whether this version answers it; a verb that is not offered
-    is still recognised, so that it is never filed as a code task by accident.
+    `chinese` are its names in Chinese, the first one shown; `chinese_hint` is the hint in Chinese. The help text key is
+    `help.verb.<name>`. `offered` says whether this version answers it; a verb that is not offered is still recognised,
+    so that it is never filed as a code task by accident.
     """
 
     name: str
@@ -34,20 +35,32 @@ class Verb:
     hint: str
     aliases: tuple[str, ...] = ()
     chinese: tuple[str, ...] = ()
+    chinese_hint: str = ""
     offered: bool = False
 
     @property
     def help_key(self) -> str:
         return f"help.verb.{self.name}"
 
+    def words(self, language: str = "en") -> tuple[str, ...]:
+        """Its names in a language, the one to show first. Every one is understood, whatever language a person reads."""
+        return self.chinese if language == "zh" else (self.name, *self.aliases)
+
+    def usage(self, language: str = "en") -> str:
+        """The hint in a language: `cancel [ID]`, `取消 [编号]`."""
+        return self.chinese_hint if language == "zh" else self.hint
+
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One option of filing. `values` lists all allowed values, or is empty when any is. `switch`: takes no value."""
+    """One option of filing. `values` lists all allowed values, or is empty when any is. `switch`: takes no value.
+
+    `chinese` is its name in Chinese: `--仓库 web`, `仓库=web`."""
 
     name: str
     hint: str
     values: tuple[str, ...] = ()
+    chinese: str = ""
     switch: bool = False
     offered: bool = False
 
@@ -55,40 +68,47 @@ class Flag:
     def help_key(self) -> str:
         return f"help.flag.{self.name}"
 
+    def word(self, language: str = "en") -> str:
+        """Its name in a language."""
+        return self.chinese if language == "zh" else self.name
+
 
 VERBS: Final[tuple[Verb, ...]] = (
-    Verb("help", "verb", "help [verb]", ("?",), ("帮助",), offered=True),
-    Verb("list", "filter", "list [mine|all|STAGE]", ("ls",), ("列表",), offered=True),
-    Verb("show", "target", "show [ID]", ("get",), ("查看",), offered=True),
-    Verb("cancel", "target", "cancel [ID]", (), ("取消",), offered=True),
-    Verb("retry", "retry", "retry [ID] [with TEXT]", (), ("重试",), offered=True),
-    Verb("status", "target", "status [ID]", ("stat",), ("状态",), offered=True),
-    Verb("logs", "target", "logs [ID]", ("log",), ("日志",), offered=True),
-    Verb("whoami", "alone", "whoami", offered=True),
-    Verb("send", "send", "send [ID] TEXT", ("say",), ("发送",)),
-    Verb("stop", "target", "stop [ID]", (), ("停止",)),
-    Verb("undo", "target", "undo [ID]"),
-    Verb("merged", "target", "merged [ID]"),
-    Verb("edit", "edit", "edit ID TEXT"),
-    Verb("later", "when", "later WHEN [TEXT]", (), ("稍后",)),
-    Verb("followups", "alone", "followups"),
-    Verb("top", "alone", "top"),
-    Verb("suggestions", "alone", "suggestions"),
-    Verb("settings", "setting", "settings [KEY [VALUE]]", (), ("设置",)),
+    Verb("help", "verb", "help [verb]", ("?",), ("帮助",), "帮助 [命令]", offered=True),
+    Verb("list", "filter", "list [mine|all|STAGE]", ("ls",), ("列表", "列出"), "列表 [我的|全部|阶段]", offered=True),
+    Verb("show", "target", "show [ID]", ("get",), ("查看", "显示"), "查看 [编号]", offered=True),
+    Verb("cancel", "target", "cancel [ID]", (), ("取消",), "取消 [编号]", offered=True),
+    Verb("retry", "retry", "retry [ID] [with TEXT]", (), ("重试", "再试"), "重试 [编号] [附言 文字]", offered=True),
+    Verb("status", "target", "status [ID]", ("stat",), ("状态", "进度"), "状态 [编号]", offered=True),
+    Verb("logs", "target", "logs [ID]", ("log",), ("日志",), "日志 [编号]", offered=True),
+    Verb("whoami", "alone", "whoami", (), ("我是谁",), "我是谁", offered=True),
+    Verb("send", "send", "send [ID] TEXT", ("say",), ("发送",), "发送 [编号] 文字"),
+    Verb("stop", "target", "stop [ID]", (), ("停止",), "停止 [编号]"),
+    Verb("undo", "target", "undo [ID]", (), ("撤销",), "撤销 [编号]"),
+    Verb("merged", "target", "merged [ID]", (), ("已合并", "标为已合并"), "已合并 [编号]"),
+    Verb("edit", "edit", "edit ID TEXT", (), ("编辑",), "编辑 编号 文字"),
+    Verb("later", "when", "later WHEN [TEXT]", (), ("稍后",), "稍后 时间 [文字]"),
+    Verb("followups", "alone", "followups", (), ("跟进",), "跟进"),
+    Verb("top", "alone", "top", (), ("热门",), "热门"),
+    Verb("suggestions", "alone", "suggestions", (), ("需求建议",), "需求建议"),
+    Verb("settings", "setting", "settings [KEY [VALUE]]", (), ("设置",), "设置 [键 [值]]"),
 )
 
 FLAGS: Final[tuple[Flag, ...]] = (
-    Flag("repo", "NAME", offered=True),
-    Flag("base", "BRANCH", offered=True),
-    Flag("agent", "NAME", offered=True),
-    Flag("priority", "low|normal|high", ("low", "normal", "high"), offered=True),
-    Flag("name", "SLUG", offered=True),
-    Flag("draft", "", switch=True, offered=True),
-    Flag("template", "NAME"),
-    Flag("preset", "NAME"),
-    Flag("at", "WHEN"),
-    Flag("quiet", "", switch=True),
+    Flag("repo", "NAME", (), "仓库", offered=True),
+    Flag("base", "BRANCH", (), "基准分支", offered=True),
+    Flag("agent", "NAME", (), "智能体", offered=True),
+    Flag("priority", "low|normal|high", ("low", "normal", "high"), "优先级", offered=True),
+    Flag("name", "SLUG", (), "名称", offered=True),
+    Flag("draft", "", (), "草稿", switch=True, offered=True),
+    Flag("template", "NAME", (), "模板"),
+    Flag("preset", "NAME", (), "预设"),
+    Flag("at", "WHEN", (), "时间"),
+    Flag("quiet", "", (), "安静", switch=True),
 )
+
+FLAG_VALUES: Final = {"低": "low", "普通": "normal", "高": "high", "是": "yes", "否": "no"}
+"""Chinese values of options, and what they mean."""
 
 OFFERED: Final = frozenset(verb.name for verb in VERBS if verb.offered)
 OFFERED_FLAGS: Final = tuple(flag.name for flag in FLAGS if flag.offered)
@@ -105,17 +125,29 @@ FILTERS: Final[dict[str, ListFilter]] = {
     "failed": "failed",
     "cancelled": "cancelled",
     "canceled": "cancelled",
+    "未完成": "open",
     "我的": "mine",
     "全部": "all",
+    "所有": "all",
     "已排队": "queued",
+    "排队": "queued",
+    "排队中": "queued",
     "编写中": "running",
+    "运行中": "running",
     "测试中": "testing",
     "待评审": "review",
+    "评审": "review",
     "已合并": "merged",
     "失败": "failed",
+    "已失败": "failed",
     "已取消": "cancelled",
 }
 """What may follow `list`. Nothing = `open`: your own open ones. `mine`: yours in any stage. `all`: everyone's."""
+
+SHOWN_FILTERS: Final[dict[str, dict[ListFilter, str]]] = {
+    "zh": {meant: word for word, meant in reversed(FILTERS.items()) if not word.isascii()}
+}
+"""How each filter is written in a language other than English: the first of its words."""
 
 SETTING_KEYS: Final = frozenset(
     ["repo", "base", "agent", "intake", "quiet", "reviews", "language", "timezone", "reaction", "tz", "pings"]

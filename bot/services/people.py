@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bot.core.inbound import Person
 from bot.core.people import Role, RolePolicy, role_of
 from bot.core.tasks import CodeTask
+from bot.core.texts import Word
 from bot.services.refusals import Refused
 from bot.settings import Settings
 
@@ -32,14 +33,15 @@ class Rights:
 
     def refuse_acting(self, task: CodeTask, verb: str) -> Refused:
         requester = f"@{task.requester_name or task.requester_id}"
-        return self._with_admins("refused.may_not_act", {"verb": verb, "ref": task.ref, "requester": requester})
+        act = Word(f"act.{verb}", {"ref": task.ref})
+        return self._with_admins("refused.may_not_act", {"act": act, "requester": requester})
 
     def refuse_deciding(self, task: CodeTask) -> Refused:
         """Who filed a code task has no more say over its waiting change than anyone: nobody but admins is named."""
         return Refused("refused.may_not_decide", {"ref": task.ref}, "not_allowed")
 
-    def _with_admins(self, key: str, values: dict[str, str]) -> Refused:
+    def _with_admins(self, key: str, values: dict[str, object]) -> Refused:
         names = [name.rpartition(":")[2] for name in self.settings.admins]
         if not names:
             return Refused(f"{key}_nobody", values, "not_allowed")
-        return Refused(key, {**values, "admins": ", ".join(f"@{name}" for name in names[:3])}, "not_allowed")
+        return Refused(key, {**values, "admins": tuple(f"@{name}" for name in names[:3])}, "not_allowed")

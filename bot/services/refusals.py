@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bot.core.quoting import code_span
+from bot.core.texts import Word
 from bot.core.verbs import BadFlag
 
 RefusalKind = Literal["bad", "not_allowed", "not_found", "state"]
@@ -20,10 +21,15 @@ class Refused:
     kind: RefusalKind = "bad"
 
 
+def stage_word(stage: str) -> Word:
+    """A stage inside a sentence, in the reader's language."""
+    return Word(f"stage.{stage}")
+
+
 def refuse_flag(flag: BadFlag) -> Refused:
     """Why an option could not be read; nothing was filed."""
     key = f"refused.flag_{flag.why}"
     if flag.why == "value" and not flag.allowed:
         key = "refused.flag_name" if flag.name == "name" else "refused.flag_value_any"
-    allowed = ", ".join(flag.allowed if flag.why == "value" else (f"--{name}" for name in flag.allowed))
+    allowed = flag.allowed if flag.why == "value" else tuple(f"--{name}" for name in flag.allowed)
     return Refused(key, {"flag": code_span(f"--{flag.name}"), "allowed": allowed})

@@ -17,7 +17,7 @@ from bot.ports import Repo
 from bot.services.announcements import Announcer
 from bot.services.attempts import Attempts
 from bot.services.people import Rights
-from bot.services.refusals import Refused
+from bot.services.refusals import Refused, stage_word
 from bot.settings import Settings
 from bot.store import RunAgain, TaskFilter, Transaction
 
@@ -100,7 +100,7 @@ class CodeTasks:
             case TaskName(name):
                 found = _by_name(tx, name, person)
                 if len(found) > 1:
-                    owners = ", ".join(f"{task.requester_name or task.requester_id}/{task.name}" for task in found[:5])
+                    owners = tuple(f"{task.requester_name or task.requester_id}/{task.name}" for task in found[:5])
                     return Refused("refused.which_name", {"name": name, "choices": owners})
                 task, said = (found[0] if found else None), name
             case _:
@@ -135,7 +135,7 @@ class CodeTasks:
             next_attempt_at=None,
         )
         if moved is None:
-            return Refused("refused.wrong_stage_cancel", {"ref": task.ref, "stage": task.stage.value}, "state")
+            return Refused("refused.wrong_stage_cancel", {"ref": task.ref, "stage": stage_word(task.stage)}, "state")
         run = tx.runs.cancel(task_id) or run  # the code task is locked now: a failing attempt may have queued the next
         tx.people.audit(actor_of(person), "cancel", task.ref, {"from": moved.failed_at_stage or ""})
         self.announcer.moved(tx, moved, run, actor=person)
@@ -160,7 +160,7 @@ class CodeTasks:
             next_attempt_at=None,
         )
         if moved is None:
-            return Refused("refused.wrong_stage_retry", {"ref": task.ref, "stage": task.stage.value}, "state")
+            return Refused("refused.wrong_stage_retry", {"ref": task.ref, "stage": stage_word(task.stage)}, "state")
         tx.people.audit(actor_of(person), "retry", task.ref, {"with": instruction or ""})
         tx.runs.cancel(task_id)  # only one may be open
         run = tx.runs.enqueue(moved, max(attempts, default=0) + 1, tx.now)
@@ -185,7 +185,7 @@ class CodeTasks:
             merged_by=person.name or person.id,
         )
         if moved is None:
-            return Refused("refused.wrong_stage_merged", {"ref": task.ref, "stage": task.stage.value}, "state")
+            return Refused("refused.wrong_stage_merged", {"ref": task.ref, "stage": stage_word(task.stage)}, "state")
         tx.people.audit(actor_of(person), "merged", task.ref, {})
         self.announcer.moved(tx, moved, None, actor=person)
         return moved
@@ -231,7 +231,7 @@ class CodeTasks:
         copy = CodeTask.model_validate(task.model_dump())
         self.announcer.deleted(tx, copy, person)
         if not tx.tasks.delete(task_id):
-            return Refused("refused.wrong_stage_delete", {"ref": copy.ref, "stage": copy.stage.value}, "state")
+            return Refused("refused.wrong_stage_delete", {"ref": copy.ref, "stage": stage_word(copy.stage)}, "state")
         tx.people.audit(actor_of(person), "delete", copy.ref, {})
         return copy
 
@@ -245,16 +245,14 @@ class CodeTasks:
         asked = filing.options.repo
         if asked is not None:
             found = repos.get(asked)
-            return found or Refused(
-                "refused.unknown_repository", {"repo": asked, "repositories": ", ".join(sorted(repos))}
-            )
+            return found or Refused("refused.unknown_repository", {"repo": asked, "repositories": tuple(sorted(repos))})
         channel = tx.people.setting(filing.channel, "repo") if filing.channel else None
         for alias in (channel, tx.people.last_repo(filing.person)):
             if alias in repos:
                 return repos[alias]
         if len(repos) == 1:
             return next(iter(repos.values()))
-        return Refused("refused.which_repository", {"option": "--repo", "repositories": ", ".join(sorted(repos))})
+        return Refused("refused.which_repository", {"option": "--repo", "repositories": tuple(sorted(repos))})
 
     def _agent(self, tx: Transaction, filing: Filing) -> str | Refused:
         if not self.agents:
@@ -263,7 +261,7 @@ class CodeTasks:
         if asked:
             if asked in self.agents:
                 return asked
-            return Refused("refused.unknown_agent", {"agent": asked, "agents": ", ".join(sorted(self.agents))})
+            return Refused("refused.unknown_agent", {"agent": asked, "agents": tuple(sorted(self.agents))})
         channel = tx.people.setting(filing.channel, "agent") if filing.channel else None
         for name in (channel, self.settings.default_agent):
             if name in self.agents:
