@@ -87,11 +87,11 @@ class Runs:
             "agent": task.agent,
             "created_at": self._tx.now,
         }
-        run_id = self._tx.insert_new(RunRow, values)
-        if run_id is None:
+        row = self._tx.insert_row(RunRow, values)
+        if row is None:
             raise RunAgain
         self._tx.wake("run")
-        return self._fresh(run_id)
+        return Run.model_construct(**row)
 
     def claim(self, worker: str, host: str, per_repo: int, open_prs: int, lease: timedelta) -> Run | None:
         now = self._tx.now

@@ -27,15 +27,16 @@ def columns_of(table: type[SQLModel]) -> sa.Table:
 
 
 @cache
-def insert(table: type[SQLModel], sqlite: bool) -> tuple[sa.Insert, dict[str, object], bool]:
-    """INSERT ... ON CONFLICT DO NOTHING RETURNING the key; the columns' defaults; whether the key is a number `id`."""
+def insert(table: type[SQLModel], sqlite: bool, whole: bool = False) -> tuple[sa.Insert, dict[str, object], bool]:
+    """INSERT ... ON CONFLICT DO NOTHING RETURNING the key (`whole`: the row); the columns' defaults; whether the key is
+    a number `id`."""
     columns = columns_of(table)
     statement = (sqlite_dialect if sqlite else postgresql).insert(columns).on_conflict_do_nothing()
     has_id = "id" in columns.columns and columns.columns["id"].primary_key and columns.columns["id"].autoincrement
     has_id = bool(has_id) and isinstance(columns.columns["id"].type, sa.Integer)
     fields = table.model_fields.items()
     defaults = {name: field.default for name, field in fields if name != "id" and not field.is_required()}
-    return statement.returning(*columns.primary_key), defaults, has_id
+    return statement.returning(*(columns.columns if whole else columns.primary_key)), defaults, has_id
 
 
 def update(table: type[SQLModel], values: Bound, where: str, bound: Bound, *, returning: bool) -> sa.Update:

@@ -43,12 +43,12 @@ class Tasks:
 
     def add(self, task: CodeTask, actor: str) -> CodeTask | None:
         values = task.model_dump(exclude={"id"})
-        task_id = self._tx.insert_new(CodeTaskRow, values)
-        if task_id is None:
+        row = self._tx.insert_row(CodeTaskRow, values)
+        if row is None:
             return None
-        self._record(task_id, actor, None, Stage.QUEUED, "filed", None)
+        self._record(row["id"], actor, None, Stage.QUEUED, "filed", None)
         self._tx.wake("task")
-        return self.get(task_id)
+        return _entity(row)
 
     def get(self, task_id: int) -> CodeTask | None:
         return _entity(self._tx.first(CodeTaskRow, "id = :id", id=task_id))

@@ -107,6 +107,11 @@ class Tx:
             return None
         return row[0] if has_id else 1
 
+    def insert_row(self, table: type[SQLModel], values: dict[str, object]) -> sa.RowMapping | None:
+        """The same: the whole new row."""
+        statement, defaults, _ = statements.insert(table, self.sqlite, whole=True)
+        return self.run(statement, {**defaults, **values}).mappings().one_or_none()
+
     def change(self, table: type[SQLModel], values: Bound, where: str, **bound: Any) -> int:
         """UPDATE: sets `values` in the rows that fit `where` (SQL with `:names` from `bound`). Returns how many."""
         statement = statements.update(table, values, where, bound, returning=False)
