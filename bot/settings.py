@@ -1,7 +1,8 @@
-"""Every setting, read once from the environment, `X_FILE` files and `codetask.toml` into one frozen `Settings`.
+"""Every setting, read once from the environment, `X_FILE` files, `.env` and `codetask.toml` into one frozen `Settings`.
 
-Precedence: environment, then the file that `X_FILE` names, then `codetask.toml` in the working directory (or the file
-that `CODETASK_CONFIG` names). A part that is unset is off; half a pair is an error that names the other half.
+Precedence: environment, then the file that `X_FILE` names, then `.env`, then `codetask.toml`, both in the working
+directory (or in the folder of the file that `CODETASK_CONFIG` names). A part that is unset is off; half a pair is an
+error that names the other half.
 
 What a chat platform needs stands in `platforms/<name>/settings.py`, a `PlatformSettings`; `platforms.registry`
 joins them: `platforms.registry.load_settings()` is how settings are read.
@@ -16,9 +17,10 @@ from contextvars import ContextVar
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -85,6 +87,27 @@ class FileSource(PydanticBaseSettingsSource):
         return values
 
 
+class EnvFileSource(PydanticBaseSettingsSource):
+    """Reads `.env`, which `codetask setup` writes: `NAME=value` lines. A file that everyone may read is refused."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        own, path = setting_names(self.settings_cls), env_file()
+        if not path.is_file():
+            return {}
+        if stat.S_IMODE(path.stat().st_mode) & stat.S_IROTH:
+            raise SettingsError(f"{path} can be read by everyone. Run: chmod 600 {path}")
+        given = {name.lower(): value for name, value in dotenv_values(path, interpolate=False).items() if value}
+        return {name: value for name, value in given.items() if name in own}
+
+
+def env_file() -> Path:
+    """Where `.env` is looked for: beside `codetask.toml`."""
+    return Path(os.environ.get("CODETASK_CONFIG", "codetask.toml")).with_name(".env")
+
+
 class TomlSource(PydanticBaseSettingsSource):
     """Reads `codetask.toml`; keys are the setting names in lower case, repositories stand under `[repos.<alias>]`."""
 
@@ -147,7 +170,13 @@ class SourcedSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         if _ALONE.get():
             return (init_settings,)
-        return init_settings, env_settings, FileSource(settings_cls), TomlSource(settings_cls)
+        return (
+            init_settings,
+            env_settings,
+            FileSource(settings_cls),
+            EnvFileSource(settings_cls),
+            TomlSource(settings_cls),
+        )
 
     def secrets(self) -> tuple[str, ...]:
         """The value of every secret setting, for redaction."""
@@ -156,7 +185,9 @@ class SourcedSettings(BaseSettings):
 
 
 class PlatformSettings(SourcedSettings):
-    """What one chat platform needs. The platform is on when `configured`."""
+    """What one chat platform needs. It is on when `configured`; `codetask setup` asks for the settings `asked`."""
+
+    asked: ClassVar[tuple[str, ...]] = ()
 
     @property
     def configured(self) -> bool:

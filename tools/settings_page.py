@@ -32,12 +32,13 @@ HEAD: Final = """\
 This page is generated from `bot/settings.py` and `platforms/*/settings.py` by `tools/settings_page.py`. A test
 keeps them equal.
 
-Every setting is an environment variable. Three places are read, the first that has it wins:
+Every setting is an environment variable. Four places are read, the first that has it wins:
 
 1. the environment: `SLACK_BOT_TOKEN=xoxb-...`
 2. a file that the variable with `_FILE` names: `SLACK_BOT_TOKEN_FILE=/run/secrets/slack`. A secret in a file that
    everyone may read is refused.
-3. `codetask.toml` in the working directory, or the file that `CODETASK_CONFIG` names. Keys are in lower case:
+3. `.env` beside `codetask.toml`: `NAME=value` lines. `codetask setup` writes it. It must not be readable by everyone.
+4. `codetask.toml` in the working directory, or the file that `CODETASK_CONFIG` names. Keys are in lower case:
    `default_agent = "opencode"`. Repositories stand under `[repos.<alias>]`.
 
 A part whose settings are missing is off. Half a pair is an error that names the other half. Lists are words with

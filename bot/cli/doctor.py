@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import structlog
 import typer
@@ -19,8 +19,10 @@ from bot.cli.service_checks import (
     check_chat,
     check_exposure,
     check_forges,
+    check_server,
     check_settings,
     check_store,
+    prove_channels,
 )
 from bot.ports import Sandbox
 from bot.settings import Settings, SettingsError
@@ -30,13 +32,19 @@ CHECK_SECONDS: Final = 60.0
 log = structlog.get_logger(__name__)
 
 
-def doctor(output: Output = Format.TABLE, as_json: Json = False) -> None:
+Live = Annotated[
+    list[str] | None,
+    typer.Option("--live", help="A channel to prove in, as platform:id (slack:C012AB3CD): send, edit, react, read."),
+]
+
+
+def doctor(output: Output = Format.TABLE, as_json: Json = False, live: Live = None) -> None:
     """Check this machine and every connection, with the fix for each problem. Exit 1 when one fails."""
     from bot.core.redact import LiveRedactor
     from bot.logs import configure_logs
 
     configure_logs("critical", LiveRedactor(()))
-    findings = asyncio.run(_all(quiet=wants_json(output, as_json)))
+    findings = asyncio.run(_all(live or [], quiet=wants_json(output, as_json)))
     if wants_json(output, as_json):
         out_json({"items": [asdict(finding) for finding in findings], "next": None})
     counts = Counter(finding.level for finding in findings)
@@ -45,9 +53,9 @@ def doctor(output: Output = Format.TABLE, as_json: Json = False) -> None:
     raise typer.Exit(FAILED if counts["fail"] else OK)
 
 
-async def _all(quiet: bool) -> list[Finding]:
+async def _all(live: Sequence[str], quiet: bool) -> list[Finding]:
     found: list[Finding] = []
-    async for finding in _checks():
+    async for finding in _checks(live):
         found.append(finding)
         if not quiet:
             fix = f" -> {finding.fix}" if finding.fix else ""
@@ -55,7 +63,7 @@ async def _all(quiet: bool) -> list[Finding]:
     return found
 
 
-async def _checks() -> AsyncIterator[Finding]:
+async def _checks(live: Sequence[str]) -> AsyncIterator[Finding]:
     for finding in await _one("python", check_python):
         yield finding
     try:
@@ -75,7 +83,7 @@ async def _checks() -> AsyncIterator[Finding]:
             yield finding
     async for finding in _sandbox_and_agents(settings):
         yield finding
-    async for finding in _services(settings):
+    async for finding in _services(settings, live):
         yield finding
 
 
@@ -92,7 +100,7 @@ async def _sandbox_and_agents(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
 
 
-async def _services(settings: Settings) -> AsyncIterator[Finding]:
+async def _services(settings: Settings, live: Sequence[str]) -> AsyncIterator[Finding]:
     from bot.app import open_app
 
     try:
@@ -102,6 +110,8 @@ async def _services(settings: Settings) -> AsyncIterator[Finding]:
                     ("database", check_store),
                     ("forge", check_forges),
                     ("chat", check_chat),
+                    ("live", lambda app: prove_channels(app, live)),
+                    ("server", check_server),
                     ("workers", check_backlog),
                 ):
                     for finding in await _one(name, lambda check=check: check(app)):

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from bot.cli.failures import USAGE, Failure
+from platforms.registry import PLATFORMS, platform_setup
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="What a platform is told.")
 
@@ -16,12 +17,11 @@ def root() -> None:
 
 @app.command("print")
 def print_manifest(
-    platform: Annotated[str, typer.Argument(help="slack")] = "slack",
-    url: Annotated[str, typer.Option(help="Public address of /webhooks/slack, for HTTP mode.")] = "",
+    platform: Annotated[str, typer.Argument(help=", ".join(PLATFORMS))] = "slack",
+    url: Annotated[str, typer.Option(help="Public address of /webhooks/<platform>, for platforms that call it.")] = "",
 ) -> None:
     """Print the manifest that creates the app."""
-    if platform != "slack":
-        raise Failure(f"There is no manifest for {platform}.", USAGE, "Known: slack.")
-    from platforms.slack.setup import build_manifest, render_manifest
-
-    typer.echo(render_manifest(build_manifest(url)), nl=False)
+    if platform not in PLATFORMS:
+        raise Failure(f"There is no manifest for {platform}.", USAGE, f"Known: {', '.join(PLATFORMS)}.")
+    setup = platform_setup(platform)
+    typer.echo(setup.render_manifest(setup.build_manifest(url)), nl=False)

@@ -16,7 +16,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo:demo", "Play the whole story offline, then try it yourself."),
     "task": ("task:app", "File, watch and steer code tasks."),
     "doctor": ("doctor:doctor", "Check this machine and every connection, with the fix for each problem."),
-    "setup": ("setup:app", "Connect a chat platform."),
+    "setup": ("setup:setup", "Connect a chat platform: steps, credentials, a proof that they work."),
     "serve": ("process:serve", "Run chat and API without a worker."),
     "worker": ("process:worker", "Run a worker only."),
     "db": ("db:app", "Look at the database's schema, or upgrade it."),

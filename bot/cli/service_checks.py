@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from bot.cli.findings import Finding, fail, ok, warn
 from bot.cli.local import database_name
 from bot.settings import Settings
+from platforms.registry import PLATFORMS
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -85,7 +86,7 @@ async def check_chat(app: "App") -> Sequence[Finding]:
     from bot.ports import Identity
 
     if not app.platforms:
-        return [warn("chat", "no platform is connected", "codetask setup slack")]
+        return [warn("chat", "no platform is connected", f"codetask setup {'|'.join(PLATFORMS)}")]
     found: list[Finding] = []
     for name, platform in app.platforms.items():
         told = await platform.preflight()
@@ -93,6 +94,51 @@ async def check_chat(app: "App") -> Sequence[Finding]:
             found.append(ok(name, f"@{told.name} in {told.workspace_id}"))
         else:
             found.append(fail(name, f"refused: {told.why}", told.fix))
+    return found
+
+
+async def prove_channels(app: "App", channels: Sequence[str]) -> Sequence[Finding]:
+    """Sends, edits, reacts and reads back in each channel of `--live`, named as `platform:id`."""
+    from bot.core.inbound import ThreadRef
+    from bot.ports import Identity
+    from bot.services.proof import prove
+
+    found: list[Finding] = []
+    for channel in channels:
+        name, _, channel_id = channel.partition(":")
+        platform = app.platforms.get(name)
+        if platform is None or not channel_id:
+            found.append(
+                fail(f"live {channel}", "no such place", "Write platform:id, of a platform that is connected.")
+            )
+            continue
+        told = await platform.preflight()
+        if not isinstance(told, Identity):
+            continue  # said by the check of the platform
+        place = ThreadRef(platform=name, workspace_id=told.workspace_id, channel_id=channel_id)
+        async for proof in prove(platform, place, app.store):
+            check = f"{name} {proof.step}"
+            says = f"refused: {proof.why or 'no answer'}" if proof.problem else "works"
+            found.append(fail(check, says, proof.problem) if proof.problem else ok(check, says))
+    return found
+
+
+async def check_server(app: "App") -> Sequence[Finding]:
+    """What the running server says of its connections, where one answers at this machine."""
+    import httpx
+
+    url = app.settings.codetask_url or f"http://{app.settings.web_bind}"
+    try:
+        async with httpx.AsyncClient(timeout=3, trust_env=False) as client:
+            answer = (await client.get(f"{url}/readyz")).json()
+    except (httpx.HTTPError, ValueError):
+        return [ok("server", f"none answers at {url}")]
+    found = [ok("server", f"answers at {url}")]
+    for name, state in answer.get("checks", {}).items():
+        if name in app.platforms and state not in ("ready", "standby"):
+            found.append(warn(f"server {name}", f"its connection is {state}", "The server's log says why."))
+        elif name in app.platforms:
+            found.append(ok(f"server {name}", f"its connection is {state}"))
     return found
 
 

@@ -1,50 +1,85 @@
-"""`codetask setup slack`: the steps in words, and a check of the tokens that are set."""
+"""`codetask setup PLATFORM`: the steps in words, the credentials it asks for, and a proof that they work."""
 
 import asyncio
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
 
-from bot.cli.failures import FAILED, Failure
+from bot.cli.env_file import write_env
+from bot.cli.failures import FAILED, USAGE, Failure
 from bot.cli.local import explained, read_settings
 from bot.cli.output import out, say
-from bot.settings import Settings
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Connect a chat platform.")
-
-
-@app.callback()
-def root() -> None:
-    """Connect a chat platform."""
+from bot.settings import PlatformSettings, Settings, SettingsError, env_file
+from platforms.registry import PLATFORMS, create_platform, load_settings, platform_setup
 
 
-@app.command("slack")
-def slack(
-    url: Annotated[str, typer.Option(help="Public address of /webhooks/slack, for HTTP mode.")] = "",
+def setup(
+    platform: Annotated[str, typer.Argument(help=", ".join(PLATFORMS))],
+    url: Annotated[str, typer.Option(help="Public address of this server, for platforms that call it.")] = "",
+    channel: Annotated[str, typer.Option(help="Id of a channel to prove it in: send, edit, react, read back.")] = "",
 ) -> None:
-    """Print the steps that connect Slack, and check the tokens when they are set."""
-    from platforms.slack.setup import setup_steps
+    """Connect a chat platform: print the steps, ask for what is missing, check it, and write it to .env.
 
-    for number, step in enumerate(setup_steps(url), 1):
+    Nothing is asked when the input is no terminal."""
+    if platform not in PLATFORMS:
+        raise Failure(f"There is no platform {platform}.", USAGE, f"Known: {', '.join(PLATFORMS)}.")
+    for number, step in enumerate(platform_setup(platform).setup_steps(url), 1):
         out(f"{number}. {step}")
     settings = read_settings()
-    if not settings.chat["slack"].configured:
-        say("SLACK_BOT_TOKEN is not set yet. Run this again when it is, to check it.")
-        return
+    given: dict[str, str] = {}
+    if not settings.chat[platform].configured:
+        missing = _missing(settings.chat[platform])
+        if not sys.stdin.isatty():
+            verb = "is" if len(missing) == 1 else "are"
+            say(f"{' and '.join(missing)} {verb} not set yet. Run this again when you have them, to check them.")
+            return
+        given = {name: _ask(name) for name in missing}
+        settings = _with(given)
     with explained(settings):
-        asyncio.run(_check(settings))
+        asyncio.run(_check(platform, settings, channel))
+    if given:
+        write_env(env_file(), given)
+        say(f"Wrote {' and '.join(given)} to {env_file()}. Only you can read it.")
 
 
-async def _check(settings: Settings) -> None:
+def _missing(own: PlatformSettings) -> list[str]:
+    return [name.upper() for name in own.asked if not getattr(own, name)]
+
+
+def _ask(name: str) -> str:
+    secret = name.endswith(("TOKEN", "SECRET", "KEY"))
+    return typer.prompt(name, hide_input=secret, err=True).strip()
+
+
+def _with(given: dict[str, str]) -> Settings:
+    values: dict[str, Any] = {name.lower(): value for name, value in given.items()}
+    try:
+        return load_settings(**values)
+    except SettingsError as error:
+        raise Failure(str(error), USAGE) from error
+
+
+async def _check(name: str, settings: Settings, channel: str) -> None:
+    from bot.core.inbound import ThreadRef
     from bot.ports import Identity
-    from platforms.registry import create_platform
+    from bot.services.proof import prove
     from storage.engine import SystemClock
 
-    platform = create_platform("slack", settings.chat["slack"], SystemClock())
+    clock, title = SystemClock(), name.capitalize()
+    platform = create_platform(name, settings.chat[name], clock)
     try:
         told = await platform.preflight()
+        if not isinstance(told, Identity):
+            raise Failure(f"{title} refused: {told.why}.", FAILED, told.fix)
+        say(f"The credentials work: @{told.name} in {told.workspace_id}.")
+        if not channel:
+            say(f"In {title}, invite it to a channel and say: @{told.name} help")
+            return
+        place = ThreadRef(platform=name, workspace_id=told.workspace_id, channel_id=channel)
+        async for proof in prove(platform, place, clock):
+            if proof.problem:
+                raise Failure(f"{title} refused to {proof.step}: {proof.why or 'no answer'}.", FAILED, proof.problem)
+            say(f"{proof.step}: works")
     finally:
         await platform.aclose()
-    if not isinstance(told, Identity):
-        raise Failure(f"Slack refused the tokens: {told.why}.", FAILED, told.fix)
-    say(f"The tokens work: @{told.name} in workspace {told.workspace_id}. In Slack: /invite @{told.name}")

@@ -1,5 +1,7 @@
 """What Discord needs to be set."""
 
+from typing import ClassVar
+
 from pydantic import Field, SecretStr
 
 from bot.settings import PlatformSettings
@@ -7,6 +9,8 @@ from bot.settings import PlatformSettings
 
 class DiscordSettings(PlatformSettings):
     """Discord: on when DISCORD_TOKEN is set."""
+
+    asked: ClassVar[tuple[str, ...]] = ("discord_token",)
 
     discord_token: SecretStr | None = Field(None, description="The bot's token, from the application's page Bot.")
     codetask_discord_api_url: str = Field(

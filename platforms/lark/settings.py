@@ -1,6 +1,6 @@
 """What Lark (Feishu) needs to be set."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -9,6 +9,8 @@ from bot.settings import PlatformSettings
 
 class LarkSettings(PlatformSettings):
     """Lark: on when LARK_APP_ID and LARK_APP_SECRET are set."""
+
+    asked: ClassVar[tuple[str, ...]] = ("lark_app_id", "lark_app_secret")
 
     lark_app_id: str = Field("", description="cli_... of your own app.")
     lark_app_secret: SecretStr | None = Field(None, description="Its secret.")

@@ -1,6 +1,6 @@
 """What Slack needs to be set."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -9,6 +9,8 @@ from bot.settings import PlatformSettings
 
 class SlackSettings(PlatformSettings):
     """Slack: on when SLACK_BOT_TOKEN is set."""
+
+    asked: ClassVar[tuple[str, ...]] = ("slack_bot_token", "slack_app_token")
 
     slack_bot_token: SecretStr | None = Field(None, description="xoxb-... of your own app.")
     slack_app_token: SecretStr | None = Field(None, description="xapp-... with connections:write (Socket Mode).")

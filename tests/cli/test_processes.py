@@ -74,7 +74,7 @@ def test_up_connects_slack_and_says_so(terminal: Terminal) -> None:
             process.until("Slack: connected.")
             assert process.stop() == 0
         checked = terminal.run("setup", "slack", CODETASK_SLACK_API_URL=slack.api_url, **tokens)
-        assert (checked.returncode, "The tokens work" in checked.stderr) == (0, True)
+        assert (checked.returncode, "The credentials work" in checked.stderr) == (0, True)
         wrong = {"SLACK_BOT_TOKEN": "xoxb-wrong", "SLACK_APP_TOKEN": slack.app_token}
         with terminal.start("up", CODETASK_SLACK_API_URL=slack.api_url, **wrong) as process:
             assert process.child.wait(60) == 1
