@@ -1,6 +1,7 @@
 """The simulator itself: wires the parts, serves them, and offers verbs and readers."""
 
 import copy
+import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, Self, TypeVar
@@ -258,6 +259,22 @@ class LarkSimulator(Readers):
         header = payload.get("header")
         name = str(header.get("event_type", kind)) if isinstance(header, dict) else kind
         return self._do(self._courier.dispatch, Delivery(kind, dict(payload), name, frame_type=frame_type))
+
+    def shows_card(self, channel: Where, element: dict[str, Any], value: Any = None) -> StoredMessage:
+        """A card of the bot with one element, as its API call would post it, for tests of what follows.
+
+        With `value` the element is a button that sends it back.
+        """
+        behaviors = {"behaviors": [{"type": "callback", "value": value}]} if value is not None else {}
+        card = {"schema": "2.0", "body": {"elements": [element | behaviors]}}
+
+        def show() -> StoredMessage:
+            chat = self._world.find_chat(channel).id
+            content = {"receive_id": chat, "msg_type": "interactive", "content": json.dumps(card)}
+            answer = self._messages.create({"receive_id_type": "chat_id", **content})
+            return self._world.messages[answer["message_id"]]
+
+        return self._do(show)
 
     def drop_connection(self, how: Literal["clean", "abort", "blackhole"] = "abort") -> None:
         """Ends the open sockets: a close frame, a TCP reset, or silence on an open connection."""
