@@ -206,7 +206,8 @@ class Api:
         raw: str | None
         if request.content_type.startswith("multipart/"):
             form = await request.post()
-            raw = str(form["payload_json"]) if "payload_json" in form else None
+            part = form.get("payload_json")
+            raw = part.decode() if isinstance(part, bytes | bytearray) else part if isinstance(part, str) else None
             files = sorted(name for name in form if name != "payload_json")
             if files:
                 self.world.surprise(call.method, f"the simulator keeps no files: {', '.join(files)}")

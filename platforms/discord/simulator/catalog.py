@@ -158,8 +158,8 @@ def _op(name: str, route: str, fields: str = "", query: str = "", rate: tuple[in
     return Operation(name, verb, path, frozenset(fields.split()), frozenset(query.split()), rate, by_token)
 
 
-_MESSAGE = "content embeds allowed_mentions components flags attachments"
-_POST = f"{_MESSAGE} nonce enforce_nonce tts message_reference sticker_ids poll"
+_MESSAGE = "content embeds allowed_mentions components flags attachments tts"
+_POST = f"{_MESSAGE} nonce enforce_nonce message_reference sticker_ids poll"
 _HOOK = "/webhooks/{application_id}/{token}"
 _WAIT = "wait thread_id with_components"
 _CHANNEL = (
@@ -225,7 +225,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "type data",
         "with_response",
     ),
-    _op("execute_webhook", f"POST {_HOOK}", f"{_MESSAGE} tts poll", _WAIT),
+    _op("execute_webhook", f"POST {_HOOK}", f"{_MESSAGE} poll", _WAIT),
     _op("get_original_webhook_message", f"GET {_HOOK}/messages/@original", "", "thread_id"),
     _op("update_original_webhook_message", f"PATCH {_HOOK}/messages/@original", _MESSAGE, _WAIT),
     _op("delete_original_webhook_message", f"DELETE {_HOOK}/messages/@original", "", "thread_id"),

@@ -34,16 +34,17 @@ def allowed_problems(allowed: Any) -> list[Problem]:
 
 def settle(world: World, message: StoredMessage, channel: Channel, allowed: Json | None, author: User) -> None:
     """Fills `mentions` and, for a new message, who it notifies. Call it when the text is there."""
+    chosen = {name: {str(i) for i in (allowed or {}).get(name) or ()} for name in ("users", "roles")}
     text = shown_text(message.components) if message.flags & IS_COMPONENTS_V2 else message.text
     rights = permissions_of(world, author, channel)
     parse = set((allowed or {}).get("parse") or ()) if allowed is not None else {"users", "roles", "everyone"}
     named = [user for user in dict.fromkeys(_USER.findall(text)) if user in world.users]
-    message.mentions = [u for u in named if "users" in parse or u in ((allowed or {}).get("users") or ())]
+    message.mentions = [u for u in named if "users" in parse or u in chosen["users"]]
     loud = bool(rights & Permission.MENTION_EVERYONE)
     message.mention_everyone = "everyone" in parse and loud and _EVERYONE.search(text) is not None
     roles = [role for role in dict.fromkeys(_ROLE.findall(text)) if role in world.roles]
     message.mention_roles = [
-        r for r in roles if loud and ("roles" in parse or r in ((allowed or {}).get("roles") or ()))
+        r for r in roles if loud and ("roles" in parse or r in chosen["roles"])
     ]
     _settle_reply(world, message, allowed)
     message.pinged = _reached(world, message, channel)
