@@ -111,7 +111,7 @@ def _say_what_is_missing(settings: Settings, serve: bool) -> None:
     if not settings.repositories:
         say("No repository yet: set GIT_REPO_URL, or [repos.<name>] in codetask.toml.")
     if serve and not configured_platforms(settings):
-        say("No chat platform yet: `codetask setup slack` says how. The API and the command line work without one.")
+        say("No chat platform yet: `codetask setup slack` (or discord, lark) says how. The API and the command line work without one.")
 
 
 async def _say_connections(app: object, stop: asyncio.Event) -> None:
