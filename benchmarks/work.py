@@ -5,9 +5,9 @@ from typing import Any
 
 from bot.core.redact import Redactor
 from bot.core.tasks import CodeTask
-from bot.core.texts import Texts
 from bot.services.announcements import Announcer
 from bot.services.attempts import Attempts
+from bot.services.languages import Languages
 from bot.settings import Settings, without_environment
 from bot.store import Transaction
 from platforms.registry import load_settings
@@ -25,7 +25,7 @@ def bench_settings(**values: Any) -> Settings:
 def attempts(settings: Settings | None = None) -> Attempts:
     """The moves of attempts as the worker makes them."""
     found = settings or bench_settings(max_runs_per_repo=16)
-    return Attempts(found, Announcer(Texts.load("en"), Redactor(())))
+    return Attempts(found, Announcer(Languages(), Redactor(())))
 
 
 def file_task(tx: Transaction, thread_id: int | None = None, repo: str | None = None, agent: str = "patch") -> CodeTask:

@@ -18,7 +18,6 @@ from pathlib import Path
 import structlog
 
 from bot.core.redact import LiveRedactor
-from bot.core.texts import Texts
 from bot.ports import Clock, Fatal, Forge, Platform, Sandbox, SandboxRefused
 from bot.scheduler import Scheduler
 from bot.services.announcements import Announcer
@@ -26,6 +25,7 @@ from bot.services.attempts import Attempts
 from bot.services.backfill import Backfill
 from bot.services.commands import ChatCommands
 from bot.services.inbox import InboxService
+from bot.services.languages import Languages
 from bot.services.merges import Merges, Reconciler
 from bot.services.outbox import Relay
 from bot.services.people import Rights
@@ -55,7 +55,6 @@ class App:
 
     settings: Settings
     store: Database
-    texts: Texts
     redactor: LiveRedactor
     tasks: CodeTasks
     attempts: Attempts
@@ -104,8 +103,7 @@ def wire(
 ) -> App:
     """Builds the services over an open store."""
     redactor = redactor or LiveRedactor(settings.secrets())
-    texts = Texts.load(settings.default_language)
-    announcer = Announcer(texts, redactor)
+    announcer = Announcer(Languages.of(settings.default_language, platforms), redactor)
     attempts = Attempts(settings, announcer)
     tasks = CodeTasks(settings, announcer, Rights(settings), attempts, usable_agents(settings))
     merges = Merges(settings, announcer)
@@ -115,7 +113,7 @@ def wire(
     backfill.inbox = inbox
     scheduler = Scheduler(store, settings, attempts, Reconciler(store, merges, forges), backfill.everywhere)
     relay = Relay(store, platforms, settings.lease)
-    return App(settings, store, texts, redactor, tasks, attempts, merges, platforms, forges, inbox, relay, scheduler)
+    return App(settings, store, redactor, tasks, attempts, merges, platforms, forges, inbox, relay, scheduler)
 
 
 def open_forges(settings: Settings, clock: Clock, redactor: LiveRedactor) -> dict[str, Forge]:

@@ -11,7 +11,7 @@ import structlog
 from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
-from bot.core.cards import CONTENT
+from bot.core.cards import CONTENT, dump_content
 from bot.core.inbound import ThreadRef
 from bot.store import DELIVERY_LEASE as LEASE
 from bot.store import REFUSED, Delivery, Outgoing, RunAgain
@@ -82,7 +82,7 @@ class Outbox:
             "gate": gate_of(thread, delivery),
             "card_key": delivery.card_key,
             "target": json.dumps(dict(delivery.target or {})),
-            "body": CONTENT.dump_json(delivery.content).decode() if delivery.content is not None else "",
+            "body": dump_content(delivery.content) if delivery.content is not None else "",
             "available_at": available_at,
             "created_at": self._tx.now,
         }

@@ -75,4 +75,9 @@ class Doc(_Value):
 
 Content = Annotated[Card | Doc, Field(discriminator="kind")]
 CONTENT: TypeAdapter[Content] = TypeAdapter(Content)
-"""Reads and writes the body of a delivery as JSON."""
+"""Reads the body of a delivery, and writes all of it, as JSON."""
+
+
+def dump_content(content: Content) -> str:
+    """The body of a delivery as short JSON, without what has its default value. `CONTENT` reads it back."""
+    return f'{{"kind":"{content.kind}",' + content.model_dump_json(exclude_defaults=True)[1:]

@@ -81,6 +81,8 @@ class _Event(_Value):
     event_id: str = ""
     sent_at: datetime
     received_at: datetime
+    workspace_locale: str | None = None
+    """The language of the whole workspace where the platform tells it (Discord: the guild's locale)."""
     raw: dict[str, Any] = Field(default_factory=dict, repr=False)
 
 

@@ -74,15 +74,16 @@ class Texts:
         for key, pattern in _patterns(groups):
             found = pattern.fullmatch(said)
             if found:
-                return self.say(
-                    key, **{name: self.reword(value, "finding") for name, value in found.groupdict().items()}
-                )
+                values = found.groupdict().items()
+                return self.say(key, **{name: self.reword(value, "finding") for name, value in values})
         return said
 
     def _shown(self, value: object) -> str:
         if isinstance(value, Word):
             return self.say(value.key, **value.values)
-        return self.listed(map(str, value)) if isinstance(value, tuple) else str(value)
+        if isinstance(value, tuple):
+            return self.listed(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
+        return str(value)
 
     def _joined(self, key: str, parts: Iterable[str]) -> str:
         first, *more = [part for part in parts if part] or [""]

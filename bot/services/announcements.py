@@ -3,7 +3,7 @@
 Everything here only enqueues deliveries in the transaction that made the change; `services/outbox.py` sends them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,10 +12,11 @@ from bot.core.inbound import MessageRef, Person, ReplyToken
 from bot.core.quoting import escape
 from bot.core.redact import LiveRedactor
 from bot.core.runs import Run
-from bot.core.task_cards import person_name, task_card
+from bot.core.task_cards import person_name, task_card, title_text
 from bot.core.task_replies import approval_reply, cancelled_reply, failed_reply, review_reply
 from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.core.texts import Texts
+from bot.services.languages import Languages, Wording
 from bot.services.presence import ALIVE
 from bot.store import Delivery, Transaction
 
@@ -25,9 +26,9 @@ PROGRESS_EVERY = timedelta(seconds=3)
 
 @dataclass(frozen=True, slots=True)
 class Announcer:
-    """Tells threads of code tasks. Holds no state."""
+    """Tells threads of code tasks, each in its language. Holds no state."""
 
-    texts: Texts
+    languages: Languages
     redactor: LiveRedactor
 
     def filed(self, tx: Transaction, task: CodeTask, person: Person, reply_token: ReplyToken | None) -> None:
@@ -35,7 +36,7 @@ class Announcer:
 
         `person` and `reply_token` are kept with it, to say privately when the bot may not post there."""
         if task.thread_id is not None:
-            card = self._card(tx, task, None)
+            card = self._wording(tx, task.thread_id).make(self.card(tx, task, None))
             target = _to_person(person, reply_token)
             tx.outbox.add(task.thread_id, Delivery("post", f"{task.ref}:card", card, card_key=task.ref, target=target))
 
@@ -51,10 +52,12 @@ class Announcer:
             return
         seq = tx.tasks.moves(task.id or 0)
         key = f"{task.ref}:{run.id if run else 0}:{task.stage}:{seq}"
-        tx.outbox.add(task.thread_id, Delivery("edit", key, self._card(tx, task, run), card_key=task.ref))
+        wording = self._wording(tx, task.thread_id)
+        card = wording.make(self.card(tx, task, run))
+        tx.outbox.add(task.thread_id, Delivery("edit", key, card, card_key=task.ref))
         reply = self._reply(task, run, actor)
         if reply is not None:
-            tx.outbox.add(task.thread_id, Delivery("post", f"{key}:reply", reply))
+            tx.outbox.add(task.thread_id, Delivery("post", f"{key}:reply", self._titled(task, wording.make(reply))))
         if task.stage is Stage.MERGED:
             tx.outbox.add(task.thread_id, Delivery("react", f"{key}:done", target={"card": task.ref, "mark": "done"}))
 
@@ -62,7 +65,8 @@ class Announcer:
         """Shows on the card at once that a run goes on, without a stage change."""
         if task.thread_id is not None:
             key = f"{task.ref}:{run.id}:{what}:{run.fence}"
-            tx.outbox.add(task.thread_id, Delivery("edit", key, self._card(tx, task, run), card_key=task.ref))
+            card = self._wording(tx, task.thread_id).make(self.card(tx, task, run))
+            tx.outbox.add(task.thread_id, Delivery("edit", key, card, card_key=task.ref))
 
     def ask_approval(self, tx: Transaction, task: CodeTask, run: Run, reasons: Sequence[str]) -> None:
         """The card says "Needs you"; a reply asks an admin to allow the change."""
@@ -72,22 +76,22 @@ class Announcer:
         seen = tx.people.admins(task.requester_platform, task.requester_workspace)
         others = [admin for admin in seen if admin != task.requester_id] or list(seen)
         admin = tx.people.find(task.requester_platform, task.requester_workspace, others[0]) if others else None
-        doc = approval_reply(task, reasons, self.texts, admin)
+        wording = self._wording(tx, task.thread_id)
+        doc = self._titled(task, wording.make(lambda texts: approval_reply(task, reasons, texts, admin)))
         tx.outbox.add(task.thread_id, Delivery("post", f"{task.ref}:{run.id}:asks:{run.fence}:reply", doc))
 
     def deleted(self, tx: Transaction, task: CodeTask, actor: Person) -> None:
         """The card of a deleted code task says so and has no buttons."""
         if task.thread_id is not None and tx.outbox.card_message(task.ref) is not None:
             who = person_name(actor.name, actor.id)
-            text = self.texts.say("card.deleted", who=who)
-            card = Card(key=task.ref, title=task.ref, summary=f"{task.ref}: {text}", body=escape(text), colour="grey")
+            card = self._wording(tx, task.thread_id).make(lambda texts: _deleted_card(task, who, texts))
             tx.outbox.add(task.thread_id, Delivery("edit", f"{task.ref}:deleted", card, card_key=task.ref))
 
     def progressed(self, tx: Transaction, task: CodeTask, run: Run, step: int) -> None:
         """Shows a reported step; a burst of steps becomes one edit."""
         if task.thread_id is not None:
             key = f"{task.ref}:{run.id}:step:{run.fence}:{step}"
-            card = self._card(tx, task, run)
+            card = self._wording(tx, task.thread_id).make(self.card(tx, task, run))
             tx.outbox.add(task.thread_id, Delivery("edit", key, card, card_key=task.ref, delay=PROGRESS_EVERY))
 
     def whisper(
@@ -101,32 +105,51 @@ class Announcer:
         target = {"message_id": message.message_id, "mark": mark}
         tx.outbox.add(thread_id, Delivery("react", key, target=target))
 
-    def card(self, tx: Transaction, task: CodeTask, run: Run | None) -> Card:
-        """The card as it looks now."""
-        return self._card(tx, task, run)
+    def card(self, tx: Transaction, task: CodeTask, run: Run | None) -> Callable[[Texts], Card]:
+        """Draws the card as it looks now, in any language."""
+        now, queued = tx.now, task.stage is Stage.QUEUED
+        position = tx.tasks.queue_position(task.id or 0) if queued else None
+        no_worker = queued and not tx.figures.workers(ALIVE)
 
-    def _card(self, tx: Transaction, task: CodeTask, run: Run | None) -> Card:
-        return task_card(
-            task,
-            run=run,
-            texts=self.texts,
-            now=tx.now,
-            position_in_queue=tx.tasks.queue_position(task.id or 0) if task.stage is Stage.QUEUED else None,
-            merged_by=task.merged_by or "",
-            no_worker=task.stage is Stage.QUEUED and not tx.figures.workers(ALIVE),
-            mask=self.redactor.mask,
-        )
+        def draw(texts: Texts) -> Card:
+            return task_card(
+                task,
+                run=run,
+                texts=texts,
+                now=now,
+                position_in_queue=position,
+                merged_by=task.merged_by or "",
+                no_worker=no_worker,
+                mask=self.redactor.mask,
+            )
 
-    def _reply(self, task: CodeTask, run: Run | None, actor: Person | None) -> Doc | None:
+        return draw
+
+    def _wording(self, tx: Transaction, thread_id: int) -> Wording:
+        return self.languages.shared(tx, tx.threads.get(thread_id).ref)
+
+    def _titled(self, task: CodeTask, doc: Doc) -> Doc:
+        """The reply with the name of the thread that a platform may have to open for it."""
+        return doc.model_copy(update={"topic": f"{task.ref} {title_text(task, self.redactor.mask)}"})
+
+    def _reply(self, task: CodeTask, run: Run | None, actor: Person | None) -> Callable[[Texts], Doc] | None:
+        mask = self.redactor.mask
         if task.stage is Stage.REVIEW:
-            return review_reply(task, self.texts, self.redactor.mask)
+            return lambda texts: review_reply(task, texts, mask)
         if task.stage is not Stage.FAILED:
             return None
         if task.failure_reason is not FailureReason.CANCELLED:
-            return failed_reply(task, self.texts, run, self.redactor.mask)
+            return lambda texts: failed_reply(task, texts, run, mask)
         if actor is None or actor.id == task.requester_id:
             return None
-        return cancelled_reply(task, actor.name or actor.id, self.texts, mention=True)
+        by = actor.name or actor.id
+        return lambda texts: cancelled_reply(task, by, texts, mention=True)
+
+
+def _deleted_card(task: CodeTask, who: str, texts: Texts) -> Card:
+    text = texts.say("card.deleted", who=who)
+    summary = texts.say("card.deleted_summary", ref=task.ref, what=text)
+    return Card(key=task.ref, title=task.ref, summary=summary, body=escape(text), colour="grey")
 
 
 def _to_person(person: Person, reply_token: ReplyToken | None) -> dict[str, object]:

@@ -50,9 +50,12 @@ from bot.core.task_replies import (
     whoami_doc,
 )
 from bot.core.tasks import ACTIVE, CodeTask, Stage
+from bot.core.texts import Texts
+from bot.core.verbs import ListFilter
 from bot.failpoints import failpoint
 from bot.ports import Choice, Platform, Retry
 from bot.services.announcements import Announcer
+from bot.services.languages import Wording
 from bot.services.later import Later
 from bot.services.refusals import Refused, refuse_flag
 from bot.services.tasks import CodeTasks, Filed, Filing
@@ -81,6 +84,7 @@ class _Said:
     event: Command | ButtonPress
     person: Person
     thread_id: int | None
+    wording: Wording
     context: str = ""
 
     @property
@@ -119,10 +123,11 @@ class ChatCommands:
     async def give_up(self, item: Pending, ref: str) -> None:
         """Says that an event could not be handled after several tries, with the reference that is in the log."""
         event = item.event
-        doc = say_doc(self.announcer.texts, "error.unexpected", ref=ref)
 
         def unit(tx: Transaction) -> None:
             if tx.inbox.done(item.id) and isinstance(event, Command | ButtonPress):
+                wording = self.announcer.languages.personal(tx, event.person, event.thread)
+                doc = wording.make(lambda texts: say_doc(texts, "error.unexpected", ref=ref))
                 lane = tx.threads.find(event.thread) or tx.threads.lane(event.thread)
                 self.announcer.whisper(tx, lane.id, event.person, doc, f"IN-{item.id}:gave-up", event.reply_token)
 
@@ -135,15 +140,19 @@ class ChatCommands:
 
     async def _bot_added(self, item: Pending, event: BotAdded) -> None:
         """Introduces the bot once per channel, and sends what could not be sent before it joined."""
-        hello = say_doc(self.announcer.texts, "first.channel", command=code_span("/codetask fix …"))
+
+        def hello(texts: Texts) -> Doc:
+            return say_doc(texts, "first.channel", command=code_span(f"/codetask {texts.say('help.wish_start')}"))
 
         def unit(tx: Transaction) -> None:
             if not tx.inbox.done(item.id):
                 return
+            self.announcer.languages.hear(tx, event)
             where = event.thread.model_copy(update={"root": None, "native": None})
             key = f"hello:{where.canonical}"
             if not tx.outbox.revive(where) and not tx.outbox.known(key):
-                tx.outbox.add(tx.threads.open(where).id, Delivery("post", key, hello))
+                content = self.announcer.languages.shared(tx, where).make(hello)
+                tx.outbox.add(tx.threads.open(where).id, Delivery("post", key, content))
 
         await self.store.run(unit)
 
@@ -158,9 +167,7 @@ class ChatCommands:
         def unit(tx: Transaction) -> None:
             if not tx.inbox.done(item.id):
                 return
-            tx.people.see(person)
-            found = tx.threads.find(event.thread)
-            said = _Said(item, event, person, found.id if found else None, context)
+            said = self._said(tx, item, event, person, context)
             if FEATURE not in self.tasks.settings.features:
                 self._refuse(tx, said, Refused("refused.disabled"))
             elif event.command == "followup":
@@ -188,6 +195,15 @@ class ChatCommands:
             return person
         raise Later(f"roles unknown: {told.why}", told.after, ROLE_TRIES)
 
+    def _said(
+        self, tx: Transaction, item: Pending, event: Command | ButtonPress, person: Person, context: str = ""
+    ) -> _Said:
+        tx.people.see(person)
+        self.announcer.languages.hear(tx, event)
+        found = tx.threads.find(event.thread)
+        wording = self.announcer.languages.personal(tx, person, event.thread)
+        return _Said(item, event, person, found.id if found else None, wording, context)
+
     def _parse(self, tx: Transaction, said: _Said, event: Command) -> Parsed:
         in_task_thread = said.thread_id is not None and tx.tasks.in_thread(said.thread_id) is not None
         return parse(event.text, door=event.door, in_task_thread=in_task_thread)
@@ -213,7 +229,6 @@ class ChatCommands:
         return json.dumps(lines[::-1], ensure_ascii=False) if lines else ""
 
     def _act(self, tx: Transaction, said: _Said, parsed: Parsed) -> None:
-        texts = self.announcer.texts
         match parsed:
             case FileTask():
                 self._file(tx, said, parsed)
@@ -222,18 +237,18 @@ class ChatCommands:
             case ListTasks(chosen):
                 self._list(tx, said, chosen)
             case Help(verb):
-                self._whisper(tx, said, help_doc(texts, verb))
+                self._whisper(tx, said, lambda texts: help_doc(texts, verb))
             case Empty():
                 mine = self.tasks.list(tx, TaskFilter(requester=_key(said.person), limit=3))
-                self._whisper(tx, said, help_doc(texts, latest=mine, now=tx.now))
+                self._whisper(tx, said, lambda texts: help_doc(texts, latest=mine, now=tx.now))
             case WhoAmI():
-                role = self.tasks.rights.role(said.person)
-                doc = whoami_doc(said.person, said.event.thread.channel_id, role.value if role else None, texts)
-                self._whisper(tx, said, doc)
+                role, channel = self.tasks.rights.role(said.person), said.event.thread.channel_id
+                name = role.value if role else None
+                self._whisper(tx, said, lambda texts: whoami_doc(said.person, channel, name, texts))
             case NearMiss():
-                self._whisper(tx, said, near_miss_doc(parsed, texts, said.item.id))
+                self._whisper(tx, said, lambda texts: near_miss_doc(parsed, texts, said.item.id))
             case TaskWord():
-                self._whisper(tx, said, task_word_doc(texts, said.item.id))
+                self._whisper(tx, said, lambda texts: task_word_doc(texts, said.item.id))
             case BadFlag():
                 self._refuse(tx, said, refuse_flag(parsed))
             case NotYet(verb):
@@ -248,7 +263,7 @@ class ChatCommands:
         event = origin or said.event
         assert isinstance(event, Command), "only commands file"
         if origin is None and tx.now - event.sent_at > SEEN_LATE:
-            self._whisper(tx, said, say_doc(self.announcer.texts, "reply.seen_late"))
+            self._say(tx, said, "reply.seen_late")
             return
         thread = tx.threads.open(event.thread)
         filing = Filing(
@@ -268,14 +283,13 @@ class ChatCommands:
         self._answer_filing(tx, said, outcome)
 
     def _answer_filing(self, tx: Transaction, said: _Said, outcome: Filed | Refused) -> None:
-        texts = self.announcer.texts
         if isinstance(outcome, Refused):
             self._refuse(tx, said, outcome)
         elif not outcome.fresh:
-            self._whisper(tx, said, say_doc(texts, "reply.already_filed", ref=outcome.task.ref))
+            self._say(tx, said, "reply.already_filed", ref=outcome.task.ref)
             self._mark_seen(tx, said, outcome.task)
         elif outcome.removed_hidden:
-            self._whisper(tx, said, say_doc(texts, "reply.hidden", n=outcome.removed_hidden))
+            self._say(tx, said, "reply.hidden", n=outcome.removed_hidden)
 
     def _mark_seen(self, tx: Transaction, said: _Said, task: CodeTask) -> None:
         message_id = getattr(said.event, "message_id", None)
@@ -319,7 +333,7 @@ class ChatCommands:
         if isinstance(outcome, Refused):
             self._refuse(tx, said, outcome)
         else:
-            self._whisper(tx, said, say_doc(self.announcer.texts, key, ref=outcome.ref))
+            self._say(tx, said, key, ref=outcome.ref)
 
     def _show(self, tx: Transaction, said: _Said, task: CodeTask) -> None:
         runs = tx.runs.of_task(task.id or 0)
@@ -328,14 +342,14 @@ class ChatCommands:
             EventLine(move.at, move.to_stage, move.from_stage, shown_actor(tx, move.actor), move.reason)
             for move in tx.tasks.history(task.id or 0)
         ]
-        self._whisper(tx, said, show_doc(card, moves, self.announcer.texts, tx.now))
+        self._whisper(tx, said, lambda texts: show_doc(card(texts), moves, texts, tx.now))
 
     def _status(self, tx: Transaction, said: _Said, task: CodeTask) -> None:
         runs, moves = tx.runs.of_task(task.id or 0), tx.tasks.history(task.id or 0)
         since = moves[-1].at if moves else None
         mask = self.announcer.redactor.mask
-        doc = status_doc(task, runs[-1] if runs else None, self.announcer.texts, tx.now, since, mask)
-        self._whisper(tx, said, doc)
+        run = runs[-1] if runs else None
+        self._whisper(tx, said, lambda texts: status_doc(task, run, texts, tx.now, since, mask))
 
     def _logs(self, tx: Transaction, said: _Said, task: CodeTask, attempt: int | None) -> None:
         runs = [run for run in tx.runs.of_task(task.id or 0) if attempt in (None, run.attempt)]
@@ -343,16 +357,16 @@ class ChatCommands:
             self._refuse(tx, said, Refused("refused.unknown_attempt", {"ref": task.ref, "attempt": attempt or 1}))
             return
         entries = tx.runs.tail(runs[-1].id or 0, LOG_ENTRIES)
-        self._whisper(tx, said, logs_doc(task, entries, self.announcer.texts, self.announcer.redactor.mask))
+        self._whisper(tx, said, lambda texts: logs_doc(task, entries, texts, self.announcer.redactor.mask))
 
-    def _list(self, tx: Transaction, said: _Said, chosen: str) -> None:
+    def _list(self, tx: Transaction, said: _Said, chosen: ListFilter) -> None:
         if not may(self.tasks.rights.role(said.person), Action.VIEW, is_requester=False):
             self._refuse(tx, said, self.tasks.rights.refuse_viewing())
             return
         tasks = self.tasks.list(tx, list_filter(chosen, said.person))
         if chosen in ("failed", "cancelled"):
             tasks = [task for task in tasks if task.is_cancelled == (chosen == "cancelled")]
-        self._whisper(tx, said, list_doc(tasks, chosen, self.announcer.texts, tx.now))  # type: ignore[arg-type]
+        self._whisper(tx, said, lambda texts: list_doc(tasks, chosen, texts, tx.now))
 
     async def _press(self, item: Pending, event: ButtonPress) -> None:
         person = await self._who(event.person)
@@ -361,9 +375,7 @@ class ChatCommands:
         def unit(tx: Transaction) -> None:
             if not tx.inbox.done(item.id):
                 return
-            tx.people.see(person)
-            found = tx.threads.find(event.thread)
-            said = _Said(item, event, person, found.id if found else None)
+            said = self._said(tx, item, event, person)
             if FEATURE in self.tasks.settings.features:
                 self._pressed(tx, said, action)
             else:
@@ -411,9 +423,14 @@ class ChatCommands:
         self._file(tx, said, FileTask(text or event.text), origin=event)
 
     def _refuse(self, tx: Transaction, said: _Said, refused: Refused) -> None:
-        self._whisper(tx, said, say_doc(self.announcer.texts, refused.key, **refused.values))
+        self._whisper(tx, said, lambda texts: say_doc(texts, refused.key, **refused.values))
 
-    def _whisper(self, tx: Transaction, said: _Said, doc: Doc) -> None:
+    def _say(self, tx: Transaction, said: _Said, key: str, **values: object) -> None:
+        self._whisper(tx, said, lambda texts: say_doc(texts, key, **values))
+
+    def _whisper(self, tx: Transaction, said: _Said, draw: Callable[[Texts], Doc]) -> None:
+        """Answers the person in their language."""
+        doc = said.wording.make(draw)
         lane = said.thread_id or tx.threads.lane(said.event.thread).id
         self.announcer.whisper(tx, lane, said.person, doc, f"{said.key}:answer", said.event.reply_token)
 

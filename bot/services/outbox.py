@@ -365,6 +365,6 @@ def _content(delivery: Outgoing) -> Content:
 
 def plain(content: Content) -> Doc:
     """The words of a card or document without any layout."""
-    if isinstance(content, Card):
-        return Doc(text=content.summary)
-    return Doc(text=content.text)
+    others = {language: plain(one) for language, one in content.translations.items()}
+    text = content.summary if isinstance(content, Card) else content.text
+    return Doc(text=text, language=content.language, translations=others)
