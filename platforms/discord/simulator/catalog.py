@@ -159,6 +159,8 @@ def _op(name: str, route: str, fields: str = "", query: str = "", rate: tuple[in
 
 
 _MESSAGE = "content embeds allowed_mentions components flags attachments tts"
+_EDIT = f"{_MESSAGE} nonce enforce_nonce"
+"""`tts` (discord.py) and the nonce (discord.js) come along with edits too; Discord ignores them there."""
 _POST = f"{_MESSAGE} nonce enforce_nonce message_reference sticker_ids poll"
 _HOOK = "/webhooks/{application_id}/{token}"
 _WAIT = "wait thread_id with_components"
@@ -191,7 +193,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _op("list_messages", f"GET {_MESSAGES}", "", "around before after limit"),
     _op("create_message", f"POST {_MESSAGES}", _POST, rate=(5, 5.0)),
     _op("get_message", f"GET {_MESSAGES}/{{message_id}}"),
-    _op("update_message", f"PATCH {_MESSAGES}/{{message_id}}", _MESSAGE, rate=(5, 5.0)),
+    _op("update_message", f"PATCH {_MESSAGES}/{{message_id}}", _EDIT, rate=(5, 5.0)),
     _op("delete_message", f"DELETE {_MESSAGES}/{{message_id}}", rate=(5, 1.0)),
     _op("list_message_reactions_by_emoji", f"GET {_REACTION}", "", "after limit type"),
     _op("add_my_message_reaction", f"PUT {_REACTION}/@me", "", "location type burst", rate=(1, 0.25)),
@@ -199,7 +201,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     _op(
         "create_thread_from_message",
         f"POST {_MESSAGES}/{{message_id}}/threads",
-        "name auto_archive_duration rate_limit_per_user",
+        "name auto_archive_duration rate_limit_per_user type",
     ),
     _op(
         "create_thread",
@@ -227,10 +229,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ),
     _op("execute_webhook", f"POST {_HOOK}", f"{_MESSAGE} poll", _WAIT),
     _op("get_original_webhook_message", f"GET {_HOOK}/messages/@original", "", "thread_id"),
-    _op("update_original_webhook_message", f"PATCH {_HOOK}/messages/@original", _MESSAGE, _WAIT),
+    _op("update_original_webhook_message", f"PATCH {_HOOK}/messages/@original", _EDIT, _WAIT),
     _op("delete_original_webhook_message", f"DELETE {_HOOK}/messages/@original", "", "thread_id"),
     _op("get_webhook_message", f"GET {_HOOK}/messages/{{message_id}}", "", "thread_id"),
-    _op("update_webhook_message", f"PATCH {_HOOK}/messages/{{message_id}}", _MESSAGE, _WAIT),
+    _op("update_webhook_message", f"PATCH {_HOOK}/messages/{{message_id}}", _EDIT, _WAIT),
     _op("delete_webhook_message", f"DELETE {_HOOK}/messages/{{message_id}}", "", "thread_id"),
 )
 """In order of precedence: fixed names before placeholders."""

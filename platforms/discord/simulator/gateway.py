@@ -218,7 +218,7 @@ class Gateway:
     async def _write(self, connection: Connection) -> None:
         while True:
             frame, sent = await connection.queue.get()
-            raw = json.dumps({"t": None, "s": None, **frame}, separators=(",", ":")).encode()
+            raw = json.dumps({"t": None, "s": None, "d": None, **frame}, separators=(",", ":")).encode()
             if connection.blackhole:
                 continue
             try:

@@ -43,9 +43,7 @@ def settle(world: World, message: StoredMessage, channel: Channel, allowed: Json
     loud = bool(rights & Permission.MENTION_EVERYONE)
     message.mention_everyone = "everyone" in parse and loud and _EVERYONE.search(text) is not None
     roles = [role for role in dict.fromkeys(_ROLE.findall(text)) if role in world.roles]
-    message.mention_roles = [
-        r for r in roles if loud and ("roles" in parse or r in chosen["roles"])
-    ]
+    message.mention_roles = [r for r in roles if loud and ("roles" in parse or r in chosen["roles"])]
     _settle_reply(world, message, allowed)
     message.pinged = _reached(world, message, channel)
 

@@ -62,7 +62,7 @@ class Messages:
     def place(self, call: Call) -> Channel:
         """The channel of the call that the bot can see."""
         channel = self.world.channel(snowflake(call.params["channel_id"], "channel_id"))
-        if channel is None or (not channel.is_direct and not self.world.in_guild):
+        if channel is None:
             raise refuse(10003)
         need(self.world, channel, Permission.VIEW_CHANNEL)
         return channel

@@ -1,13 +1,17 @@
 """The Discord simulator's gateway, with the real discord.py."""
 
+import json
+import zlib
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, Literal
 
+import aiohttp
 import discord
 import pytest
 
 from platforms.discord.simulator import DiscordSimulator
-from tests.platforms.discord.simulator_rig import connected, use_simulator
+from tests.platforms.discord.simulator_rig import Bot, connected, use_simulator
 
 
 @pytest.fixture
@@ -83,3 +87,212 @@ async def test_every_session_hears_every_event(sim: DiscordSimulator) -> None:
         said = sim.user_says("ana", "both of you", "dev")
         heard: list[Any] = [await one.next("message"), await two.next("message")]
         assert [str(message.id) for message in heard] == [said.id, said.id]
+
+
+async def test_an_invalid_session_starts_anew_and_misses_what_was_said(
+    sim: DiscordSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(sim) as bot:
+        monkeypatch.setattr(bot, "before_identify_hook", nothing)
+        sim.invalidate_session()
+        sim.user_says("ana", "into the gap", "dev")
+        await bot.next("ready")
+        after = sim.user_says("ana", "after", "dev")
+        assert str((await bot.next("message")).id) == after.id
+        assert (sim.identifies, sim.resumes) == (2, 0)
+
+
+async def nothing(*_: Any, **__: Any) -> None:
+    """Instead of discord.py's five seconds before a second IDENTIFY."""
+
+
+async def test_a_session_that_is_too_old_cannot_be_resumed(sim: DiscordSimulator) -> None:
+    async with Socket(sim) as first:
+        ready = await first.identify()
+        sim.drop_connection("abort")
+        await sim.wait_for(lambda: not sim.connections)
+    sim.advance(timedelta(minutes=4))
+    async with Socket(sim) as second:
+        await second.say(6, {"token": sim.bot_token, "session_id": ready["session_id"], "seq": 1})
+        assert await second.hear(9) is False
+
+
+async def test_a_black_hole_is_noticed_by_the_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    with DiscordSimulator(heartbeat=timedelta(milliseconds=50)) as sim:
+        use_simulator(monkeypatch, sim)
+        async with connected(sim, heartbeat_timeout=0.3) as bot:
+            sim.drop_connection("blackhole")
+            missed = sim.user_says("ana", "hello?", "dev")
+            assert str((await bot.next("message")).id) == missed.id
+            assert sim.resumes == 1
+
+
+async def test_a_deaf_connection_answers_heartbeats_and_tells_nothing(sim: DiscordSimulator) -> None:
+    async with Socket(sim) as socket:
+        ready = await socket.identify()
+        sim.go_deaf()
+        missed = sim.user_says("ana", "hello?", "dev")
+        await socket.say(1, None)
+        await socket.hear(11)
+    async with Socket(sim) as again:
+        await again.say(6, {"token": sim.bot_token, "session_id": ready["session_id"], "seq": 2})
+        assert (await again.event("MESSAGE_CREATE"))["id"] == missed.id
+        await again.event("RESUMED")
+
+
+IDENTIFY: dict[str, Any] = {"properties": {"os": "linux"}, "intents": 46593}
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ("no json", 4002),
+        ({"d": 1}, 4002),
+        ({"op": 2, "d": {}}, 4002),
+        ({"op": 99, "d": {}}, 4001),
+        ({"op": 8, "d": {}}, 4003),
+        ({"op": 2, "d": {**IDENTIFY, "token": "wrong"}}, 4004),
+        ({"op": 2, "d": {**IDENTIFY, "intents": 1 << 40}}, 4013),
+        ({"op": 2, "d": {**IDENTIFY, "intents": 46593 | 1 << 1}}, 4014),
+        ({"op": 2, "d": {**IDENTIFY, "shard": [1, 1]}}, 4010),
+        ({"op": 6, "d": {"session_id": "x", "seq": 1, "token": "wrong"}}, 4004),
+    ],
+)
+async def test_close_codes(sim: DiscordSimulator, frame: Any, code: int) -> None:
+    async with Socket(sim) as socket:
+        if isinstance(frame, dict) and isinstance(frame.get("d"), dict) and frame["d"]:
+            frame["d"].setdefault("token", sim.bot_token)
+        await socket.send(frame)
+        assert await socket.closed() == code
+    assert sim.close_codes == [code]
+
+
+async def test_more_close_codes(sim: DiscordSimulator) -> None:
+    async with Socket(sim) as socket:
+        await socket.identify()
+        await socket.say(2, {**IDENTIFY, "token": sim.bot_token})
+        assert await socket.closed() == 4005
+    async with Socket(sim) as socket:
+        await socket.identify()
+        await socket.say(1, 99)
+        assert await socket.closed() == 4007
+    async with Socket(sim) as socket:
+        for _ in range(121):
+            await socket.say(1, None)
+        assert await socket.closed() == 4008
+    async with Socket(sim, v="6") as socket:
+        assert await socket.closed() == 4012
+    async with Socket(sim) as socket:
+        await socket.identify()
+        sim.drop_connection("clean", code=4009)
+        assert await socket.closed() == 4009
+
+
+async def test_a_revoked_token_ends_the_client(sim: DiscordSimulator) -> None:
+    async with connected(sim) as bot:
+        sim.revoke_token()
+        assert bot.running is not None
+        with pytest.raises(discord.ConnectionClosed) as caught:
+            await bot.running
+        assert caught.value.code == 4004
+
+
+async def test_a_missing_privileged_intent_ends_the_client(sim: DiscordSimulator) -> None:
+    sim.revoke_intent("message_content")
+    bot = Bot(sim)
+    with pytest.raises(discord.PrivilegedIntentsRequired):
+        await bot.start(sim.bot_token)
+    await bot.close()
+    async with connected(sim, intents=discord.Intents(guilds=True, guild_messages=True)) as plain:
+        sim.user_says("ana", "hidden", "dev")
+        assert (await plain.next("message")).content == ""
+
+
+async def test_the_identify_budget(sim: DiscordSimulator) -> None:
+    sim.spend_identifies(left=1)
+    async with connected(sim) as bot:
+        gateway: Any = await bot.http.get_bot_gateway()
+        assert (gateway[2]["total"], gateway[2]["remaining"]) == (1000, 0)
+    async with Socket(sim) as socket:
+        await socket.say(2, {**IDENTIFY, "token": sim.bot_token})
+        assert await socket.closed() == 4004
+    sim.restore_token()
+    sim.advance(timedelta(days=1, seconds=1))
+    async with Socket(sim) as socket:
+        await socket.identify()
+
+
+@pytest.mark.parametrize("compress", ["", "zlib-stream"])
+async def test_ready_and_the_guild(sim: DiscordSimulator, compress: str) -> None:
+    async with Socket(sim, compress=compress) as socket:
+        ready = await socket.identify()
+        assert {"v", "user", "guilds", "session_id", "resume_gateway_url", "application"} <= ready.keys()
+        assert ready["guilds"] == [{"id": sim.guild_id, "unavailable": True}]
+        guild = await socket.event("GUILD_CREATE")
+        assert [channel["name"] for channel in guild["channels"]] == ["general", "dev", "lounge"]
+        assert [member["user"]["id"] for member in guild["members"]] == [sim.bot_user_id]
+
+
+async def test_no_members_intent_no_member_events(sim: DiscordSimulator) -> None:
+    sim.grant_intent("guild_members")
+    async with Socket(sim) as without, Socket(sim) as with_them:
+        await without.identify()
+        await with_them.identify(intents=46593 | 1 << 1)
+        dee = sim.add_user("dee")
+        assert (await with_them.event("GUILD_MEMBER_ADD"))["user"]["id"] == dee.id
+        sim.user_says("dee", "hello", "dev")
+        assert (await without.next_event())["t"] == "MESSAGE_CREATE"
+
+
+class Socket:
+    """The gateway without an SDK."""
+
+    def __init__(self, sim: DiscordSimulator, **query: str) -> None:
+        self.sim = sim
+        self.url = sim.gateway_url.with_query({"v": "10", "encoding": "json", **{k: q for k, q in query.items() if q}})
+        self.inflate = zlib.decompressobj()
+
+    async def __aenter__(self) -> "Socket":
+        self.session = aiohttp.ClientSession()
+        self.socket = await self.session.ws_connect(self.url)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.close()
+
+    async def send(self, frame: Any) -> None:
+        await self.socket.send_str(frame if isinstance(frame, str) else json.dumps(frame))
+
+    async def say(self, op: int, data: Any) -> None:
+        await self.send({"op": op, "d": data})
+
+    async def frame(self) -> dict[str, Any]:
+        message = await self.socket.receive(timeout=5)
+        raw = self.inflate.decompress(message.data) if message.type is aiohttp.WSMsgType.BINARY else message.data
+        assert message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT), message
+        found: dict[str, Any] = json.loads(raw)
+        return found
+
+    async def hear(self, op: int) -> Any:
+        while (frame := await self.frame())["op"] != op:
+            continue
+        return frame["d"]
+
+    async def next_event(self) -> dict[str, Any]:
+        while (frame := await self.frame())["t"] in (None, "GUILD_CREATE", "READY"):
+            continue
+        return frame
+
+    async def event(self, name: str) -> Any:
+        while (frame := await self.frame())["t"] != name:
+            continue
+        return frame["d"]
+
+    async def identify(self, **fields: Any) -> Any:
+        await self.say(2, {**IDENTIFY, "token": self.sim.bot_token, **fields})
+        return await self.event("READY")
+
+    async def closed(self) -> int | None:
+        while (await self.socket.receive(timeout=5)).type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            continue
+        return self.socket.close_code
