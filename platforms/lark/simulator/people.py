@@ -56,10 +56,18 @@ class People:
         ids, now = self.world.ids, self.world.clock.now()
         message = StoredMessage(ids.new("om_"), chat.id, user.id, "post" if post else "text", "", now)
         self.messages.place(message, chat, parent, in_thread=thread is not None)
-        message.content = self._post(message, text) if post else self._text(message, text)
+        self._write(message, text)
         self.world.store(message)
         self.events.posted(message)
         return message
+
+    def edits(self, message: StoredMessage, text: str) -> None:
+        """There is no event for it."""
+        message.mentions = []
+        self._write(message, text)
+        message.updated_at = self.world.clock.now()
+        message.remember(message.updated_at)
+        self.world.tell("edited", message.chat, message.user, text, message)
 
     def deletes(self, message: StoredMessage) -> None:
         self.messages.recall(message, message.user)
@@ -135,7 +143,12 @@ class People:
             raise LookupError(f"{name!r} is no noise; there are {', '.join(NOISE)}")
         chat, user = self.world.find_chat(where), self.world.find_user(who)
         body: Json = self.events.about_chat(chat, user)
-        if name == "im.message.message_read_v1":
+        if name == "im.chat.updated_v1":
+            del body["name"], body["i18n_names"]
+            body |= {"before_change": {"name": chat.name}, "after_change": {"name": f"{chat.name} 2"}}
+        elif name == "im.chat.access_event.bot_p2p_chat_entered_v1":
+            body = {"chat_id": chat.id, "operator_id": user_ids(user)}
+        elif name == "im.message.message_read_v1":
             own = [m.id for m in self.world.messages.values() if m.user == self.world.bot.id and m.chat == chat.id]
             reader = {"reader_id": user_ids(user), "read_time": milliseconds(self.world.clock.now())}
             body = {"reader": reader | {"tenant_key": user.tenant_key}, "message_id_list": own}
@@ -144,6 +157,9 @@ class People:
         return delivery
 
     # --- Words --------------------------------------------------------------------------------------------------------
+
+    def _write(self, message: StoredMessage, text: str) -> None:
+        message.content = self._post(message, text) if message.msg_type == "post" else self._text(message, text)
 
     def _text(self, message: StoredMessage, text: str) -> str:
         def replace(match: re.Match[str]) -> str:

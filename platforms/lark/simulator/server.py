@@ -192,6 +192,10 @@ class LarkSimulator(Readers):
         """A message that begins with a mention of the bot."""
         return self._do(self._people.says, user, f"@codetask {text}", channel, thread, reply_to, post)
 
+    def user_edits(self, message: StoredMessage, text: str) -> None:
+        """Lark tells no app of it; the new text is only there to be read."""
+        self._do(self._people.edits, message, text)
+
     def user_deletes(self, message: StoredMessage) -> None:
         """Recalls it."""
         self._do(self._people.deletes, message)

@@ -128,6 +128,14 @@ async def test_mentions_both_ways(sim: LarkSimulator, rest: Rest) -> None:
     ]
 
 
+async def test_an_edit_is_not_told(sim: LarkSimulator, rest: Rest) -> None:
+    message = sim.user_mentions("bo", "frist", "dev")
+    sim.user_edits(message, "@codetask first")
+    (shown,) = (await rest.data("GET", f"{IM}/messages/{message.id}"))["items"]
+    assert json.loads(shown["body"]["content"]) == {"text": "@_user_1 first"}
+    assert (shown["updated"], len(sim.deliveries)) == (True, 1)
+
+
 async def test_rich_text(sim: LarkSimulator) -> None:
     message = sim.user_mentions("bo", "first\nask @ana please", "dev", post=True)
     assert received(sim)["message_type"] == "post"
