@@ -34,7 +34,7 @@ from bot.services.tasks import CodeTasks
 from bot.settings import Settings
 from bot.web import serve_web
 from bot.worker.agents import create_agent, known_agents
-from bot.worker.forges import ForgeSettings, GitHubSettings, LocalSettings, create_forge
+from bot.worker.forges import ForgeSettings, create_forge
 from bot.worker.gateway import Gateway
 from bot.worker.loop import Worker
 from bot.worker.processes import hide_own_memory
@@ -120,20 +120,7 @@ def open_forges(settings: Settings, clock: Clock, redactor: LiveRedactor) -> dic
     """One forge per kind that a configured repository uses."""
     home = settings.data_dir / "git-home"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    token, key = settings.github_token, settings.github_app_private_key
-    told = ForgeSettings(
-        github=GitHubSettings(
-            token=token.get_secret_value() if token else "",
-            app_id=settings.github_app_id,
-            app_private_key=key.get_secret_value() if key else "",
-            api_url=settings.github_api_url,
-            web_url=settings.github_web_url,
-        ),
-        local=LocalSettings(web_url=settings.codetask_url),
-        ssh_key=settings.git_ssh_key_file,
-        git_home=home,
-        register_secret=redactor.learn,
-    )
+    told = ForgeSettings.read(settings, home, redactor.learn)
     kinds = {repo.forge for repo in settings.repositories.values()}
     return {kind: create_forge(kind, told, clock) for kind in sorted(kinds)}
 

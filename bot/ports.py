@@ -470,6 +470,10 @@ class Agent(Protocol):
     name: str
     state_target: str
     """Where the worker binds, writable, the one folder kept per agent session; "" when the agent keeps none."""
+    built_in: bool
+    """A program of this product, scripted: it may run without a sandbox."""
+    remark: str
+    """What a pull request of this agent must say; usually empty."""
 
     def tool_folders(self) -> list[Path]:
         """Folders the agent reads at their own path. `start` binds them itself; `doctor` shows them."""
@@ -492,7 +496,8 @@ class Repo:
     alias: str
     url: str
     base: str = "main"
-    forge: Literal["github", "local", "none"] = "none"
+    forge: str = "none"
+    """A name of `bot.worker.forges.FORGES`; `none` pushes branches without pull requests."""
     owner: str = ""
     name: str = ""
     setup_command: str = ""
@@ -559,9 +564,10 @@ ForgeTrouble = ForgeRetry | ForgeRefused
 
 @runtime_checkable
 class Forge(Protocol):
-    """Where branches are pushed to and pull requests live."""
+    """Where branches are pushed to and pull requests live. `on_this_machine`: what is pushed leaves it not."""
 
     name: str
+    on_this_machine: bool
 
     async def read_access(self, repo: Repo) -> GitAccess | ForgeTrouble: ...
 
@@ -582,3 +588,10 @@ class Forge(Protocol):
     async def close_pull_request(self, repo: Repo, number: int) -> PullRequest | ForgeTrouble: ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class MergingForge(Forge, Protocol):
+    """A forge whose pull requests are merged through the product itself."""
+
+    async def merge(self, repo: Repo, number: int, by: str) -> PullRequest | ForgeTrouble: ...

@@ -58,7 +58,7 @@ class RepoSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     url: str
     base: str = "main"
-    forge: Literal["github", "local", "none"] | None = None
+    forge: str | None = None
     owner: str = ""
     name: str = ""
     setup_command: str = ""

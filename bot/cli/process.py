@@ -106,12 +106,13 @@ async def _prove(app: object, settings: Settings) -> None:
 
 
 def _say_what_is_missing(settings: Settings, serve: bool) -> None:
-    from bot.app import configured_platforms
+    from platforms.registry import PLATFORMS, configured_platforms
 
     if not settings.repositories:
         say("No repository yet: set GIT_REPO_URL, or [repos.<name>] in codetask.toml.")
     if serve and not configured_platforms(settings):
-        say("No chat platform yet: `codetask setup slack` (or discord, lark) says how. The API and the command line work without one.")
+        platforms = "|".join(PLATFORMS)
+        say(f"No chat platform yet: `codetask setup {platforms}` says how. The API and the command line work alone.")
 
 
 async def _say_connections(app: object, stop: asyncio.Event) -> None:

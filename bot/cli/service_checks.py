@@ -76,8 +76,7 @@ async def check_forges(app: "App") -> Sequence[Finding]:
             found.append(ok(f"forge of {alias}", forge.name))
         else:
             why = getattr(access, "say", "") or getattr(access, "why", "no answer")
-            fix = "Set GITHUB_TOKEN, or GITHUB_APP_ID with its key." if repo.forge == "github" else "Check its address."
-            found.append(fail(f"forge of {alias}", why, fix))
+            found.append(fail(f"forge of {alias}", why, f"Check its address and the credentials of {forge.name}."))
     return found
 
 

@@ -11,7 +11,7 @@ from bot.core.hygiene import clean
 from bot.core.inbound import Person
 from bot.core.people import Action, may
 from bot.core.tasks import CodeTask, FailureReason, Stage
-from bot.ports import PullRequest
+from bot.ports import MergingForge, PullRequest, Repo
 from bot.services.refusals import Refused
 from bot.services.tasks import Filed, Filing
 from bot.store import TaskFilter, Transaction
@@ -285,8 +285,10 @@ async def mark_merged(parts: PartsOf, caller: Writer, task_id: str) -> CodeTaskO
         return _visible(tx, parts, caller, task_id)
 
     task = await parts.store.run(look, read=True)
-    if task.stage is Stage.REVIEW and task.pr_number is not None and _is_local(parts, task):
-        return await _merge_local(parts, caller, task)
+    repo = parts.settings.repositories.get(task.repo)
+    forge = parts.forges.get(repo.forge) if repo else None
+    if repo and task.stage is Stage.REVIEW and task.pr_number is not None and isinstance(forge, MergingForge):
+        return await _merge(parts, caller, task, repo, forge)
 
     def unit(tx: Transaction) -> CodeTaskOut:
         return _answer(tx, parts, parts.tasks.mark_merged(tx, task.id or 0, caller.person))
@@ -294,19 +296,12 @@ async def mark_merged(parts: PartsOf, caller: Writer, task_id: str) -> CodeTaskO
     return await parts.store.run(unit)
 
 
-def _is_local(parts: Parts, task: CodeTask) -> bool:
-    repo = parts.settings.repositories.get(task.repo)
-    return repo is not None and repo.forge == "local" and hasattr(parts.forges.get("local"), "merge")
-
-
-async def _merge_local(parts: Parts, caller: Caller, task: CodeTask) -> CodeTaskOut:
+async def _merge(parts: Parts, caller: Caller, task: CodeTask, repo: Repo, forge: MergingForge) -> CodeTaskOut:
     rights = parts.tasks.rights
     mine = (task.requester_platform, task.requester_workspace, task.requester_id) == _key(caller.person)
     if not may(caller.role, Action.MERGED, is_requester=mine):
         raise refused(rights.refuse_acting(task, "merged"))
-    forge: Any = parts.forges["local"]
-    by = caller.person.name or caller.person.id
-    pull = await forge.merge(parts.settings.repositories[task.repo], task.pr_number, by)
+    pull = await forge.merge(repo, task.pr_number or 0, caller.person.name or caller.person.id)
     if not isinstance(pull, PullRequest):
         raise ApiError(409, "not_merged", getattr(pull, "say", "The pull request could not be merged."))
 

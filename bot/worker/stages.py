@@ -38,7 +38,6 @@ from bot.worker.workspace import Refusal, Signature, Workspace
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 STORE_AGAIN_SECONDS: Final = 1.0
-BUILT_IN_AGENTS = frozenset({"demo", "patch"})
 NO_PUSH = "Pushing is disabled without a sandbox. Set ALLOW_UNSANDBOXED_PUSH=true only on a disposable machine."
 
 
@@ -289,10 +288,11 @@ class StageRun:
         return self.tools.redactor.mask(str(finding))
 
     async def _context(self, task: CodeTask, warnings: list[str]) -> PullRequestContext:
-        if not self.tools.sandbox.isolates and task.agent not in BUILT_IN_AGENTS:
+        if not self.tools.sandbox.isolates and not self._built_in(task):
             warnings = ["This change was made without a sandbox.", *warnings]
-        if task.agent == "demo":
-            warnings = ["Made by the demo agent, which follows a script and uses no model.", *warnings]
+        agent = self.tools.agents.get(task.agent)
+        if agent is not None and agent.remark:
+            warnings = [agent.remark, *warnings]
         platform = task.requester_platform.capitalize()
         url = await self._store(lambda tx: self._thread_url(tx))
         mask = self.tools.redactor.mask
@@ -350,12 +350,16 @@ class StageRun:
         self.log.event(f"tests {'passed' if passed else 'failed'} in {ended.seconds:.1f} s (exit {ended.code})")
         return Tested(passed, ended.code, round(ended.seconds, 3), tail)
 
+    def _built_in(self, task: CodeTask) -> bool:
+        agent = self.tools.agents.get(task.agent)
+        return agent is not None and agent.built_in
+
     async def _publish(
         self, publisher: Publisher, task: CodeTask, sha: str, tested: dict[str, Any], context: PullRequestContext
     ) -> None:
         settings, repo = self.tools.settings, publisher.repo
-        built_in = task.agent in BUILT_IN_AGENTS and repo.forge == "local"
-        if not self.tools.sandbox.isolates and not settings.allow_unsandboxed_push and not built_in:
+        harmless = self._built_in(task) and self.tools.forges[repo.forge].on_this_machine
+        if not self.tools.sandbox.isolates and not settings.allow_unsandboxed_push and not harmless:
             raise Stopped(Failure(FailureReason.CONFIG, NO_PUSH, values=tested))
         branch: str = need(await self.held.guard(publisher.push(task, sha, settings.branch_prefix)))
         self.log.event(f"pushed {branch}")

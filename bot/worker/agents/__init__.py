@@ -50,5 +50,4 @@ def create_agent(name: str, settings: AgentSettings) -> Agent:
     row = ROWS.get(name)
     if row is None:
         raise UnknownAgent(f"there is no agent {name!r}; known: {', '.join(known_agents(settings))}")
-    program = settings.opencode_bin if name == "opencode" else ""
-    return AcpAgent(row, program=program)
+    return AcpAgent(row, program=getattr(settings, row.setting, "") if row.setting else "")

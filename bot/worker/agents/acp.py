@@ -25,6 +25,8 @@ class AcpAgent:
     def __init__(self, row: AgentRow, *, program: str = "") -> None:
         self.name = row.name
         self.state_target = row.state_target
+        self.built_in = row.built_in
+        self.remark = row.remark
         self._row = row
         self._configured = program
 

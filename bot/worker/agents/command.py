@@ -37,6 +37,8 @@ class CommandAgent:
 
     name = "command"
     state_target = ""
+    built_in = False
+    remark = ""
 
     def __init__(self, argv: Sequence[str]) -> None:
         self._argv = tuple(argv)

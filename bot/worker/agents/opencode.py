@@ -67,6 +67,7 @@ def _tool_folders(program: Path) -> list[Path]:
 OPENCODE = AgentRow(
     name="opencode",
     program="opencode",
+    setting="opencode_bin",
     args=("acp",),
     env=_env,
     state_target=STATE_TARGET,

@@ -27,7 +27,9 @@ class AgentRow:
     """One agent program. `program` is looked up on PATH when the settings name no path; `args` follow it.
 
     `state_target` is where its per-session state folder is bound, empty when it cannot resume in a new process.
-    `tried` names the versions this row was measured with; empty means untried live."""
+    `tried` names the versions this row was measured with; empty means untried live. `setting` is the setting that names
+    another program; `built_in` programs are ours and do nothing that was not written here; `remark` stands in pull
+    requests."""
 
     name: str
     program: str
@@ -39,3 +41,6 @@ class AgentRow:
     tool_folders: Callable[[Path], list[Path]] | None = None
     tried: str = ""
     install: str = ""
+    setting: str = ""
+    built_in: bool = False
+    remark: str = ""

@@ -33,7 +33,7 @@ def _builtin_env(_: Inside) -> Mapping[str, str]:
     return {**env, "CODETASK_DEMO_PACE": pace} if pace else env
 
 
-def _builtin(name: str) -> AgentRow:
+def _builtin(name: str, remark: str = "") -> AgentRow:
     """`-P` keeps the checkout off the import path: a repository may hold a `json.py` of its own."""
     return AgentRow(
         name=name,
@@ -43,9 +43,13 @@ def _builtin(name: str) -> AgentRow:
         needs_model=False,
         tool_folders=lambda _: [FOLDER, *python_folders()],
         tried="built in",
+        built_in=True,
+        remark=remark,
     )
 
 
+SCRIPTED: Final = "Made by the demo agent, which follows a script and uses no model."
+
 ROWS: Final[Mapping[str, AgentRow]] = MappingProxyType(
-    {row.name: row for row in (OPENCODE, _builtin("patch"), _builtin("demo"))}
+    {row.name: row for row in (OPENCODE, _builtin("patch"), _builtin("demo", SCRIPTED))}
 )

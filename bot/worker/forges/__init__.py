@@ -1,4 +1,7 @@
-"""Where branches go and pull requests live. Adding a forge: one file with `create(settings, clock)`, one line here."""
+"""Where branches go and pull requests live.
+
+Adding a forge: one file with `create(settings, clock)`, one line here. What it needs to be set goes into settings.py.
+"""
 
 from importlib import import_module
 from typing import Final, cast

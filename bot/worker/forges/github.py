@@ -47,6 +47,7 @@ class GitHubForge:
     """The forge `github`. Not bound to an event loop before its first call."""
 
     name = "github"
+    on_this_machine = False
 
     def __init__(self, settings: ForgeSettings, clock: Clock) -> None:
         settings.github.check()

@@ -31,6 +31,7 @@ class LocalForge:
     """The forge `local`. Changes of a repository's pull requests are ordered over all processes of the machine."""
 
     name = "local"
+    on_this_machine = True
 
     def __init__(self, settings: ForgeSettings, clock: Clock) -> None:
         self._web_url = settings.local.web_url.rstrip("/")

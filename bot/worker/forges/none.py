@@ -13,6 +13,7 @@ class NoForge:
     """Hands out the configured git credential and refuses everything else."""
 
     name = "none"
+    on_this_machine = False
 
     def __init__(self, settings: ForgeSettings) -> None:
         self._settings = settings

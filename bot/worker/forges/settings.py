@@ -1,4 +1,4 @@
-"""What the forges are told by the configuration. `bot/app.py` fills it from the environment and `codetask.toml`."""
+"""What the forges are told by the configuration."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+from bot.settings import Settings
 
 GITHUB_API: Final = "https://api.github.com"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -85,3 +87,21 @@ class ForgeSettings:
     ssh_key: Path | None = None
     git_home: Path = Path("/nonexistent")
     register_secret: Callable[[str], None] = field(default=_forget, repr=False)
+
+    @classmethod
+    def read(cls, settings: Settings, git_home: Path, register_secret: Callable[[str], None]) -> "ForgeSettings":
+        """What every forge needs of the process's settings."""
+        token, key = settings.github_token, settings.github_app_private_key
+        return cls(
+            github=GitHubSettings(
+                token=token.get_secret_value() if token else "",
+                app_id=settings.github_app_id,
+                app_private_key=key.get_secret_value() if key else "",
+                api_url=settings.github_api_url,
+                web_url=settings.github_web_url,
+            ),
+            local=LocalSettings(web_url=settings.codetask_url),
+            ssh_key=settings.git_ssh_key_file,
+            git_home=git_home,
+            register_secret=register_secret,
+        )
