@@ -83,7 +83,7 @@ class Messages:
         self.place(message, chat, parent, in_thread=bool(arguments.get("reply_in_thread")))
         if message.msg_type == "text":
             self._read_mentions(message)
-        self.world.store(message)
+        self.world.store(message, render_text(message))
         self._whispered(chat, message)
         return self.shown(message)
 
@@ -106,9 +106,8 @@ class Messages:
 
     def _earlier(self, uuid: str) -> StoredMessage | None:
         """The message already sent with this uuid within the last hour."""
-        now = self.world.clock.now()
-        sent = [m for m in self.world.messages.values() if uuid and m.uuid == uuid]
-        return next((m for m in sent if now - m.at < UUID_LIFE), None)
+        found = self.world.sent_with.get(uuid)
+        return None if found is None or self.world.clock.now() - found.at >= UUID_LIFE else found
 
     def _receiver(self, kind: str, receive_id: str) -> Chat:
         if kind not in _RECEIVERS:
@@ -203,7 +202,7 @@ class Messages:
         message.content, message.updated_at = content, now
         message.remember(now)
         self.world.edits.append(Edit(now, message, content, via))
-        self.world.tell("edited", message.chat, message.user, content, message)
+        self.world.tell("edited", message.chat, message.user, render_text(message), message)
 
     def delete(self, arguments: Json) -> Json:
         message = self.message(arguments)
@@ -216,8 +215,9 @@ class Messages:
         return {}
 
     def recall(self, message: StoredMessage, by: str) -> None:
+        text = render_text(message)
         message.deleted = True
-        self.world.tell("deleted", message.chat, by, message.content, message)
+        self.world.tell("deleted", message.chat, by, text, message)
         self.events.recalled(message, by)
 
     # --- Reading ------------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ class People:
         message = StoredMessage(ids.new("om_"), chat.id, user.id, "post" if post else "text", "", now)
         self.messages.place(message, chat, parent, in_thread=thread is not None)
         self._write(message, text)
-        self.world.store(message)
+        self.world.store(message, text)
         self.events.posted(message)
         return message
 

@@ -78,7 +78,7 @@ class Sockets:
     async def link(self, request: web.Request) -> web.StreamResponse:
         """The socket itself: data frames out and acks in, pings answered."""
         device = request.query.get("device_id", "")
-        refusal = self._refusal(device)
+        refusal = self._refusal(device, request)
         if refusal is not None:
             return refusal
         socket = web.WebSocketResponse(autoping=False, max_msg_size=0)
@@ -142,10 +142,12 @@ class Sockets:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
 
-    def _refusal(self, device: str) -> web.Response | None:
+    def _refusal(self, device: str, request: web.Request) -> web.Response | None:
         """A refused handshake carries its reason in headers."""
         fault = self.faults.take("connect")
         if fault is not None:
+            if (fault.drop_before_commit or fault.drop_after_commit) and request.transport is not None:
+                request.transport.abort()
             return _refused(fault.status or 403, "forbidden", None)
         if device not in self._devices:
             return _refused(514, "auth failed", 1000040344)

@@ -191,6 +191,8 @@ class World:
         self.users: dict[str, User] = {}
         self.chats: dict[str, Chat] = {}
         self.messages: dict[str, StoredMessage] = {}
+        self.sent_with: dict[str, StoredMessage] = {}
+        """The newest message sent with each uuid."""
         self.whispers: list[Whisper] = []
         self.reactions: list[Reacted] = []
         self.reaction_ids: dict[str, tuple[str, str, str]] = {}
@@ -244,10 +246,13 @@ class World:
         """The replies to a message, over all steps, oldest first, without it and without recalled ones."""
         return [m for m in list(self.messages.values()) if m.root_id == root and not m.deleted]
 
-    def store(self, message: StoredMessage) -> StoredMessage:
+    def store(self, message: StoredMessage, text: str) -> StoredMessage:
+        """Keeps a new message; `text` is what the story says of it."""
         message.remember(message.at)
         self.messages[message.id] = message
-        self.tell("said", message.chat, message.user, message.content, message)
+        if message.uuid:
+            self.sent_with[message.uuid] = message
+        self.tell("said", message.chat, message.user, text, message)
         return message
 
     def tell(self, kind: Any, chat: str, user: str, text: str, message: StoredMessage | None = None) -> None:

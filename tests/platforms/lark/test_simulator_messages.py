@@ -277,6 +277,7 @@ async def test_changing_and_recalling(sim: LarkSimulator, rest: Rest) -> None:
     (message,) = sim.sent
     assert sim.render_text(message) == "changed"
     assert [(e.via, e.content) for e in sim.edits] == [("patch", new)]
+    assert [(h.kind, h.text) for h in sim.happenings] == [("said", "hello"), ("edited", "changed")]
     assert [json.loads(v.content)["body"]["elements"][0]["content"] for v in message.history] == ["hello", "changed"]
     sim.advance(timedelta(days=13, hours=23))
     await rest.log_in()

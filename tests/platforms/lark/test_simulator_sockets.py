@@ -153,6 +153,11 @@ async def test_a_connection_without_an_address_or_on_request_is_refused(sim: Lar
                 await session.ws_connect(address)
             assert caught.value.headers is not None
             assert caught.value.headers["Handshake-Status"] == status
+        sim.fail_next("*", drop_before_commit=True, times=None)
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await discover(session, sim)
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await session.ws_connect(url)
 
 
 async def test_the_endpoint_refuses(sim: LarkSimulator) -> None:
