@@ -139,3 +139,15 @@ def action_of(command: Command) -> ButtonAction | None:
         case _:
             return None
     return ButtonAction(verb, number)
+
+
+def confirmation(value: str, texts: Texts) -> tuple[str, str] | None:
+    """What to ask before a press counts, and the label of "yes": for platforms whose buttons cannot ask by themselves.
+
+    The same words as `Button.confirm`; None for a button that does not ask."""
+    action = parse_button(value)
+    if action is None or action.verb not in ("cancel", "merged"):
+        return None
+    name = "cancel" if action.verb == "cancel" else "mark_merged"
+    ref = f"CT-{action.number}"
+    return texts.say(f"confirm.{name}", ref=ref), texts.say(f"button_name.{name}", ref=ref)

@@ -115,7 +115,7 @@ _WITH: Final = frozenset({"with", _WITH_CHINESE})
 _VERBS_BY_NAME: Final = {verb.name: verb for verb in VERBS}
 _VERBS_BY_WORD: Final = {word: verb for verb in VERBS for word in (verb.name, *verb.aliases, *verb.chinese)}
 _CHINESE: Final = {word: verb for verb in VERBS for word in sorted(verb.chinese, key=len, reverse=True)}
-_AFTER_VERB: Final = re.compile(r"(?P<verb>[a-z]+):(?=.)", re.ASCII)
+_AFTER_VERB: Final = re.compile(r"(?P<verb>[a-z]+)[:,](?=.)", re.ASCII)
 _ID_BEFORE_HAN: Final = re.compile(r"(?:(?:ct|fu|rq)[-_]?|#)?\d{1,9}(?=[,:]?[\u3400-\u9fff])", re.ASCII)
 _KIND_NOT_YET: Final[dict[Kind, str]] = {"FU": "followups", "RQ": "suggestions"}
 

@@ -286,7 +286,7 @@ def _help_lines(texts: Texts) -> list[str]:
     one, language = TaskId("CT", 42), texts.language
     looking = (ListTasks(), ListTasks("failed"), ShowTask(one), StatusOf(one), LogsOf(one), WhoAmI())
     acting = (CancelTask(one), RetryTask(one), RetryTask(one, "…"))
-    options = [f"--{flag.name} {flag.hint}".rstrip() for flag in FLAGS if flag.offered]
+    options = [flag.usage(language) for flag in FLAGS if flag.offered]
 
     def codes(commands: Sequence[Command]) -> Markdown:
         return _codes([render(command, language).replace(str(one), "42") for command in commands])
@@ -312,7 +312,7 @@ def _verb_help(name: str, texts: Texts) -> list[str]:
     if verb is None:
         return _help_lines(texts)
     if not verb.offered:
-        return [say_markdown(texts, "refused.not_yet", verb=code_span(name))]
+        return [say_markdown(texts, "refused.not_yet", verb=code_span(verb.words(texts.language)[0]))]
     usage = code_span(verb.usage(texts.language))
     lines = [texts.say(verb.help_key), say_markdown(texts, "help.usage", usage=usage)]
     others = [word for word in (verb.name, *verb.aliases, *verb.chinese) if word != verb.words(texts.language)[0]]

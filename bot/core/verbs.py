@@ -61,6 +61,7 @@ class Flag:
     hint: str
     values: tuple[str, ...] = ()
     chinese: str = ""
+    chinese_hint: str = ""
     switch: bool = False
     offered: bool = False
 
@@ -71,6 +72,11 @@ class Flag:
     def word(self, language: str = "en") -> str:
         """Its name in a language."""
         return self.chinese if language == "zh" else self.name
+
+    def usage(self, language: str = "en") -> str:
+        """How it is written in a language: `--repo NAME`, `--仓库 名称`."""
+        hint = self.chinese_hint if language == "zh" else self.hint
+        return f"--{self.word(language)} {hint}".rstrip()
 
 
 VERBS: Final[tuple[Verb, ...]] = (
@@ -95,15 +101,15 @@ VERBS: Final[tuple[Verb, ...]] = (
 )
 
 FLAGS: Final[tuple[Flag, ...]] = (
-    Flag("repo", "NAME", (), "仓库", offered=True),
-    Flag("base", "BRANCH", (), "基准分支", offered=True),
-    Flag("agent", "NAME", (), "智能体", offered=True),
-    Flag("priority", "low|normal|high", ("low", "normal", "high"), "优先级", offered=True),
-    Flag("name", "SLUG", (), "名称", offered=True),
+    Flag("repo", "NAME", (), "仓库", "名称", offered=True),
+    Flag("base", "BRANCH", (), "基准分支", "分支", offered=True),
+    Flag("agent", "NAME", (), "智能体", "名称", offered=True),
+    Flag("priority", "low|normal|high", ("low", "normal", "high"), "优先级", "低|普通|高", offered=True),
+    Flag("name", "SLUG", (), "名称", "短名称", offered=True),
     Flag("draft", "", (), "草稿", switch=True, offered=True),
-    Flag("template", "NAME", (), "模板"),
-    Flag("preset", "NAME", (), "预设"),
-    Flag("at", "WHEN", (), "时间"),
+    Flag("template", "NAME", (), "模板", "名称"),
+    Flag("preset", "NAME", (), "预设", "名称"),
+    Flag("at", "WHEN", (), "时间", "时间"),
     Flag("quiet", "", (), "安静", switch=True),
 )
 

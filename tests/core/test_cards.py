@@ -35,9 +35,10 @@ from bot.core.task_replies import (
 )
 from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.core.texts import Texts
+from bot.services.languages import Wording
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "cards"
-T = Texts.load()
+T, ZH = Texts.load(), Texts.load("zh")
 NOW = datetime(2026, 3, 6, 14, 31, tzinfo=UTC)
 TOKEN = "ghp_" + "a1B2c3D4e5F6" * 3
 
@@ -94,37 +95,15 @@ RED = {
 }
 PULL = {"pr_number": 87, "pr_url": "https://github.com/acme/web/pull/87"}
 REVIEW = PUSHED | GREEN | PULL
+CANCELLED: dict[str, Any] = {"stage": Stage.FAILED, "failure_reason": "cancelled"}
 ENDED: dict[str, Any] = {"finished_at": at(98), "updated_at": at(98)}
 
 
-def card(entity: CodeTask, attempt: Run | None = None, **more: Any) -> Card:
-    return task_card(entity, run=attempt, texts=T, now=NOW, **more)
+def card(entity: CodeTask, attempt: Run | None = None, texts: Texts = T, **more: Any) -> Card:
+    return task_card(entity, run=attempt, texts=texts, now=NOW, **more)
 
 
 RETRY = {"attempt": 1, "error": f"Coding agent failed (exit 1)\n{TOKEN}", "next_attempt_at": NOW + timedelta(minutes=4)}
-CARDS: dict[str, Card] = {
-    "queued": card(task(), position_in_queue=3),
-    "queued_no_worker": card(task(description="Add a CSV export button"), no_worker=True),
-    "queued_start_at": card(task(next_attempt_at=NOW + timedelta(days=1))),
-    "queued_retry": card(task(**RETRY), run()),
-    "running": card(task(**RUNNING), run(message="Editing contacts.py")),
-    "running_no_sandbox": card(task(**RUNNING), run(sandbox="none")),
-    "testing": card(task(**TESTING), run()),
-    "needs_you": card(task(**RUNNING), run(run_state=RunState.WAITING_FOR_INPUT, message="Which *table*?")),
-    "review": card(task(**REVIEW), run()),
-    "review_red": card(task(**(REVIEW | RED | {"pr_draft": True})), run()),
-    "review_no_tests": card(task(**(PUSHED | PULL)), run()),
-    "review_no_pull_request": card(task(**(PUSHED | GREEN)), run()),
-    "merged": card(task(**(REVIEW | ENDED | {"stage": Stage.MERGED})), run(), merged_by="bo"),
-    "cancelled_queued": card(
-        task(stage=Stage.FAILED, failure_reason="cancelled", failed_at_stage="queued", cancelled_by="ana", **ENDED)
-    ),
-    "cancelled_review": card(
-        task(**(REVIEW | ENDED | {"stage": Stage.FAILED, "failure_reason": "cancelled", "failed_at_stage": "review"})),
-        run(),
-    ),
-}
-
 ERRORS: dict[FailureReason, dict[str, Any]] = {
     FailureReason.CANCELLED: {"cancelled_by": "cy"},
     FailureReason.NO_CHANGES: {},
@@ -145,8 +124,44 @@ def failed(reason: FailureReason) -> CodeTask:
     return task(**(RUNNING | {"failed_at_stage": Stage.RUNNING} | ERRORS[reason] | ENDED | stopped))
 
 
+EDITING = run(run_state=RunState.WORKING, message="Editing")
 FAILED_RUN = run(finished_at=at(12), exit_code=1)
-CARDS |= {f"failed_{reason}": card(failed(reason), FAILED_RUN) for reason in FailureReason}
+
+
+def cards(texts: Texts) -> dict[str, Card]:
+    """One card per stage, per view and per failure reason."""
+
+    def card(entity: CodeTask, attempt: Run | None = None, **more: Any) -> Card:
+        return Wording(texts).make(lambda texts: task_card(entity, run=attempt, texts=texts, now=NOW, **more))
+
+    shown = {
+        "queued": card(task(), position_in_queue=3),
+        "queued_no_worker": card(task(description="Add a CSV export button"), no_worker=True),
+        "queued_start_at": card(task(next_attempt_at=NOW + timedelta(days=1))),
+        "queued_retry": card(task(**RETRY), run()),
+        "running": card(task(**RUNNING), run(message="Editing contacts.py")),
+        "running_no_sandbox": card(task(**RUNNING), run(sandbox="none")),
+        "testing": card(task(**TESTING), run()),
+        "needs_you": card(task(**RUNNING), run(run_state=RunState.WAITING_FOR_INPUT, message="Which *table*?")),
+        "review": card(task(**REVIEW), run()),
+        "review_red": card(task(**(REVIEW | RED | {"pr_draft": True})), run()),
+        "review_no_tests": card(task(**(PUSHED | PULL)), run()),
+        "review_no_pull_request": card(task(**(PUSHED | GREEN)), run()),
+        "merged": card(task(**(REVIEW | ENDED | {"stage": Stage.MERGED})), run(), merged_by="bo"),
+        "cancelled_queued": card(
+            task(stage=Stage.FAILED, failure_reason="cancelled", failed_at_stage="queued", cancelled_by="ana", **ENDED)
+        ),
+        "cancelled_review": card(
+            task(
+                **(REVIEW | ENDED | {"stage": Stage.FAILED, "failure_reason": "cancelled", "failed_at_stage": "review"})
+            ),
+            run(),
+        ),
+    }
+    return shown | {f"failed_{reason}": card(failed(reason), FAILED_RUN) for reason in FailureReason}
+
+
+CARDS = cards(T)
 
 ANA = Person(platform="slack", workspace_id="T1", id="U1", name="ana")
 ENTRIES = [RunLogEntry(run_id=7, seq=n, at=NOW, type=LogKind.OUTPUT, content=f"step {n} {TOKEN}") for n in range(1, 31)]
@@ -158,33 +173,46 @@ EVENTS = [
 LISTED = [task(), task(**REVIEW, id=41, title="Fix `x` and *y* <!channel>"), failed(FailureReason.TIMED_OUT)]
 MISS = parse("cancle 42", door="slash", in_task_thread=False)
 assert isinstance(MISS, NearMiss)
-DOCS: dict[str, Doc] = {
-    "review": review_reply(task(**REVIEW), T),
-    "review_red": review_reply(task(**(REVIEW | RED | {"pr_draft": True})), T),
-    "review_draft": review_reply(task(**(REVIEW | {"pr_draft": True})), T),
-    "review_no_pull_request": review_reply(task(**(PUSHED | GREEN)), T),
-    "cancelled_by_other": cancelled_reply(failed(FailureReason.CANCELLED), "cy", T, mention=True),
-    "list": list_doc(LISTED, "all", T, NOW, total=14),
-    "list_empty": list_doc([], "open", T, NOW),
-    "list_empty_stage": list_doc([], "testing", T, NOW),
-    "show": show_doc(CARDS["testing"], EVENTS, T, NOW),
-    "status_queued": status_doc(task(**RETRY), None, T, NOW),
-    "status_running": status_doc(task(**RUNNING), run(run_state=RunState.WORKING, message="Editing"), T, NOW, at(2)),
-    "status_failed": status_doc(failed(FailureReason.TIMED_OUT), FAILED_RUN, T, NOW),
-    "logs": logs_doc(task(), ENTRIES, T),
-    "logs_empty": logs_doc(task(), [], T),
-    "help": help_doc(T),
-    "help_cancel": help_doc(T, "cancel"),
-    "help_not_yet": help_doc(T, "later"),
-    "help_latest": help_doc(T, latest=LISTED, now=NOW),
-    "near_miss": near_miss_doc(MISS, T, inbox_row=9),
-    "near_miss_without_row": near_miss_doc(MISS, T),
-    "task_word": task_word_doc(T, inbox_row=9),
-    "whoami": whoami_doc(ANA, "C1", "filer", T),
-}
-DOCS |= {f"failed_{reason}": failed_reply(failed(reason), T, FAILED_RUN) for reason in FailureReason}
+
+
+def docs(texts: Texts) -> dict[str, Doc]:
+    """One of each reply and whisper."""
+    said = {
+        "review": review_reply(task(**REVIEW), texts),
+        "review_red": review_reply(task(**(REVIEW | RED | {"pr_draft": True})), texts),
+        "review_draft": review_reply(task(**(REVIEW | {"pr_draft": True})), texts),
+        "review_no_pull_request": review_reply(task(**(PUSHED | GREEN)), texts),
+        "cancelled_by_other": cancelled_reply(failed(FailureReason.CANCELLED), "cy", texts, mention=True),
+        "list": list_doc(LISTED, "all", texts, NOW, total=14),
+        "list_empty": list_doc([], "open", texts, NOW),
+        "list_empty_stage": list_doc([], "testing", texts, NOW),
+        "show": show_doc(cards(texts)["testing"], EVENTS, texts, NOW),
+        "status_queued": status_doc(task(**RETRY), None, texts, NOW),
+        "status_running": status_doc(
+            task(**RUNNING), run(run_state=RunState.WORKING, message="Editing"), texts, NOW, at(2)
+        ),
+        "status_failed": status_doc(failed(FailureReason.TIMED_OUT), FAILED_RUN, texts, NOW),
+        "logs": logs_doc(task(), ENTRIES, texts),
+        "logs_empty": logs_doc(task(), [], texts),
+        "help": help_doc(texts),
+        "help_cancel": help_doc(texts, "cancel"),
+        "help_not_yet": help_doc(texts, "later"),
+        "help_latest": help_doc(texts, latest=LISTED, now=NOW),
+        "near_miss": near_miss_doc(MISS, texts, inbox_row=9),
+        "near_miss_without_row": near_miss_doc(MISS, texts),
+        "task_word": task_word_doc(texts, inbox_row=9),
+        "whoami": whoami_doc(ANA, "C1", "filer", texts),
+    }
+    said |= {f"failed_{reason}": failed_reply(failed(reason), texts, FAILED_RUN) for reason in FailureReason}
+    return {name: Wording(texts).make(lambda _, doc=doc: doc) for name, doc in said.items()}
+
+
+DOCS = docs(T)
+CHINESE_CARDS, CHINESE_DOCS = cards(ZH), docs(ZH)
 ALL: dict[str, Content] = {f"card_{name}": shown for name, shown in CARDS.items()}
 ALL |= {f"doc_{name}": shown for name, shown in DOCS.items()}
+ALL |= {f"card_{name}.zh": shown for name, shown in CHINESE_CARDS.items()}
+ALL |= {f"doc_{name}.zh": shown for name, shown in CHINESE_DOCS.items()}
 
 
 @pytest.mark.parametrize("name", ALL)

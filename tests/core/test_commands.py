@@ -100,6 +100,28 @@ COMMANDS = [
     ("retry fix-login with tabs", RetryTask(TaskName("fix-login"), "tabs")),
     ("重试 42 附言 换成制表符", RetryTask(CT42, "换成制表符")),
     ("whoami", WhoAmI()),
+    ("我是谁", WhoAmI()),
+    ("列表失败", ListTasks("failed")),
+    ("列出 全部", ListTasks("all")),
+    ("列表：已取消", ListTasks("cancelled")),
+    ("帮助取消", Help("cancel")),
+    ("显示 42", ShowTask(CT42)),
+    ("查看：42", ShowTask(CT42)),
+    ("show：42", ShowTask(CT42)),
+    ("show，42", ShowTask(CT42)),
+    ("查看＃42。", ShowTask(CT42)),
+    ("查看　４２", ShowTask(CT42)),
+    ("查看ＣＴ－42", ShowTask(CT42)),
+    ("请取消42", CancelTask(CT42)),
+    ("请 取消 42 谢谢", CancelTask(CT42)),
+    ("取消42吧。", CancelTask(CT42)),
+    ("日志42", LogsOf(CT42)),
+    ("日志 CT-42#2", LogsOf(CT42, 2)),
+    ("进度42", StatusOf(CT42)),
+    ("重试42附言换成制表符", RetryTask(CT42, "换成制表符")),
+    ("重试 42 附言：换成制表符，不要空格", RetryTask(CT42, "换成制表符，不要空格")),
+    ("／codetask　列表", ListTasks()),
+    ("＠codetask，查看42", ShowTask(CT42)),
     ("/codetask list", ListTasks()),
     ("！codetask：列表", ListTasks()),
     ("@codetask show 42", ShowTask(CT42)),
@@ -128,6 +150,25 @@ PROSE = [
     "settings page crashes on save",
     "edit form loses its text",
     "取消按钮在 iOS 上没有反应",
+    "查看404页面时浏览器崩溃",
+    "显示器分辨率很低时菜单重叠",
+    "列表显示错乱，请修复",
+    "请查看登录页为什么打不开",
+    "重试按钮点了没有反应",
+    "重试3次之后应当停止上传",
+    "状态栏的颜色不对",
+    "日志：每天写满磁盘",
+    "设置页面保存时崩溃",
+    "发送邮件给新注册的用户",
+    "停止旋转动画的按钮失灵",
+    "编辑表单会丢失文字",
+    "热门榜单的排序不对",
+    "已合并的订单还显示在列表里",
+    "稍后下拉菜单会自己消失",
+    "名称：登录页的标题写错了",
+    "时间：显示成了昨天的日期",
+    "请修复登录后的跳转问题",
+    "任务列表显示错误的日期",
     "fix --bar in the docs",
     "the option repo:web is ignored",
     "https://example.org/a?b=c returns 404",
@@ -163,6 +204,13 @@ OPTIONS = [
     ("fix it --draft --priority=low", Options(priority="low", draft=True)),
     ("--repo w fix it —base dev", Options(repo="w", base="dev")),
     ("--repo w -- fix it", Options(repo="w")),
+    ("--仓库 acme/web fix it", Options(repo="acme/web")),
+    ("－－仓库＝acme/web fix it", Options(repo="acme/web")),
+    ("仓库=acme/web 智能体=codex fix it", Options(repo="acme/web", agent="codex")),
+    ("--优先级 高 fix it", Options(priority="high")),
+    ("fix it --草稿", Options(draft=True)),
+    ("fix it --基准分支 dev", Options(base="dev")),
+    ("--草稿=否 fix it", Options()),
 ]
 
 
@@ -192,6 +240,9 @@ def test_options_are_read_at_the_start_and_the_end(text: str, options: Options) 
         ('--repo "a b" fix it', "repo", "value"),
         ("--base=-x fix it", "base", "value"),
         ("--repo a --repo b fix it", "repo", "twice"),
+        ("--repo a --仓库 b fix it", "repo", "twice"),
+        ("--时间 明天 fix it", "at", "not_yet"),
+        ("--优先级 急 fix it", "priority", "value"),
         ("--repo a fix it --repo b", "repo", "twice"),
     ],
 )
@@ -217,6 +268,16 @@ def test_an_unknown_option_names_the_known_ones() -> None:
         ("cancel 42 43", "cancel CT-42", CancelTask(CT42)),
         ("retry CT-42 using tabs", "retry CT-42 with using tabs", RetryTask(CT42, "using tabs")),
         ("show CT-42#2", "show CT-42", ShowTask(CT42)),
+        ("取肖 42", "cancel CT-42", CancelTask(CT42)),
+        ("取销42", "cancel CT-42", CancelTask(CT42)),
+        ("请察看 CT-42", "show CT-42", ShowTask(CT42)),
+        ("查询42", "show CT-42", ShowTask(CT42)),
+        ("消取 42", "cancel CT-42", CancelTask(CT42)),
+        ("列标", "list", ListTasks()),
+        ("列表 已取肖", "list cancelled", ListTasks("cancelled")),
+        ("列表失效", "list failed", ListTasks("failed")),
+        ("取消 CT-42 因为不需要了", "cancel CT-42", CancelTask(CT42)),
+        ("取消CT-42因为不需要了", "cancel CT-42", CancelTask(CT42)),
     ],
 )
 def test_a_near_miss_asks(text: str, suggestion: str, meant: Command) -> None:
@@ -243,6 +304,14 @@ def test_a_near_miss_needs_a_rest_that_fits(text: str) -> None:
         ("edit 42 new text", "edit"),
         ("later tomorrow 9am check the deploy", "later"),
         ("稍后 明天 检查", "later"),
+        ("稍后明天上午9点检查部署", "later"),
+        ("稍后 两小时 检查部署", "later"),
+        ("停止42", "stop"),
+        ("发送42 请用制表符", "send"),
+        ("跟进", "followups"),
+        ("需求建议", "suggestions"),
+        ("标为已合并 42", "merged"),
+        ("设置 repo acme/web", "settings"),
         ("followups", "followups"),
         ("top", "top"),
         ("suggestions", "suggestions"),
@@ -301,6 +370,7 @@ def test_the_table_agrees_with_the_entities() -> None:
     assert next(flag for flag in FLAGS if flag.name == "priority").values == tuple(str(level) for level in Priority)
     words = [word for verb in VERBS for word in (verb.name, *verb.aliases, *verb.chinese)]
     assert len(words) == len(set(words))
+    assert not {word for word in words for other in words if word != other and word.startswith(other) and word > "一"}
 
 
 # --- Descriptions -----------------------------------------------------------------------------------------------------
@@ -368,6 +438,23 @@ def test_what_was_parsed_renders_to_text_that_parses_the_same(text: str, in_thre
     if isinstance(parsed, FileTask | Command):
         again = read(render(parsed), in_task_thread=in_thread, everything=True)
         assert again == parsed
+
+
+@given(TEXTS, st.booleans())
+def test_what_was_parsed_renders_in_chinese_to_text_that_parses_the_same(text: str, in_thread: bool) -> None:
+    parsed = read(text, in_task_thread=in_thread, everything=True)
+    if isinstance(parsed, NearMiss):
+        parsed = parsed.meant
+    if isinstance(parsed, Command):
+        assert read(render(parsed, "zh"), in_task_thread=in_thread, everything=True) == parsed
+
+
+@given(
+    st.sampled_from([word for verb in VERBS for word in verb.chinese]), st.text(alphabet="的按钮页面没有反应在上,。 4#")
+)
+def test_a_chinese_verb_glued_to_anything_is_read_or_filed_as_it_is(verb: str, text: str) -> None:
+    answer = read(verb + text, everything=True)
+    assert not isinstance(answer, FileTask) or answer.text == normalise(verb + text)
 
 
 @given(st.text())

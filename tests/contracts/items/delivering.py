@@ -262,7 +262,7 @@ async def cards_look_as_agreed_in_every_stage(rig: Rig) -> None:
 
     at = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
     seen: list[str] = []
-    for (name, stage, values), language in itertools.product(_cards(rig), ("en",)):
+    for (name, stage, values), language in itertools.product(_cards(rig), ("en", "zh")):
         known = {"id": 1, "uuid": "u", "name": "n", "requester_platform": rig.platform_name, "requester_id": "U1"}
         known |= {"requester_name": "ana", "title": WISH, "description": WISH, "repo": "invoices", "base": "main"}
         known |= {"agent": "demo", "created_at": at, "updated_at": at, "started_at": at, "testing_at": at}
