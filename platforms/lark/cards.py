@@ -104,7 +104,7 @@ def render_card(content: Content, root: str | None = None, room: _Room = ROOMS[0
         case Card():
             tongues = _Tongues.of(content)
             header = {
-                "title": _plain(tongues, lambda card: line(card.title) or card.key, room.short),
+                "title": _plain(tongues, lambda card: card.title.strip() or card.key, room.short),
                 "template": TEMPLATES[content.colour],
             }
             return {**_frame(tongues, _summary(tongues)), "header": header, "body": _body(_parts(tongues, root, room))}
@@ -127,7 +127,7 @@ def _body(elements: Iterator[Element]) -> Element:
 
 
 def _summary(tongues: _Tongues[Card]) -> Element:
-    return _texts(tongues, lambda card: cut(defuse(line(card.summary)), MAX_SUMMARY) or card.key)
+    return _texts(tongues, lambda card: _label(card.summary, MAX_SUMMARY))
 
 
 def _glance(tongues: _Tongues[Doc]) -> Element:
@@ -192,9 +192,11 @@ def _short(text: str) -> str:
 
 def _step_lines(steps: Sequence[Step]) -> str:
     def shown(step: Step) -> str:
-        label = escape(cut(line(step.label), MAX_TITLE))
+        label = escape(cut(line(step.label[:1000]), MAX_TITLE))
         name = f"**{label}**" if step.state == "active" and label else label
-        return f"{_MARK[step.state]} {name}" + (f" — {escape(cut(line(step.detail), 100))}" if step.detail else "")
+        return f"{_MARK[step.state]} {name}" + (
+            f" — {escape(cut(line(step.detail[:1000]), 100))}" if step.detail else ""
+        )
 
     return "\n".join(shown(step) for step in steps)
 
@@ -217,7 +219,12 @@ def _texts(tongues: "_Tongues[C]", say: Callable[[C], str]) -> Element:
 
 
 def _plain(tongues: "_Tongues[C]", say: Callable[[C], str], limit: int) -> Element:
-    return {"tag": "plain_text", **_texts(tongues, lambda content: cut(defuse(line(say(content))), limit) or "…")}
+    return {"tag": "plain_text", **_texts(tongues, lambda content: _label(say(content), limit))}
+
+
+def _label(text: str, limit: int) -> str:
+    """One line without markdown; characters far behind the limit are not even looked at."""
+    return cut(defuse(line(text[: 4 * limit + 40])), limit) or "…"
 
 
 # --- Buttons ----------------------------------------------------------------------------------------------------------
@@ -245,9 +252,9 @@ def _numbered(tongues: "_Tongues[C]", number: int) -> dict[str, Button]:
 
 def _button(others: Mapping[str, Button], button: Button, root: str | None, room: _Room) -> Element | None:
     def text(say: Callable[[Button], str], limit: int) -> Element:
-        shown: Element = {"tag": "plain_text", "content": cut(defuse(line(say(button))), limit) or "…"}
+        shown: Element = {"tag": "plain_text", "content": _label(say(button), limit)}
         if others:
-            texts = {locale: cut(defuse(line(say(one))), limit) or "…" for locale, one in others.items()}
+            texts = {locale: _label(say(one), limit) for locale, one in others.items()}
             shown["i18n_content"] = texts
         return shown
 

@@ -1,0 +1,175 @@
+"""Reading back from Lark: messages of a chat or thread, the chats the bot is in, people, links."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from bot.core.inbound import MessageRef, Person, ThreadRef
+from bot.ports import AuthFailed, Clock, Gone, NotAllowed, Posted, Retry, Trouble, Unsendable
+from platforms.lark.inbound import Me, instant, read_past
+from platforms.lark.rest import Json, LarkApi
+
+T = TypeVar("T")
+Attempt = Callable[[Callable[[], Awaitable[Json]]], Awaitable[Json | Trouble]]
+
+TROUBLE: Final = (Retry, Gone, NotAllowed, AuthFailed, Unsendable)
+IM: Final = "/open-apis/im/v1"
+PAGE: Final = 50
+CHATS: Final = 100
+MAX_PAGES: Final = 100
+PERSON_LIFE: Final = timedelta(minutes=10)
+"""How long a person's name and roles are remembered (ours)."""
+UNIDENTIFIED: Final = Retry(timedelta(seconds=1), why="not identified yet")
+"""Until Lark has told who the bot is, its own messages cannot be told from other people's."""
+
+
+class Reader:
+    """Reads over the API. `attempt` turns failures into values; `me` tells who the bot is, once that is known."""
+
+    def __init__(self, api: LarkApi, attempt: Attempt, me: Callable[[], Me | None], clock: Clock) -> None:
+        self._api, self._attempt, self._me, self._clock = api, attempt, me, clock
+        self._people: dict[str, tuple[datetime, Person]] = {}
+
+    async def get(self, path: str, **query: Any) -> Json | Trouble:
+        """The data of one GET."""
+        given = {name: value for name, value in query.items() if value not in (None, "")}
+        return await self._attempt(lambda: self._api.call("GET", path, query=given))
+
+    # --- Messages -----------------------------------------------------------------------------------------------------
+
+    async def history(self, scope: ThreadRef, after: datetime | None, limit: int) -> list[Posted] | Trouble:
+        """As the port wants it. Lark keeps no delivery key with a message; posts carry a `uuid` instead."""
+        me = self._me()
+        if me is None:
+            return UNIDENTIFIED
+        if scope.root is None and scope.native is None:
+            raw = await self._chat(scope.channel_id, after, limit)
+        else:
+            raw = await self._thread(scope, after)
+        if isinstance(raw, TROUBLE):
+            return raw
+        now = self._clock.now()
+        found = [past for item in raw if (past := read_past(item, me, now))]
+        found.sort(key=lambda past: (past.message.sent_at, past.message.message_id))
+        found = [past for past in found if after is None or past.message.sent_at > after]
+        return found[-limit:] if after is None else found[:limit]
+
+    async def _chat(self, chat: str, after: datetime | None, limit: int) -> list[Json] | Trouble:
+        """The roots of a chat: from an instant on, else the latest. Lark takes whole seconds."""
+        if not chat.startswith("oc_"):
+            return []  # the chat with one person, known by their id until the first message in it
+        start = None if after is None else max(int(after.timestamp()), 0)
+        order = "ByCreateTimeDesc" if after is None else "ByCreateTimeAsc"
+        return await self._pages("chat", chat, limit if after is None else None, start_time=start, sort_type=order)
+
+    async def _thread(self, scope: ThreadRef, after: datetime | None) -> list[Json] | Trouble:
+        """All of a thread; Lark takes no times there. A message that nobody answered is a thread of one."""
+        native, root = scope.native, None
+        if scope.root:
+            found = await self.message(scope.root)
+            if isinstance(found, TROUBLE):
+                return found
+            root, native = found, native or str(found.get("thread_id") or "")
+        items = await self._pages("thread", native, None, sort_type="ByCreateTimeAsc") if native else []
+        if isinstance(items, TROUBLE):
+            return items
+        known = {item.get("message_id") for item in items}
+        return items if root is None or root.get("message_id") in known else [root, *items]
+
+    async def message(self, message_id: str) -> Json | Trouble:
+        """One message as Lark keeps it; `Gone` when it was recalled or is none of ours to see."""
+        found = await self.get(f"{IM}/messages/{message_id}")
+        if isinstance(found, TROUBLE):
+            return found
+        items = found.get("items")
+        first = items[0] if isinstance(items, list) and items else None
+        return first if isinstance(first, Mapping) else Gone("message", "no such message")
+
+    async def _pages(self, kind: str, id: str, limit: int | None, **query: Any) -> list[Json] | Trouble:
+        found: list[Json] = []
+        token: str | None = None
+        for _ in range(MAX_PAGES):
+            page = await self.get(
+                f"{IM}/messages", container_id_type=kind, container_id=id, page_size=PAGE, page_token=token, **query
+            )
+            if isinstance(page, TROUBLE):
+                return page
+            items = page.get("items")
+            found += [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
+            token = str(page.get("page_token") or "")
+            if not page.get("has_more") or not token or (limit is not None and len(found) >= limit):
+                break
+        return found
+
+    # --- Chats --------------------------------------------------------------------------------------------------------
+
+    async def chats(self) -> list[Json] | Trouble:
+        """The groups the bot is in."""
+        found: list[Json] = []
+        token: str | None = None
+        for _ in range(MAX_PAGES):
+            page = await self.get(f"{IM}/chats", page_size=CHATS, page_token=token)
+            if isinstance(page, TROUBLE):
+                return page
+            items = page.get("items")
+            found += [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
+            token = str(page.get("page_token") or "")
+            if not page.get("has_more") or not token:
+                break
+        return found
+
+    async def channels(self) -> list[ThreadRef] | Trouble:
+        """The groups the bot is in, for reading back what it missed there."""
+        me = self._me()
+        if me is None:
+            return UNIDENTIFIED
+        chats = await self.chats()
+        if isinstance(chats, TROUBLE):
+            return chats
+        ids = [str(chat["chat_id"]) for chat in chats if isinstance(chat.get("chat_id"), str)]
+        return [ThreadRef(platform="lark", workspace_id=me.workspace_id, channel_id=id) for id in ids]
+
+    def permalink(self, message: MessageRef) -> str | None:
+        """A link that opens the chat in the client. Lark documents none for a single message."""
+        chat = message.thread.channel_id
+        if not chat.startswith("oc_"):
+            return None
+        host = urlsplit(self._api.base_url).hostname or ""
+        domain = "feishu.cn" if host.endswith("feishu.cn") else "larksuite.com"
+        return f"https://applink.{domain}/client/chat/open?{urlencode({'openChatId': chat})}"
+
+    # --- People -------------------------------------------------------------------------------------------------------
+
+    async def resolve(self, person: Person) -> Person | Retry:
+        """The person with their name and, where Lark tells, whether they administer the tenant."""
+        if person.kind in ("bot", "webhook", "external"):
+            return person  # people of other tenants are out of an app's reach
+        now = self._clock.now()
+        known = self._people.get(person.id)
+        if known is None or known[0] <= now:
+            found = await self.get(f"/open-apis/contact/v3/users/{person.id}", user_id_type="open_id")
+            if isinstance(found, Retry | AuthFailed):
+                return known[1] if known else Retry(timedelta(seconds=1), why=found.why)
+            user = None if isinstance(found, TROUBLE) else found.get("user")
+            # Without the scope for it, or for someone hidden from the app, an open id of ours still is a member.
+            known = (now + PERSON_LIFE, describe(person, user if isinstance(user, Mapping) else {}))
+            self._people = {**dict(list(self._people.items())[-4999:]), person.id: known}
+        return known[1].model_copy(update={"workspace_id": person.workspace_id})
+
+
+def describe(person: Person, user: Json) -> Person:
+    """A person as `contact.user.get` describes them."""
+    roles = {"member"} | ({"admin"} if user.get("is_tenant_manager") is True else set[str]())
+    name = user.get("name") or user.get("en_name") or person.name
+    zone = user.get("time_zone")
+    told = {"name": str(name), "roles": frozenset(roles), "timezone": zone if isinstance(zone, str) and zone else None}
+    return Person.model_validate({**person.model_dump(), **told})
+
+
+def created_at(item: Json) -> datetime | None:
+    """When a message was sent."""
+    stamp = item.get("create_time")
+    return (
+        instant(stamp) if isinstance(stamp, str) and stamp.isascii() and stamp.isdecimal() and len(stamp) < 17 else None
+    )

@@ -1,0 +1,174 @@
+"""What the Lark (Feishu) app needs, and how to set it up: scopes, events, callback, menu, the steps of `setup lark`.
+
+Lark documents no manifest that it imports, so `manifest/lark.yaml` is a checklist, generated from here; a test keeps
+them equal. Scopes and events: platforms.md 2.3 and the API pages of open.larksuite.com.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from platforms.lark.inbound import CALLBACK, MENU
+
+SENSITIVE_SCOPE: Final = "im:message.group_msg"
+"""Sees every message of the bot's groups, not only mentions: for `!codetask`, reading back and suggestions."""
+
+SEND: Final = ("im:message:send_as_bot", "im:message")
+READ: Final = ("im:message:readonly", "im:message")
+REACT: Final = ("im:message.reactions:write_only", "im:message")
+REACTIONS: Final = ("im:message.reactions:read", "im:message")
+CHATS: Final = ("im:chat:readonly", "im:chat", "im:chat:read")
+MENTIONS: Final = ("im:message.group_at_msg:readonly", "im:message.group_at_msg", SENSITIVE_SCOPE)
+DIRECT: Final = ("im:message.p2p_msg:readonly", "im:message.p2p_msg")
+NAMES: Final = ("contact:user.base:readonly",)
+
+METHODS: Final[Mapping[str, tuple[str, ...]]] = {
+    "POST /open-apis/auth/v3/tenant_access_token/internal": (),
+    "POST /callback/ws/endpoint": (),
+    "GET /open-apis/bot/v3/info": (),
+    "GET /open-apis/application/v6/scopes": (),
+    "POST /open-apis/im/v1/messages": SEND,
+    "POST /open-apis/im/v1/messages/:id/reply": SEND,
+    "PATCH /open-apis/im/v1/messages/:id": SEND,
+    "GET /open-apis/im/v1/messages/:id": READ,
+    "GET /open-apis/im/v1/messages": READ,
+    "POST /open-apis/im/v1/messages/:id/reactions": REACT,
+    "GET /open-apis/im/v1/messages/:id/reactions": REACTIONS,
+    "DELETE /open-apis/im/v1/messages/:id/reactions/:id": REACT,
+    "GET /open-apis/im/v1/chats": CHATS,
+    "GET /open-apis/contact/v3/users/:id": NAMES,
+}
+"""Every endpoint the adapter calls, with the scopes of which one is needed; the first is the one we ask for."""
+
+EVENTS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "im.message.receive_v1": (MENTIONS, DIRECT),
+    "im.message.recalled_v1": (READ,),
+    "im.message.reaction.created_v1": (REACTIONS,),
+    "im.message.reaction.deleted_v1": (REACTIONS,),
+    "im.chat.member.bot.added_v1": (CHATS,),
+    "im.chat.member.bot.deleted_v1": (CHATS,),
+    "application.bot.menu_v6": (),
+}
+"""Every event subscribed to, with the scopes it needs: one of each group."""
+
+CALLBACKS: Final = (CALLBACK,)
+OPTIONAL: Final = frozenset(NAMES)
+"""Scopes without which the bot works, with less: people are then shown by their ids."""
+
+NEEDS: Final = tuple(
+    dict.fromkeys(
+        [scopes for scopes in METHODS.values() if scopes] + [scopes for groups in EVENTS.values() for scopes in groups]
+    )
+)
+SCOPES: Final = tuple(sorted({scopes[0] for scopes in NEEDS}))
+"""The scopes to ask for, without the sensitive one."""
+
+NAME: Final = "Codetask"
+DESCRIPTION: Final = "Say what you need; a pull request comes back in the same thread."
+MENU_NAMES: Final[Mapping[str, tuple[str, str]]] = {
+    "list": ("My code tasks", "我的任务"),
+    "status": ("Status", "状态"),
+    "help": ("Help", "帮助"),
+}
+DOMAINS: Final[Mapping[str, str]] = {"lark": "https://open.larksuite.com", "feishu": "https://open.feishu.cn"}
+
+
+def build_manifest(request_url: str = "") -> dict[str, Any]:
+    """The checklist for the long connection, or for webhooks when the public address of `/webhooks/lark` is given."""
+    transport: dict[str, Any] = {"mode": "webhook", "request_url": request_url} if request_url else {"mode": "long"}
+    return {
+        "app": {"name": NAME, "description": DESCRIPTION, "type": "custom app", "features": ["bot"]},
+        "domains": dict(DOMAINS),
+        "transport": transport,
+        "scopes": [{"name": scope, "optional": scope in OPTIONAL} for scope in SCOPES],
+        "sensitive_scopes": [
+            {
+                "name": SENSITIVE_SCOPE,
+                "optional": True,
+                "why": "An admin must approve it. Without it the bot hears only mentions and cannot read groups back.",
+            }
+        ],
+        "events": list(EVENTS),
+        "callbacks": list(CALLBACKS),
+        "bot_menu": [
+            {"name": {"en_us": MENU_NAMES[said][0], "zh_cn": MENU_NAMES[said][1]}, "action": "event", "event_key": key}
+            for key, said in MENU.items()
+        ],
+    }
+
+
+def render_manifest(manifest: Mapping[str, Any]) -> str:
+    """The checklist as YAML, as it is stored in `manifest/lark.yaml`."""
+    head = (
+        "# Generated from platforms/lark/setup.py: `codetask manifest print lark`. A checklist; Lark imports no file.\n"
+    )
+    return head + "\n".join(_yaml(manifest, 0)) + "\n"
+
+
+def _yaml(value: object, depth: int) -> Iterator[str]:
+    pad = "  " * depth
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if isinstance(item, Mapping | list):
+                yield f"{pad}{key}:"
+                yield from _yaml(item, depth + 1)
+            else:
+                yield f"{pad}{key}: {json.dumps(item, ensure_ascii=False)}"
+    elif isinstance(value, list):
+        for item in value:
+            lines = list(_yaml(item, depth + 1)) if isinstance(item, Mapping) else [f"{pad}  {json.dumps(item)}"]
+            yield f"{pad}- {lines[0].lstrip()}"
+            yield from lines[1:]
+
+
+def setup_steps(request_url: str = "") -> tuple[str, ...]:
+    """What `setup lark` walks a person through, one sentence each, in order."""
+    if request_url:
+        transport = (
+            f"Events & Callbacks: send both to {request_url}; set LARK_ENCRYPT_KEY and LARK_VERIFICATION_TOKEN "
+            "to the values shown under Encryption Strategy, and CODETASK_LARK_TRANSPORT=webhook."
+        )
+    else:
+        transport = "Events & Callbacks: choose the persistent (long) connection for both; no address is needed."
+    return (
+        f"Open {DOMAINS['lark']}/app (Feishu: {DOMAINS['feishu']}/app), create a custom app and add the Bot feature.",
+        "Credentials & Basic Info: set LARK_APP_ID and LARK_APP_SECRET; "
+        f"for Feishu also CODETASK_LARK_API_URL={DOMAINS['feishu']}.",
+        f"Permissions & Scopes: add {', '.join(SCOPES)}.",
+        f"For !codetask without a mention, and to read back what was missed, also add {SENSITIVE_SCOPE}; "
+        "an admin must approve it.",
+        transport,
+        f"Subscribe to the events {', '.join(EVENTS)} and to the callback {', '.join(CALLBACKS)}.",
+        f"Bot, Custom menu: add entries with the event keys {', '.join(MENU)}.",
+        "Version Management & Release: create a version and publish it, again after each change.",
+        "Add the bot to a group: Settings, Bots, Add Bot.",
+        "Check it: codetask doctor",
+    )
+
+
+def missing_scopes(granted: frozenset[str]) -> tuple[str, ...]:
+    """Scopes the app lacks, each as the one to ask for. New ones count once a version is published."""
+    lacking = {scopes[0] for scopes in NEEDS if not granted & set(scopes)}
+    return tuple(sorted(lacking - OPTIONAL))
+
+
+def register_app(show_link: Callable[[str], None]) -> dict[str, str]:
+    """Creates the app by a link (or its QR code) that a person opens; the settings to keep, by their names.
+
+    Blocks until the person is done. Raises the SDK's `RegisterAppError` when they refuse or the link expires. Loads all
+    of the SDK, which takes seconds.
+    """
+    from lark_oapi.scene.registration import register_app as register
+
+    addons = {
+        "scopes": {"tenant": list(SCOPES)},
+        "events": {"items": {"tenant": list(EVENTS)}},
+        "callbacks": {"items": list(CALLBACKS)},
+    }
+    made = register(on_qr_code=lambda told: show_link(str(told["url"])), source="codetask", addons=addons)
+    brand = (made.get("user_info") or {}).get("tenant_brand")
+    return {
+        "LARK_APP_ID": str(made["client_id"]),
+        "LARK_APP_SECRET": str(made["client_secret"]),
+        "CODETASK_LARK_API_URL": DOMAINS["lark" if brand == "lark" else "feishu"],
+    }
