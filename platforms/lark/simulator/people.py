@@ -80,7 +80,7 @@ class People:
     # --- Cards and menus ----------------------------------------------------------------------------------------------
 
     def clicks(self, who: str | User, message: StoredMessage, button: str) -> Delivery | None:
-        """Presses a button, found by its label in either language or by a value in its callback."""
+        """Presses a button, found by its label or tip in either language or by a value in its callback."""
         user = self.world.find_user(who)
         if user.id not in self.world.chats[message.chat].members:
             raise LookupError(f"{user.name} does not see this card")
@@ -107,7 +107,7 @@ class People:
         for language in (user.language, "en", "zh"):
             for seen in buttons(message, language):
                 values = list(seen.value.values()) if isinstance(seen.value, dict) else [seen.value]
-                if wanted == seen.label or wanted in values:
+                if wanted in (seen.label, seen.tip or None, *values):
                     if seen.disabled:
                         raise LookupError(f"the button {wanted!r} is disabled")
                     return seen

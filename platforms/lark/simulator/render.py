@@ -14,13 +14,14 @@ _AT = re.compile(r"<at\s+(?:user_id|id)\s*=\s*[\"']?([^\s\"'>]+)[\"']?\s*>(.*?)<
 
 
 class ButtonSeen(NamedTuple):
-    """A button as a person sees it. `value`: what a press sends back, None for a link."""
+    """A button as a person sees it. `value`: what a press sends back, None for a link; `tip`: shown when hovering."""
 
     label: str
     value: Any
     url: str
     style: str
     disabled: bool
+    tip: str
 
 
 def localized(part: Json | None, language: str, field: str = "content") -> str:
@@ -71,7 +72,8 @@ def _button(element: Json, language: str) -> ButtonSeen:
         else:
             url = behavior["default_url"]
     label, style = localized(element.get("text"), language), str(element.get("type", "default"))
-    return ButtonSeen(label, value, url, style, bool(element.get("disabled")))
+    tip = localized(element.get("hover_tips"), language)
+    return ButtonSeen(label, value, url, style, bool(element.get("disabled")), tip)
 
 
 def _all(part: Any) -> Iterator[Json]:

@@ -201,7 +201,7 @@ class LarkSimulator(Readers):
         self._do(self._people.deletes, message)
 
     def clicks(self, user: Who, message: StoredMessage, button: str) -> Delivery | None:
-        """Presses a button, found by its label (either language) or a value of its callback. None: it is a link.
+        """Presses a button, found by label or tip (either language) or a value of its callback. None: it is a link.
 
         LookupError when it is not there or disabled.
         """

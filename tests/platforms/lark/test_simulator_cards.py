@@ -264,10 +264,10 @@ async def test_a_press_without_an_answer_is_lost(sim: LarkSimulator, rest: Rest)
 
 
 async def test_presses_that_cannot_be(sim: LarkSimulator, rest: Rest) -> None:
-    card = await posted(
-        sim, rest, with_elements(button("Go", 1, disabled=True), FULL["body"]["elements"][3]), "general"
-    )
-    assert sim.clicks("bo", card, "打开 PR") is None
+    tip = {"hover_tips": plain("Open the pull request")}
+    link = FULL["body"]["elements"][3]["columns"][1]["elements"][0]
+    card = await posted(sim, rest, with_elements(button("Go", 1, disabled=True), link | tip), "general")
+    assert sim.clicks("bo", card, "打开 PR") is sim.clicks("bo", card, "Open the pull request") is None
     for who, label, why in (("bo", "Go", "disabled"), ("bo", "Stop", "no button"), ("eve", "Stop", "no button")):
         with pytest.raises(LookupError, match=why):
             sim.clicks(who, card, label)
