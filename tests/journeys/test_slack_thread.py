@@ -194,7 +194,8 @@ def _has(message: StoredMessage, label: str) -> bool:
 async def test_questions_are_answered_to_one_person_only(office: Office) -> None:
     slack = office.slack
     slack.runs_command("cy", f"/codetask {CSV}", "dev")
-    await office.whisper("cy", "Only owners and admins can manage code tasks")
+    # cy's Slack is in Chinese: so are the answers to cy, whatever the channel is told in
+    await office.whisper("cy", "只有所有者和管理员可以管理编码任务")
     slack.runs_command("bo", f"/codetask {CSV}", "dev")
     await office.card("CT-1", "Waiting for review")
     before = len(slack.sent)
@@ -203,8 +204,8 @@ async def test_questions_are_answered_to_one_person_only(office: Office) -> None
         ("show CT-1", CSV),
         ("status CT-1", "CT-1"),
         ("logs CT-1", "CT-1"),
-        ("help", "/codetask"),
-        ("show CT-99", "There is no code task CT-99"),
+        ("帮助", "/codetask"),
+        ("查看CT-99", "这里没有编码任务 CT-99"),
     ):
         slack.runs_command("cy", f"/codetask {line}", "dev")
         await office.whisper("cy", words)
