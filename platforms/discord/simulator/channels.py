@@ -205,7 +205,8 @@ class Channels:
     def active_threads(self, call: Call) -> Json:
         self._guild(call)
         found = [c for c in self.world.channels.values() if c.is_thread and not c.deleted and not c.archived]
-        return self._threads([c for c in found if permissions_of(self.world, self.world.bot, c)])
+        seen = [c for c in found if permissions_of(self.world, self.world.bot, c)]
+        return {**self._threads(seen), "has_more": False}
 
     def archived_threads(self, call: Call) -> Json:
         channel = self.messages.place(call)

@@ -267,10 +267,9 @@ class Interactions:
                 "response_message_loading": bool(message.flags & catalog.LOADING),
                 "response_message_ephemeral": bool(message.flags & catalog.EPHEMERAL),
             }
-        resource: Json = {"type": kind}
         if kind in (ANSWER, UPDATE) and message is not None:
-            resource["message"] = self._shown(message)
-        return {"interaction": shown, "resource": resource}
+            return {"interaction": shown, "resource": {"type": kind, "message": self._shown(message)}}
+        return {"interaction": shown}
 
     # --- Webhooks by the interaction's token --------------------------------------------------------------------------
 

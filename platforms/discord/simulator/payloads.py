@@ -203,6 +203,9 @@ def guild_json(world: World) -> Json:
         "widget_enabled": False,
         "widget_channel_id": None,
         "incidents_data": None,
+        "home_header": None,
+        "max_video_channel_users": 25,
+        "max_stage_video_channel_users": 50,
     }
 
 
