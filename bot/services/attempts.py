@@ -15,7 +15,7 @@ import structlog
 from bot.core.runs import APPROVAL_WAIT, RETRY_JITTER, ParkedChange, Run, RunLease, RunState, retry_wait
 from bot.core.tasks import ERROR_MAX, CodeTask, FailureReason, Stage
 from bot.services.announcements import Announcer
-from bot.services.inbox import short_ref
+from bot.services.loops import short_ref
 from bot.settings import Settings
 from bot.store import Store, StoreDown, Transaction
 

@@ -6,7 +6,6 @@ same transaction that writes its effects, so the effects happen once.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from bot.core.inbound import Event, Person
 from bot.failpoints import failpoint
 from bot.ports import Choice, InboxDown, Receipt
 from bot.services.later import Later
+from bot.services.loops import short_ref, work_from_rows
 from bot.store import Damaged, Pending, Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
@@ -30,9 +30,6 @@ TRIES: Final = 5
 LONGEST_WAIT: Final = timedelta(minutes=5)
 """The longest pause between two tries at an event, unless a platform asks for a longer one."""
 IDLE_SECONDS: Final = 10.0
-FAULT_SECONDS: Final = 1.0
-"""How long a loop rests after an error that nobody expected."""
-BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 class Handler(Protocol):
@@ -47,11 +44,6 @@ class Handler(Protocol):
     async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
         """Completions of an option."""
         ...
-
-
-def short_ref() -> str:
-    """A short reference (`k7f2`) that a person can name and that stands in the log."""
-    return "".join(random.choices(BASE32, k=4))
 
 
 class InboxService:
@@ -98,24 +90,13 @@ class InboxService:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Handles events until `stop`; then lets those under way finish."""
-        stopping = asyncio.create_task(stop.wait())
+
+        async def step() -> float | None:
+            return None if await self._step() else IDLE_SECONDS
+
         try:
-            while not stop.is_set():
-                seen = self._store.version("inbound")
-                try:
-                    if await self._step():
-                        continue
-                except Exception:
-                    log.exception("inbox_loop_failed", ref=short_ref())
-                    await asyncio.wait({stopping}, timeout=FAULT_SECONDS)
-                    continue
-                waiting = asyncio.create_task(self._store.changed("inbound", seen, IDLE_SECONDS))
-                await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-                with suppress(asyncio.CancelledError):
-                    await waiting
+            await work_from_rows(self._store, "inbound", step, stop)
         finally:
-            stopping.cancel()
             if self._in_flight:
                 await asyncio.wait(self._in_flight.values(), timeout=10)
 

@@ -11,7 +11,7 @@ import hashlib
 import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
@@ -23,7 +23,7 @@ from bot.core.cards import Card, Content, Doc
 from bot.core.inbound import MessageRef, Person, ReplyToken
 from bot.failpoints import failpoint
 from bot.ports import AuthFailed, Gone, NotAllowed, Platform, Retry, Trouble, Unsendable
-from bot.services.inbox import FAULT_SECONDS, short_ref
+from bot.services.loops import work_from_rows
 from bot.store import DELIVERY_LEASE, REFUSED, Delivery, Outgoing, Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,6 @@ PERMANENT_TRIES: Final = 5
 EDIT_INTERVAL: Final = timedelta(seconds=1)
 """One message is edited at most once a second; the last state is always sent."""
 IDLE_SECONDS: Final = 10.0
-STORE_DOWN_SECONDS: Final = 1.0
 LOOK_BACK: Final = timedelta(minutes=2)
 LOOK_BACK_LIMIT: Final = 1000
 LOOK_BACK_PAGES: Final = 10
@@ -86,27 +85,13 @@ class Relay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sends until `stop`; then finishes what is being sent."""
-        stopping = asyncio.create_task(stop.wait())
+
+        async def step() -> float | None:
+            return None if await self._step() else await self._idle()
+
         try:
-            while not stop.is_set():
-                seen = self._store.version("outbox")
-                try:
-                    if await self._step():
-                        continue
-                    idle = await self._idle()
-                except StoreDown:
-                    idle = STORE_DOWN_SECONDS
-                except Exception:
-                    log.exception("relay_loop_failed", ref=short_ref())
-                    await asyncio.wait({stopping}, timeout=FAULT_SECONDS)
-                    continue
-                waiting = asyncio.create_task(self._store.changed("outbox", seen, idle))
-                await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-                with suppress(asyncio.CancelledError):
-                    await waiting
+            await work_from_rows(self._store, "outbox", step, stop)
         finally:
-            stopping.cancel()
             if self._sending:
                 await asyncio.wait(self._sending, timeout=10)
 

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from bot.core.texts import Texts
-from bot.services.inbox import short_ref
+from bot.services.loops import short_ref
 from bot.services.refusals import RefusalKind, Refused
 
 log = structlog.get_logger(__name__)

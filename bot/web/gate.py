@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bot.services.inbox import short_ref
+from bot.services.loops import short_ref
 from bot.settings import LOOPBACK, Settings
 from bot.store import StoreDown
 from bot.web.errors import ApiError, error_response

@@ -14,7 +14,7 @@ import structlog
 from bot.core.tasks import FailureReason
 from bot.failpoints import failpoint
 from bot.services.attempts import Claimed, Failure
-from bot.services.inbox import FAULT_SECONDS, short_ref
+from bot.services.loops import short_ref, work_from_rows
 from bot.store import StoreDown, Transaction, WorkerSeen
 from bot.worker.lease import Held, Interrupted, Leases
 from bot.worker.run_log import RunLog
@@ -55,35 +55,18 @@ class Worker:
         leases = Leases(self._tools.store, self._tools.settings)
         leases.start()
         janitor = asyncio.create_task(self._janitor())
+
+        async def step() -> float | None:
+            return None if await self._start_next(leases) else await self._idle_seconds()
+
         try:
-            await self._claim_until(stop, leases)
+            await work_from_rows(self._tools.store, "run", step, stop, self._running)
             await self._drain(leases)
         finally:
             janitor.cancel()
             with suppress(asyncio.CancelledError):
                 await janitor
             await leases.stop()
-
-    async def _claim_until(self, stop: asyncio.Event, leases: Leases) -> None:
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            while not stop.is_set():
-                seen = self._tools.store.version("run")
-                try:
-                    if await self._start_next(leases):
-                        continue
-                    idle = await self._idle_seconds()
-                except Exception:
-                    log.exception("claim_loop_failed", ref=short_ref())
-                    await asyncio.wait({stopping}, timeout=FAULT_SECONDS)
-                    continue
-                waiting = asyncio.create_task(self._tools.store.changed("run", seen, idle))
-                await asyncio.wait({waiting, stopping, *self._running}, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-                with suppress(asyncio.CancelledError):
-                    await waiting
-        finally:
-            stopping.cancel()
 
     async def _start_next(self, leases: Leases) -> bool:
         if len(self._running) >= self._tools.settings.max_runs:

@@ -76,17 +76,17 @@ def worker(world: World) -> Worker:
 
 
 @pytest.mark.parametrize(
-    ("table", "name", "loop"),
+    ("table", "loop"),
     [
-        ("inbound", "inbox_loop_failed", lambda world: world.app.inbox.run),
-        ("outbox", "relay_loop_failed", lambda world: world.app.relay.run),
-        ("run", "claim_loop_failed", lambda world: worker(world).run),
+        ("inbound", lambda world: world.app.inbox.run),
+        ("outbox", lambda world: world.app.relay.run),
+        ("run", lambda world: worker(world).run),
     ],
     ids=["inbox", "relay", "worker"],
 )
-async def test_a_loop_goes_on_after_an_unexpected_error(world: World, table: str, name: str, loop: Any) -> None:
+async def test_a_loop_goes_on_after_an_unexpected_error(world: World, table: str, loop: Any) -> None:
     rename(world, table, "gone")
-    with logged(name, 2) as twice:
+    with logged("loop_failed", 2) as twice:
         async with running(loop(world)), asyncio.timeout(DEADLINE):
             await twice.wait()
             rename(world, "gone", table)
