@@ -1,0 +1,132 @@
+"""Buttons, forms and completions: stored, then answered. The core checks rights and state.
+
+A button that asks first (`Button.confirm`) is answered with a question that only the person sees; its two buttons carry
+all that is needed, so nothing is kept between the two presses and a restart changes nothing.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import discord
+
+from bot.core.buttons import confirmation
+from bot.core.inbound import Person, Unreadable
+from platforms.discord.cards import line, question
+from platforms.discord.commands import (
+    ANSWER,
+    DEFER_UPDATE,
+    UPDATE,
+    Intake,
+    Json,
+    commanded,
+    log,
+    texts_for,
+    whispered,
+)
+from platforms.discord.inbound import DIRECT, DISMISS, is_question, value_of
+
+CHOICES_BUDGET: Final = timedelta(seconds=2)
+"""Discord gives completions 3 s (ours leaves room)."""
+CHOICES: Final = 8
+COMMAND, COMPONENT, AUTOCOMPLETE, FORM = 2, 3, 4, 5
+_SNOWFLAKE: Final = re.compile(r"\d{15,20}", re.ASCII)
+
+
+class PressedButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"codetask[:-][\w:#?-]{1,91}"):
+    """Every button of ours, also on messages from before a restart: found by the shape of its custom id."""
+
+    def __init__(self, item: discord.ui.Button[Any]) -> None:
+        super().__init__(item)
+
+    @classmethod
+    async def from_custom_id(cls, interaction: Any, item: Any, match: re.Match[str], /) -> "PressedButton":
+        return cls(item)
+
+    async def callback(self, interaction: Any) -> None:
+        interaction.client.take(interaction.id)
+
+
+async def interact(intake: Intake, raw: Json) -> bool:
+    """One interaction of any kind. True when nothing was lost."""
+    match raw.get("type"):
+        case 4:
+            await intake.answer(raw, CHOICES, {"choices": await _choices(intake, raw)})
+            return True
+        case 3:
+            return await _pressed(intake, raw)
+        case 5:
+            return await _sent(intake, raw)
+        case _:
+            return await commanded(intake, raw)
+
+
+async def _pressed(intake: Intake, raw: Json) -> bool:
+    data = raw.get("data")
+    custom_id = data.get("custom_id") if isinstance(data, Mapping) else None
+    if custom_id == DISMISS:
+        return await intake.answer(raw, UPDATE, line(texts_for(raw).say("discord.dismissed")).payload())
+    if isinstance(custom_id, str) and is_question(custom_id):
+        texts = texts_for(raw)
+        asked = confirmation(value_of(custom_id), texts)
+        if asked is not None:
+            shown = question(asked[0], asked[1], texts.say("discord.question_no"), value_of(custom_id))
+            return await intake.answer(raw, ANSWER, whispered(shown))
+        raw = {**raw, "data": {**data, "custom_id": value_of(custom_id)}} if isinstance(data, Mapping) else raw
+    return await _keep(intake, raw)
+
+
+async def _sent(intake: Intake, raw: Json) -> bool:
+    return await _keep(intake, raw)
+
+
+async def _keep(intake: Intake, raw: Json) -> bool:
+    """Stores a press or a form; the answer itself comes by the relay, here the client only stops waiting."""
+    event = await intake.interaction(raw)
+    lost = await intake.accept(event) if event is not None else None
+    texts = texts_for(raw)
+    if lost:
+        await intake.say(raw, texts.say("error.infrastructure", ref=f"`{lost}`"))
+    elif isinstance(event, Unreadable):
+        await intake.say(raw, texts.say("error.unreadable", ref=f"`{event.ref}`"))
+    elif raw.get("message"):
+        await intake.answer(raw, DEFER_UPDATE)
+    else:
+        await intake.say(raw, texts.say("discord.taken"))
+    return lost is None
+
+
+async def _choices(intake: Intake, raw: Json) -> list[dict[str, Any]]:
+    """At most 25 completions; empty when the core is slow or down."""
+    focused = _focused(raw.get("data"))
+    member = raw.get("member")
+    user = member.get("user") if isinstance(member, Mapping) else raw.get("user")
+    if intake.inbox is None or focused is None or not isinstance(user, Mapping):
+        return []
+    guild = raw.get("guild_id")
+    workspace = guild if isinstance(guild, str) else DIRECT
+    person = Person(platform="discord", workspace_id=workspace, id=str(user.get("id", "")))
+    name, text = focused
+    try:
+        async with asyncio.timeout(CHOICES_BUDGET.total_seconds()):
+            found = await intake.inbox.choices(name, text, person)
+    except Exception as error:  # an empty list is better than an error shown by Discord
+        log.warning("no_completions", option=name[:80], error=type(error).__name__)
+        return []
+    return [{"name": choice.label[:100] or "…", "value": choice.value[:100]} for choice in found[:25]]
+
+
+def _focused(holder: Any) -> tuple[str, str] | None:
+    """The option that is being typed: its name and the text so far."""
+    options = holder.get("options") if isinstance(holder, Mapping) else None
+    for option in options if isinstance(options, list) else []:
+        if not isinstance(option, Mapping):
+            continue
+        if option.get("focused") is True:
+            return str(option.get("name", "")), str(option.get("value") or "")
+        inner = _focused(option)
+        if inner is not None:
+            return inner
+    return None

@@ -1,0 +1,258 @@
+"""Commands, messages and all other events: stored, then answered. Nothing is done here but read, persist, answer.
+
+`Intake.dispatch` is the one way in. Whatever goes wrong, no exception reaches the SDK: it would end the connection.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from bot.core.inbound import Event, Unreadable
+from bot.core.texts import Texts
+from bot.failpoints import failpoint
+from bot.ports import Clock, Inbox, InboxDown, Retry
+from platforms.discord.api import Api
+from platforms.discord.cards import EPHEMERAL, Rendered, line
+from platforms.discord.inbound import Me, read, short_ref, unreadable
+from platforms.discord.places import Places
+
+log: Final = structlog.get_logger(__name__)
+
+ACCEPT_BUDGET: Final = timedelta(seconds=2.5)
+"""The inbox has 2 s of Discord's 3 s; half a second on top is for a busy loop (ours)."""
+KEEP_TRYING: Final = timedelta(seconds=60)
+"""How long a message that cannot be stored is tried again: Discord never sends it twice. Then the channel is read."""
+ANSWER, DEFER_UPDATE, UPDATE = 4, 6, 7
+HEARD: Final = frozenset(
+    {
+        "MESSAGE_CREATE",
+        "MESSAGE_UPDATE",
+        "MESSAGE_DELETE",
+        "MESSAGE_DELETE_BULK",
+        "MESSAGE_REACTION_ADD",
+        "MESSAGE_REACTION_REMOVE",
+        "INTERACTION_CREATE",
+    }
+)
+"""Events that people cause; they prove that the connection is not deaf."""
+KEPT: Final = HEARD | {"GUILD_CREATE", "GUILD_DELETE", "CHANNEL_UPDATE", "CHANNEL_CREATE", "CHANNEL_DELETE"}
+_ID: Final = re.compile(r"\d{15,20}", re.ASCII)
+
+Json = Mapping[str, Any]
+Interact = Callable[["Intake", Json], Awaitable[bool]]
+
+
+def whispered(shown: Rendered) -> dict[str, Any]:
+    """The body of an answer that only the person sees."""
+    return shown.payload(flags=EPHEMERAL)
+
+
+def texts_for(raw: Json) -> Texts:
+    """The texts in the language of the person's own Discord."""
+    locale = raw.get("locale")
+    return Texts.load(locale if isinstance(locale, str) else "en")
+
+
+class Intake:
+    """Stores what Discord delivers. The adapter sets `me` and `inbox` while it runs; without them nothing is taken."""
+
+    def __init__(self, clock: Clock, api: Api, interact: Interact) -> None:
+        self.me: Me | None = None
+        self.inbox: Inbox | None = None
+        self.api = api
+        self.places = Places()
+        self.last_inbound_at: datetime | None = None
+        self.revoked = asyncio.Event()
+        """Set when a call was refused because of the token."""
+        self.lost_since: datetime | None = None
+        """From when on messages could not be stored; the supervision makes a `Gap` of it."""
+        self.channels: dict[str, datetime] = {}
+        """Channels lately heard from, newest last."""
+        self._clock = clock
+        self._interact = interact
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # --- The way in ---------------------------------------------------------------------------------------------------
+
+    def hear(self, name: str, data: Any) -> None:
+        """Takes in one gateway event as it comes off the wire."""
+        if not isinstance(data, Mapping):
+            return
+        try:
+            joined = self.places.ready(data) or [] if name == "READY" else self.places.learn(name, data)
+        except Exception as error:  # what the cache cannot read costs a look-up later, nothing else
+            log.warning("place_not_read", kind=name, error=type(error).__name__)
+            joined = []
+        if name == "MESSAGE_DELETE_BULK":
+            for id in data.get("ids") or []:
+                self._spawn(self.dispatch({"t": "MESSAGE_DELETE", "d": {**data, "id": id}}))
+        elif name == "GUILD_CREATE" or (name.startswith(("CHANNEL_", "GUILD_ROLE_", "GUILD_MEMBER_")) and joined):
+            for channel in joined:
+                told = {"t": "CHANNEL_UPDATE", "joined": channel, "d": {"id": channel, "guild_id": _guild(name, data)}}
+                self._spawn(self.dispatch(told))
+        elif name in KEPT and name != "CHANNEL_CREATE" and name != "CHANNEL_UPDATE":
+            self._spawn(self.dispatch({"t": name, "d": data}))
+
+    async def dispatch(self, payload: Json) -> bool:
+        """Reads and stores one payload. False when it could not be stored in time. Never raises."""
+        if self.me is None or self.inbox is None:
+            return False
+        if payload.get("t") in HEARD:
+            self.last_inbound_at = self._clock.now()
+        data = payload.get("d")
+        try:
+            if payload.get("t") == "INTERACTION_CREATE" and isinstance(data, Mapping):
+                return await self._interact(self, data)
+            return await self._message(payload, data)
+        except Exception as error:  # nobody above could do better
+            log.exception("event_not_read", error=type(error).__name__)
+            return await self.accept(unreadable(payload, type(error).__name__, self.me, self._clock.now())) is None
+
+    async def _message(self, payload: Json, data: Any) -> bool:
+        """Stores what is not an interaction, again and again for a minute: Discord does not send it twice."""
+        began = asyncio.get_running_loop().time()
+        pause = 0.25
+        while True:
+            event = await self._read(payload, data)
+            if event is None:
+                return True
+            if not isinstance(event, Retry) and await self.accept(event) is None:
+                return True
+            if asyncio.get_running_loop().time() - began > KEEP_TRYING.total_seconds():
+                self._missed(self._clock.now() - KEEP_TRYING * 2)
+                return False
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+    async def _read(self, payload: Json, data: Any) -> Event | Retry | None:
+        place = await self._place(data) if isinstance(data, Mapping) else {}
+        if isinstance(place, Retry):
+            return place
+        assert self.me is not None, "checked by dispatch"
+        self._note_channel(place, data)
+        return read({**payload, "place": place}, self.me, self._clock.now())
+
+    async def _place(self, data: Json) -> Json | Retry:
+        """Where the event's channel is: Discord does not say it with a message."""
+        channel = data.get("channel_id")
+        if not isinstance(channel, str) or not _ID.fullmatch(channel) or not data.get("guild_id"):
+            return {}
+        known = self.places.place_of(channel)
+        if known is not None:
+            return known
+        found = await self.api.call("GET", "/channels/{channel_id}", channel_id=channel, patience=3.0)
+        if isinstance(found, Mapping):
+            return self.places.remember(found)
+        return found if isinstance(found, Retry) else {}
+
+    async def place_of(self, channel: str, guild: str) -> Json | Retry:
+        """The place of a channel of a server, looked up where it is not known."""
+        return await self._place({"channel_id": channel, "guild_id": guild})
+
+    def _note_channel(self, place: Json, data: Any) -> None:
+        channel = data.get("channel_id") if isinstance(data, Mapping) else None
+        parent = place.get("parent_id") if place.get("type") in (10, 11, 12) else None
+        for id in (parent, channel):
+            if isinstance(id, str) and data.get("guild_id"):
+                self.channels.pop(id, None)
+                self.channels[id] = self._clock.now()
+        while len(self.channels) > 20:
+            del self.channels[next(iter(self.channels))]
+
+    def _missed(self, since: datetime) -> None:
+        self.lost_since = min(since, self.lost_since or since)
+        log.error("messages_missed", since=since.isoformat())
+
+    async def accept(self, event: Event) -> str | None:
+        """Stores an event. None when it is safe; else the reference under which the loss is logged."""
+        if isinstance(event, Unreadable):
+            log.warning("unreadable_payload", ref=event.ref, why=event.why)
+        try:
+            if self.inbox is None:
+                raise InboxDown(ref_of(event.key))
+            async with asyncio.timeout(ACCEPT_BUDGET.total_seconds()):
+                await self.inbox.accept(event)
+        except InboxDown as error:
+            log.error("event_not_stored", ref=error.ref, key=event.key)
+            return error.ref
+        except Exception:  # the SDK must not see it
+            ref = ref_of(event.key)
+            log.exception("event_not_stored", ref=ref, key=event.key)
+            return ref
+        return None
+
+    # --- Answers ------------------------------------------------------------------------------------------------------
+
+    async def interaction(self, raw: Json) -> Event | None:
+        """The event of an interaction. Its channel comes with it, so nothing is looked up."""
+        assert self.me is not None, "checked by dispatch"
+        channel = raw.get("channel")
+        place = self.places.remember(channel) if isinstance(channel, Mapping) and channel.get("id") else {}
+        self._note_channel(place, raw)
+        return read({"t": "INTERACTION_CREATE", "d": raw, "place": place}, self.me, self._clock.now())
+
+    async def answer(self, raw: Json, kind: int, data: dict[str, Any] | None = None) -> bool:
+        """The one answer to an interaction; False when Discord did not take it. Not repeated."""
+        id, token = raw.get("id"), raw.get("token")
+        if not isinstance(id, str) or not isinstance(token, str) or not _ID.fullmatch(id):
+            return False
+        trouble = await self.api.answer(id, token, kind, data)
+        failpoint("inbox.acked")
+        if trouble is not None:
+            log.info("answer_lost", trouble=type(trouble).__name__, why=getattr(trouble, "why", ""))
+        return trouble is None
+
+    async def say(self, raw: Json, text: str) -> bool:
+        """Answers an interaction with one line that only the person sees."""
+        return await self.answer(raw, ANSWER, whispered(line(text)))
+
+    # --- Tasks --------------------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def spawn(self, work: Any) -> None:
+        """Runs something that `drain` waits for."""
+        self._spawn(work)
+
+    async def drain(self, limit: timedelta) -> None:
+        """Waits for what is being stored or answered, then cancels the rest."""
+        left = {task for task in self._tasks if task is not asyncio.current_task()}
+        if not left:
+            return
+        _, late = await asyncio.wait(left, timeout=limit.total_seconds())
+        for task in late:
+            task.cancel()
+        if late:
+            self._missed(self._clock.now() - KEEP_TRYING)
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+def _guild(name: str, data: Json) -> Any:
+    return data.get("id") if name == "GUILD_CREATE" else data.get("guild_id")
+
+
+def ref_of(key: str) -> str:
+    return short_ref(hashlib.sha256(key.encode()).digest())
+
+
+async def commanded(intake: Intake, raw: Json) -> bool:
+    """A slash command or message menu entry: stored, then answered in private within three seconds."""
+    event = await intake.interaction(raw)
+    texts = texts_for(raw)
+    lost = await intake.accept(event) if event is not None else None
+    if lost:
+        await intake.say(raw, texts.say("error.infrastructure", ref=f"`{lost}`"))
+    elif event is None or isinstance(event, Unreadable):
+        ref = event.ref if event else ref_of(str(raw.get("id")))
+        await intake.say(raw, texts.say("error.unreadable", ref=f"`{ref}`"))
+    else:
+        await intake.say(raw, texts.say("discord.taken"))
+    return lost is None
