@@ -34,6 +34,11 @@ class Simulator(Protocol):
         ...
 
     @property
+    def settings(self) -> dict[str, str]:
+        """The settings with which the product reaches it, over the transport that needs no public address."""
+        ...
+
+    @property
     def surprises(self) -> list[Any]:
         """What the code under test sent that the platform does not know."""
         ...

@@ -23,7 +23,7 @@ from platforms.discord.simulator.refusals import invalid
 from platforms.discord.simulator.registered import Registered
 from platforms.discord.simulator.routes import handlers
 from platforms.discord.simulator.state import Channel, Form, Overwrite, StoredMessage, User, World
-from platforms.simulation import Changes, Fault, FaultPlan, LoopThread, SimulatedClock, Timers
+from platforms.simulation import ANY, Changes, Fault, FaultPlan, LoopThread, SimulatedClock, Timers
 
 T = TypeVar("T")
 Who = str | User
@@ -73,6 +73,15 @@ class DiscordSimulator(Readers):
         self._host = ""
 
     # --- Lifecycle ----------------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What reaches it, as settings."""
+        return {
+            "discord_token": self.bot_token,
+            "codetask_discord_api_url": self.api_url,
+            "codetask_discord_gateway_url": str(self.gateway_url),
+        }
 
     def start(self) -> None:
         self._thread.start(self._open)
@@ -212,6 +221,8 @@ class DiscordSimulator(Readers):
         """Types into an option with autocompletion; the offer is in `choices` of the result once answered."""
         return self._do(self._people.types_choice, user, command, option, text, options or {}, channel)
 
+    user_types_choice = types_choice
+
     def uses_menu(self, user: Who, message: StoredMessage, name: str) -> Interaction:
         """Picks an entry of a message's Apps menu."""
         return self._do(self._people.uses_menu, user, message, name)
@@ -238,6 +249,18 @@ class DiscordSimulator(Readers):
     def submits_form(self, user: Who, form: Form, values: Mapping[str, Any]) -> Interaction:
         """Sends a modal; `values` by custom id or label."""
         return self._do(self._people.submits_form, user, form, values)
+
+    def shows_form(self, user: Who, body: dict[str, Any], channel: Where = "general") -> Form:
+        """A modal as callback type 9 would show it (`title`, `custom_id`, `components`), for tests of what follows."""
+        return self._do(self._interactions.show, self._world.find_user(user), self._people.place(channel), body)
+
+    def user_closes_form(self, user: Who, form: Form) -> None:
+        """Closes a modal without sending it; Discord tells nobody."""
+
+        def close() -> None:
+            form.open = False
+
+        self._do(close)
 
     def reacts(self, user: Who, message: StoredMessage, emoji: str, *, on: bool = True) -> None:
         self._do(self._people.reacts, user, message, emoji, on)
@@ -341,6 +364,7 @@ class DiscordSimulator(Readers):
             self.clock.advance(duration)
             if self._thread.running:
                 self._timers.run_due()
+                self._channels.archive_idle()
             self._changes.notify()
 
         self._do(move)
@@ -359,6 +383,8 @@ class DiscordSimulator(Readers):
         """Faults for the next calls of an operation (its OpenAPI id, `create_message`) or `*`. `times` None: until
         `heal`. `error` is one of Discord's codes (`50013`).
         """
+        if method != ANY and method not in self._api.handlers:
+            raise LookupError(f"no operation {method!r}; known: {', '.join(sorted(self._api.handlers))}")
         code = None if error is None else str(error)
         self._do(
             self._faults.add, method, Fault(status, retry_after, code, drop_before_commit, drop_after_commit), times

@@ -76,6 +76,15 @@ class LarkSimulator(Readers):
 
     # --- Lifecycle ----------------------------------------------------------------------------------------------------
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What reaches it by the long connection, as settings."""
+        return {
+            "lark_app_id": self.app_id,
+            "lark_app_secret": self.app_secret,
+            "codetask_lark_api_url": self.api_url,
+        }
+
     def start(self) -> None:
         self._thread.start(self._open)
 

@@ -69,6 +69,15 @@ class SlackSimulator(Readers):
 
     # --- Lifecycle ----------------------------------------------------------------------------------------------------
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What reaches it by Socket Mode, as settings."""
+        return {
+            "slack_bot_token": self.bot_token,
+            "slack_app_token": self.app_token,
+            "codetask_slack_api_url": self.api_url,
+        }
+
     def start(self) -> None:
         self._thread.start(self._open)
 
