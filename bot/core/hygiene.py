@@ -8,6 +8,8 @@ import re
 import unicodedata
 from typing import Final
 
+from bot.core.graphemes import border
+
 _INVISIBLE: Final = re.compile(
     "["
     "\u00ad\u034f\u061c"  # soft hyphen, grapheme joiner, Arabic letter mark
@@ -51,11 +53,9 @@ def is_blank(text: str) -> bool:
 
 
 def cut(text: str, limit: int) -> str:
-    """At most `limit` code points, cut at a word where one is near, ended by an ellipsis when something was cut."""
+    """At most `limit` code points, cut at a word where one is near and never inside a character, then an ellipsis."""
     if len(text) <= limit:
         return text
-    head = text[: max(limit - 1, 0)]
-    while head and unicodedata.combining(text[len(head)]):
-        head = head[:-1]
+    head = text[: border(text, max(limit - 1, 0))]
     at_word = head.rsplit(None, 1)[0] if len(head.split(None, 1)) > 1 else head
     return (at_word if len(at_word) * 2 > len(head) else head).rstrip() + "…"

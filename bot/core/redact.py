@@ -8,6 +8,7 @@ import base64
 import html
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -267,6 +268,7 @@ def encodings(secret: str) -> frozenset[str]:
     forms |= set(_powershell(secret))
     raw = secret.encode(errors="surrogatepass").hex()
     forms |= {raw, raw.upper()}
+    forms |= {unicodedata.normalize(form, secret) for form in ("NFC", "NFD")}  # what is shown is in NFC
     return frozenset(form for form in forms if len(form) >= SHORTEST)
 
 

@@ -1,16 +1,17 @@
 """Cuts a document into pieces that each fit a platform's limit, as that platform counts.
 
-Cut at a block where possible, else at an item, a line, a word, and only then inside a word, never inside a grapheme.
+Cut at a block where possible, else at an item, a line, a word or the end of a Chinese clause, and only then inside a
+word, never inside a grapheme.
 Fences, quotes, lists and marks are closed in one piece and opened again in the next. The tree is cut, not the rendered
 text, so nothing is ever cut inside an entity or a link.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
+from bot.core.graphemes import border, graphemes
 from bot.core.markup import (
     Block,
     Bold,
@@ -36,7 +37,8 @@ LEAST: Final = 40
 Measure = Callable[[Document], int]
 _Mark = Bold | Italic | Strike | Link
 _Atom = tuple[tuple[_Mark, ...], Text | Code | Break]
-_WORDS: Final = re.compile(r"\s*\S+|\s+")
+# A word, or in a language without spaces a part of a sentence with the marks that end it.
+_WORDS: Final = re.compile(r"\s*(?:[^\s，。、；：！？…）」』】》〉”’]*[，。、；：！？…）」』】》〉”’]+|\S+)|\s+")
 
 
 def split(content: str | Document, limit: int, measure: Measure) -> list[Document]:
@@ -55,31 +57,6 @@ def split(content: str | Document, limit: int, measure: Measure) -> list[Documen
         *full, here = _cut(block, limit, measure)
         pieces += full
     return [*pieces, here] if here else pieces
-
-
-def graphemes(text: str) -> Iterator[str]:
-    """What a reader sees as single characters: a base with its marks, a flag, a skin tone, a Hangul syllable."""
-    cluster = ""
-    for character in text:
-        if cluster and not _joins(cluster, character):
-            yield cluster
-            cluster = ""
-        cluster += character
-    if cluster:
-        yield cluster
-
-
-def _joins(cluster: str, character: str) -> bool:
-    code = ord(character)
-    if unicodedata.category(character) in ("Mn", "Mc", "Me") or character == "\u200d" or cluster[-1] == "\u200d":
-        return True
-    if 0x1F3FB <= code <= 0x1F3FF or 0x1160 <= code <= 0x11FF:
-        return True
-    return len(cluster) == 1 and _is_flag(cluster) and _is_flag(character)
-
-
-def _is_flag(character: str) -> bool:
-    return 0x1F1E6 <= ord(character) <= 0x1F1FF
 
 
 def _cut(block: Block, limit: int, measure: Measure) -> list[Document]:
@@ -108,7 +85,7 @@ def _cut_fence(block: Fence, limit: int, measure: Measure) -> list[Document]:
     rest = block.text
     while (at := room(rest)) < len(rest):
         line = at if rest[at] == "\n" else rest.rfind("\n", 0, at)
-        end = line if line > 0 else _whole(rest, at)
+        end = line if line > 0 else border(rest, at)
         pieces.append(rest[:end])
         rest = rest[end + 1 :] if line > 0 else rest[end:]
     return [(replace(block, text=piece),) for piece in (*pieces, rest)]
@@ -121,14 +98,6 @@ def _longest(most: int, fits: Callable[[int], bool]) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     return low
-
-
-def _whole(text: str, at: int) -> int:
-    """`at`, moved back to the border of a grapheme where there is one nearby."""
-    back = at
-    while back > max(at - 64, 0) and _joins(text[back - 1], text[back]):
-        back -= 1
-    return back if back > max(at - 64, 0) else at
 
 
 def _cut_list(block: Bullets, limit: int, measure: Measure) -> list[Document]:

@@ -143,12 +143,17 @@ def cancelled_reply(task: CodeTask, by: str, texts: Texts, mention: bool = False
 
 
 def list_doc(
-    tasks: Sequence[CodeTask], chosen: ListFilter, texts: Texts, now: datetime, total: int | None = None
+    tasks: Sequence[CodeTask],
+    chosen: ListFilter,
+    texts: Texts,
+    now: datetime,
+    total: int | None = None,
+    mask: Mask = mask_formats,
 ) -> Doc:
     """At most 10 code tasks, one line each; says how many more there are (`total` counts all)."""
     if not tasks:
         return Doc(text=_empty_list(chosen, texts))
-    lines = [f"- {list_line(task, texts, now)}" for task in tasks[:LIST_PAGE]]
+    lines = [f"- {list_line(task, texts, now, mask)}" for task in tasks[:LIST_PAGE]]
     left = (len(tasks) if total is None else total) - len(lines)
     if left > 0:
         command = code_span("codetask task list --all" if chosen == "all" else "codetask task list")
@@ -157,11 +162,13 @@ def list_doc(
     return Doc(text="\n".join([f"**{head}**", "", *lines]))
 
 
-def list_line(task: CodeTask, texts: Texts, now: datetime) -> Markdown:
+def list_line(task: CodeTask, texts: Texts, now: datetime, mask: Mask = mask_formats) -> Markdown:
     """`CT-42 Review · Add a CSV export button · acme/web#87 · 12m ago`."""
     where = pull_request_link(task) if task.pr_number is not None else code_span(task.repo)
     shown, age = shown_stage(task, texts), ago(task.created_at, now, texts)
-    return say_markdown(texts, "list.line", ref=task.ref, shown=shown, title=title_text(task), where=where, age=age)
+    return say_markdown(
+        texts, "list.line", ref=task.ref, shown=shown, title=title_text(task, mask), where=where, age=age
+    )
 
 
 def _filter_word(chosen: ListFilter, texts: Texts) -> str:
@@ -273,12 +280,16 @@ def whoami_doc(person: Person, channel_id: str, role: str | None, texts: Texts) 
 
 
 def help_doc(
-    texts: Texts, verb: str | None = None, latest: Sequence[CodeTask] = (), now: datetime | None = None
+    texts: Texts,
+    verb: str | None = None,
+    latest: Sequence[CodeTask] = (),
+    now: datetime | None = None,
+    mask: Mask = mask_formats,
 ) -> Doc:
     """The help (at most 12 lines), or one verb's use. `latest` adds the person's latest code tasks (needs `now`)."""
     lines = _verb_help(verb, texts) if verb else _help_lines(texts)
     if latest and now is not None:
-        lines += ["", texts.say("help.latest"), *(f"- {list_line(task, texts, now)}" for task in latest[:3])]
+        lines += ["", texts.say("help.latest"), *(f"- {list_line(task, texts, now, mask)}" for task in latest[:3])]
     return Doc(text="\n".join(lines))
 
 

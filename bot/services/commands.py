@@ -239,8 +239,9 @@ class ChatCommands:
             case Help(verb):
                 self._whisper(tx, said, lambda texts: help_doc(texts, verb))
             case Empty():
+                mask = self.announcer.redactor.mask
                 mine = self.tasks.list(tx, TaskFilter(requester=_key(said.person), limit=3))
-                self._whisper(tx, said, lambda texts: help_doc(texts, latest=mine, now=tx.now))
+                self._whisper(tx, said, lambda texts: help_doc(texts, latest=mine, now=tx.now, mask=mask))
             case WhoAmI():
                 role, channel = self.tasks.rights.role(said.person), said.event.thread.channel_id
                 name = role.value if role else None
@@ -366,7 +367,8 @@ class ChatCommands:
         tasks = self.tasks.list(tx, list_filter(chosen, said.person))
         if chosen in ("failed", "cancelled"):
             tasks = [task for task in tasks if task.is_cancelled == (chosen == "cancelled")]
-        self._whisper(tx, said, lambda texts: list_doc(tasks, chosen, texts, tx.now))
+        mask = self.announcer.redactor.mask
+        self._whisper(tx, said, lambda texts: list_doc(tasks, chosen, texts, tx.now, mask=mask))
 
     async def _press(self, item: Pending, event: ButtonPress) -> None:
         person = await self._who(event.person)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.core.graphemes import border, graphemes
 from bot.core.hygiene import clean, count_hidden, cut, is_blank
 from bot.core.markup import (
     Block,
@@ -31,7 +32,7 @@ from bot.core.markup import (
     plain,
 )
 from bot.core.quoting import code_span, escape, fence, is_web, link
-from bot.core.splitting import graphemes, split
+from bot.core.splitting import split
 
 # --- A dialect as the platforms have them: everything foreign is escaped, so lengths grow while rendering -------------
 
@@ -330,6 +331,72 @@ def test_graphemes_stay_whole(cluster: str) -> None:
     for piece in split(cluster * 200, 41, measure):
         text = plain(piece)
         assert text == cluster * (len(text) // len(cluster))
+
+
+@pytest.mark.parametrize("cluster", ["👍🏽", "🇩🇪", "e\u0301\u0323", "각", "ｶﾞ", "中"])
+def test_a_cut_falls_between_characters(cluster: str) -> None:
+    cluster = clean(cluster)
+    text = cluster * 20
+    for at in range(1, len(text)):
+        place = border(text, at)
+        assert place % len(cluster) == 0 or place == at < len(cluster)
+        assert at - len(cluster) < place <= at
+        kept = cut(text, at + 1).removesuffix("…")
+        assert text.startswith(kept)
+        assert len(kept) % len(cluster) == 0 or at < len(cluster)
+
+
+CHINESE_MARKS = [
+    "**粗体**",
+    "`代码`",
+    "\n",
+    "\n\n",
+    "- 项目\n",
+    "> 引用",
+    "```py\n代码，行\n```\n",
+    "🇨🇳",
+    "👩🏽",
+    "ｶﾞ",
+    " ",
+]
+CHINESE_MARKS += ["[文档](https://a.org)", "（括号）", "`a`，`b`"]
+CHINESE = st.lists(
+    st.one_of(
+        st.text(alphabet="修复登录页面的跳转问题并补充测试，。；：！？、（）「」“”…", max_size=30),
+        st.sampled_from(CHINESE_MARKS),
+        st.text(alphabet=st.characters(min_codepoint=0x3000, max_codepoint=0x9FFF), max_size=8),
+    ),
+    max_size=40,
+).map("".join)
+COUNTS: dict[str, Callable[[str], int]] = {
+    "code points": len,
+    "UTF-16 units": lambda text: len(text.encode("utf-16-le")) // 2,
+    "bytes": lambda text: len(text.encode()),
+    "columns": lambda text: sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text),
+}
+
+
+@settings(deadline=None)
+@given(CHINESE, st.integers(60, 300), st.sampled_from(sorted(COUNTS)))
+def test_chinese_is_cut_below_the_limit_however_a_platform_counts(text: str, limit: int, unit: str) -> None:
+    def counted(document: Document) -> int:
+        return COUNTS[unit](shown(document))
+
+    document = parse(text * 3)
+    pieces = split(document, limit, counted)
+    deep = any(isinstance(block, Quote | Bullets) for block in document)
+    assert all(counted(piece) <= limit for piece in pieces) or deep
+    assert words("".join(plain(piece) for piece in pieces)) == words(plain(document))
+    whole = list(graphemes(words(plain(document))))
+    assert [one for piece in pieces for one in graphemes(words(plain(piece)))] == whole
+
+
+def test_chinese_is_cut_after_a_clause_and_no_piece_starts_with_its_mark() -> None:
+    pieces = split("修复登录页面之后的跳转问题，补充相应的测试。" * 40, 60, measure)
+    assert len(pieces) < 20
+    for piece in pieces:
+        assert plain(piece)[-1] in "，。"
+        assert plain(piece)[0] not in "，。"
 
 
 def test_a_limit_that_is_too_small_is_a_bug_of_the_caller() -> None:

@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import unicodedata
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -46,6 +47,8 @@ FORMS = {
     "XML": lambda secret: html.escape(secret),
     "quote-trimmed": lambda secret: secret.strip('"'),
     "hex": lambda secret: secret.encode().hex(),
+    "composed": lambda secret: unicodedata.normalize("NFC", secret),
+    "decomposed": lambda secret: unicodedata.normalize("NFD", secret),
     "hex in capitals": lambda secret: secret.encode().hex().upper(),
 }
 
