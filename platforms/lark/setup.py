@@ -99,9 +99,7 @@ def build_manifest(request_url: str = "") -> dict[str, Any]:
 
 def render_manifest(manifest: Mapping[str, Any]) -> str:
     """The checklist as YAML, as it is stored in `manifest/lark.yaml`."""
-    head = (
-        "# Generated from platforms/lark/setup.py: `codetask manifest print lark`. A checklist; Lark imports no file.\n"
-    )
+    head = "# Generated from platforms/lark/setup.py: `codetask manifest print lark`. Lark imports no file.\n"
     return head + "\n".join(_yaml(manifest, 0)) + "\n"
 
 
@@ -130,13 +128,19 @@ def setup_steps(request_url: str = "") -> tuple[str, ...]:
         )
     else:
         transport = "Events & Callbacks: choose the persistent (long) connection for both; no address is needed."
+    keys = (
+        "Credentials & Basic Info: set LARK_APP_ID and LARK_APP_SECRET; "
+        f"for Feishu also CODETASK_LARK_API_URL={DOMAINS['feishu']}."
+    )
+    sensitive = (
+        f"For !codetask without a mention, and to read back what was missed, also add {SENSITIVE_SCOPE}; "
+        "an admin must approve it."
+    )
     return (
         f"Open {DOMAINS['lark']}/app (Feishu: {DOMAINS['feishu']}/app), create a custom app and add the Bot feature.",
-        "Credentials & Basic Info: set LARK_APP_ID and LARK_APP_SECRET; "
-        f"for Feishu also CODETASK_LARK_API_URL={DOMAINS['feishu']}.",
+        keys,
         f"Permissions & Scopes: add {', '.join(SCOPES)}.",
-        f"For !codetask without a mention, and to read back what was missed, also add {SENSITIVE_SCOPE}; "
-        "an admin must approve it.",
+        sensitive,
         transport,
         f"Subscribe to the events {', '.join(EVENTS)} and to the callback {', '.join(CALLBACKS)}.",
         f"Bot, Custom menu: add entries with the event keys {', '.join(MENU)}.",

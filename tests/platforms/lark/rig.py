@@ -1,0 +1,168 @@
+"""The real adapter on the Lark simulator, over the long connection or webhooks, with an inbox that remembers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
+
+from aiohttp import web
+
+from bot.core.inbound import Event, Gap, Person
+from bot.ports import Choice, Fatal, InboxDown, Receipt
+from platforms.lark.adapter import LarkPlatform, Timings
+from platforms.lark.settings import LarkSettings
+from platforms.lark.simulator import SENSITIVE_SCOPE, LarkSimulator
+
+T = TypeVar("T")
+Transport = Literal["long", "webhook"]
+PATH = "/webhooks/lark"
+QUICK = Timings(
+    ping=timedelta(seconds=0.2),
+    first_backoff=timedelta(seconds=0.05),
+    longest_backoff=timedelta(seconds=0.2),
+    tick=timedelta(seconds=0.1),
+    drain=timedelta(seconds=1),
+    hold=timedelta(seconds=0.1),
+)
+
+
+class ListInbox:
+    """An `Inbox` that keeps events in memory, knows duplicates by key, and can be down or slow."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.duplicates = 0
+        self.down = False
+        self.broken: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.waiting = 0
+        self._changed = asyncio.Event()
+
+    async def accept(self, event: Event) -> Receipt:
+        self.waiting += 1
+        self._changed.set()
+        await self.gate.wait()
+        self.waiting -= 1
+        if self.broken:
+            raise self.broken
+        if self.down:
+            raise InboxDown("k7f2")
+        known = any(kept.key == event.key for kept in self.events)
+        if known:
+            self.duplicates += 1
+        else:
+            self.events.append(event)
+        self._changed.set()
+        return Receipt("duplicate" if known else "new", "aaaa")
+
+    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
+        return []
+
+    async def hold(self, name: str, owner: str, ttl: timedelta) -> bool:
+        return True
+
+    async def release(self, name: str, owner: str) -> None:
+        return
+
+    @property
+    def said(self) -> list[Event]:
+        """Everything but gaps."""
+        return [event for event in self.events if not isinstance(event, Gap)]
+
+    @property
+    def gaps(self) -> list[Gap]:
+        return [event for event in self.events if isinstance(event, Gap)]
+
+    async def until(self, found: Callable[[], T], timeout: float = 8.0) -> T:
+        """The first truthy value of `found`, looked at again after every event."""
+        async with asyncio.timeout(timeout):
+            while not (value := found()):
+                self._changed.clear()
+                await self._changed.wait()
+        return value
+
+
+def settings_for(simulator: LarkSimulator, transport: Transport = "long", **changes: Any) -> LarkSettings:
+    known = {
+        "lark_app_id": simulator.app_id,
+        "lark_app_secret": simulator.app_secret,
+        "lark_encrypt_key": simulator.encrypt_key,
+        "lark_verification_token": simulator.verification_token,
+        "codetask_lark_api_url": simulator.api_url,
+        "codetask_lark_transport": transport,
+    }
+    return LarkSettings(**{**known, **changes})
+
+
+@dataclass
+class Rig:
+    simulator: LarkSimulator
+    platform: LarkPlatform
+    inbox: ListInbox
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    task: "asyncio.Task[Fatal | None] | None" = None
+
+    async def start(self) -> None:
+        """Runs the adapter until it is ready."""
+        self.stop.clear()
+        before = len(self.inbox.gaps)
+        self.task = asyncio.create_task(self.platform.run(self.inbox, self.stop))
+        ready = asyncio.create_task(self.inbox.until(lambda: len(self.inbox.gaps) > before))
+        await asyncio.wait({self.task, ready}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+
+    async def end(self) -> Fatal | None:
+        """Stops the adapter within the 5 s it is allowed."""
+        self.stop.set()
+        assert self.task is not None
+        return await asyncio.wait_for(self.task, 5)
+
+    async def seen(self, count: int = 1) -> list[Event]:
+        return await self.inbox.until(lambda: self.inbox.said if len(self.inbox.said) >= count else None) or []
+
+
+def make_simulator(**options: Any) -> LarkSimulator:
+    """A simulator whose app has the sensitive scope too, not yet started."""
+    simulator = LarkSimulator(**{"seed": 7, **options})
+    simulator.start()
+    simulator.grant_scope(SENSITIVE_SCOPE)
+    return simulator
+
+
+@asynccontextmanager
+async def rigged(
+    simulator: LarkSimulator, transport: Transport = "long", timings: Timings = QUICK, start: bool = True
+) -> AsyncIterator[Rig]:
+    """A rig; with `start`, connected and ready. Ends everything afterwards and checks that nothing surprised Lark."""
+    platform = LarkPlatform(settings_for(simulator, transport), simulator.clock, timings)
+    rig = Rig(simulator, platform, ListInbox())
+    runner = await _serve(rig) if transport == "webhook" else None
+    try:
+        if start:
+            await rig.start()
+        yield rig
+    finally:
+        rig.inbox.gate.set()
+        if rig.task is not None and not rig.task.done():
+            await rig.end()
+        await platform.aclose()
+        if runner is not None:
+            await runner.cleanup()
+    assert simulator.surprises == []
+
+
+async def _serve(rig: Rig) -> web.AppRunner:
+    async def receive(request: web.Request) -> web.Response:
+        answer = await rig.platform.receive(request.path, dict(request.headers), await request.read())
+        return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
+
+    app = web.Application(client_max_size=8 * 1024 * 1024)
+    app.router.add_post(PATH, receive)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    rig.simulator.use_http(f"http://127.0.0.1:{runner.addresses[0][1]}{PATH}")
+    return runner
