@@ -64,6 +64,7 @@ class Rates:
         _, overall = self._count("global", GLOBAL_RATE, 1.0) if self.enabled else (0, 0.0)
         now = self.world.clock.now().timestamp()
         reset = self._reset(key, seconds)
+        left = left if self.enabled else 0.0
         headers = {
             "X-RateLimit-Limit": str(limit),
             "X-RateLimit-Remaining": str(max(0, limit - used)),
@@ -107,7 +108,7 @@ class Api:
         call.started, call.query = time.monotonic(), dict(request.query)
         self.calls.append(call)
         readable = await self._read(request, call)
-        fault = self.faults.take(call.method)
+        fault = self.faults.take(call.method) or self.faults.take(f"{call.method}@{self._whose(call)}")
         if fault is not None and fault.drop_before_commit:
             return self._drop(request, call)
         answer = self._planned(call, fault) if fault is not None else None
@@ -118,6 +119,11 @@ class Api:
         call.answered = time.monotonic()
         self.world.changed()
         return answer
+
+    def _whose(self, call: Call) -> str:
+        """Where a call goes, for faults of one kind of place: `create_message@guild` spares direct messages."""
+        channel = self.world.channel(str(call.params.get("channel_id", "")))
+        return "direct" if channel is not None and channel.is_direct else "guild"
 
     def _find(self, verb: str, path: str) -> tuple[Operation | None, Json, bool]:
         known = False

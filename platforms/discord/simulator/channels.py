@@ -1,5 +1,6 @@
 """Users, the guild, channels, threads, the application's commands: the operations that are not messages."""
 
+from datetime import timedelta
 from typing import Any
 
 from platforms.discord.simulator import catalog
@@ -123,6 +124,16 @@ class Channels:
         if "locked" in body or thread.locked or (thread.owner_id != self.world.bot.id and not only_reopens):
             raise refuse(50013)
         need(self.world, thread, Permission.SEND_MESSAGES_IN_THREADS)
+
+    def archive_idle(self) -> None:
+        """Archives the threads in which nobody has said anything for their `auto_archive_duration`."""
+        now = self.world.clock.now()
+        for thread in [c for c in self.world.channels.values() if c.is_thread and not c.archived and not c.deleted]:
+            said = self.world.messages.get(thread.last_message_id or "")
+            since = max(thread.created_at, thread.archive_at, said.at if said is not None else thread.created_at)
+            if now - since >= timedelta(minutes=thread.auto_archive_duration):
+                thread.archived, thread.archive_at = True, now
+                self.events.thread_changed(thread)
 
     def delete_channel(self, call: Call) -> Json:
         channel = self.messages.place(call)

@@ -21,6 +21,8 @@ DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE, RESUME, RECONNECT, MEMBERS, INVA
 )  # fmt: skip
 _IDENTIFY_FIELDS = {"token", "properties", "compress", "large_threshold", "shard", "presence", "intents"}
 _QUERY = {"v", "encoding", "compress"}
+_GREETINGS = ("READY", "RESUMED")
+"""What also a deaf connection is told: it looks like any other."""
 MOST_FRAMES = 120
 """Frames a client may send per minute."""
 
@@ -96,6 +98,9 @@ class Gateway:
         """
         reached = 0
         for session in list(self.sessions.values()):
+            if self._expired(session):
+                del self.sessions[session.id]
+                continue
             if intent and not session.intents & intent:
                 continue
             data = payload(session)
@@ -113,7 +118,7 @@ class Gateway:
         frame = {"op": DISPATCH, "t": event, "s": session.seq, "d": data}
         session.log.append(frame)
         connection = session.connection
-        if connection is not None and not connection.deaf:
+        if connection is not None and (not connection.deaf or event in _GREETINGS):
             self._put(connection, frame, sent)
 
     def _put(self, connection: Connection, frame: Json, sent: Callable[[], None] | None = None) -> None:

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from platforms.discord.simulator import catalog
 from platforms.discord.simulator.api import Call
-from platforms.discord.simulator.kit import modal_problems
+from platforms.discord.simulator.kit import modal_problems, number
 from platforms.discord.simulator.messages import SETTABLE, Messages
 from platforms.discord.simulator.payloads import channel_json, member_json, message_json, user_json
 from platforms.discord.simulator.permissions import permissions_of
-from platforms.discord.simulator.refusals import invalid, refuse, too_long, wrong_choice
+from platforms.discord.simulator.refusals import ApiError, invalid, nested_in, refuse, too_long, wrong_choice
 from platforms.discord.simulator.registered import choice_problems
 from platforms.discord.simulator.state import Channel, Form, StoredMessage, User, Whisper, World
 from platforms.simulation import Timer, Timers
@@ -186,7 +186,7 @@ class Interactions:
         elif kind == SHOW_FORM:
             self._show(interaction, data)
         elif kind == ANSWER:
-            self.messages.check_new(data)
+            self._check(data)
             interaction.original = self._say(interaction, data, "answer")
         elif kind == DEFER:
             interaction.ephemeral = bool((data.get("flags") or 0) & catalog.EPHEMERAL)
@@ -201,7 +201,16 @@ class Interactions:
         message = interaction.original = interaction.message
         if message is None or message.deleted:
             raise refuse(10008)
-        self.messages.revise(message, data)
+        try:
+            self.messages.revise(message, data)
+        except ApiError as refusal:
+            raise nested_in("data", refusal) from None
+
+    def _check(self, data: Json) -> None:
+        try:
+            self.messages.check_new(data)
+        except ApiError as refusal:
+            raise nested_in("data", refusal) from None
 
     def _offer(self, interaction: Interaction, data: Json) -> None:
         choices = data.get("choices")
@@ -216,12 +225,19 @@ class Interactions:
         interaction.choices = copy.deepcopy(choices)
 
     def _show(self, interaction: Interaction, data: Json) -> None:
+        user, channel = self.world.users[interaction.user], self.world.channels[interaction.channel]
+        interaction.form = self.show(user, channel, data, interaction.message)
+
+    def show(self, user: User, channel: Channel, data: Json, message: StoredMessage | None = None) -> Form:
+        """A modal on a person's screen. Raises 50035."""
         problems = modal_problems(data)
         if problems:
             raise invalid(*problems)
-        form = Form(interaction.user, copy.deepcopy(data), interaction.channel, interaction.message)
-        interaction.form = form
+        form = Form(user.id, copy.deepcopy(data), channel.id, message)
+        number(form.body["components"])
         self.world.forms.append(form)
+        self.world.changed()
+        return form
 
     def _new(self, interaction: Interaction, flags: int, via: Any) -> StoredMessage:
         world = self.world

@@ -193,6 +193,12 @@ def _row_rules(value: Json, where: str) -> Iterator[Problem]:
         yield f"{where}/components/1", "COMPONENT_LAYOUT_WIDTH_EXCEEDED", sentence
 
 
+def _labelled(value: Json, where: str) -> Iterator[Problem]:
+    for index, component in enumerate(value.get("components", [])):
+        if isinstance(component, dict) and not component.get("label"):
+            yield required(f"{where}/components/{index}/label")
+
+
 _ID = _text(100)
 _EMOJI = _shape({}, {"name": _any, "animated": _any})
 _MEDIA = _shape({"url": _text(2048)}, {})
@@ -254,7 +260,7 @@ _CONTAINER = _shape(
 _TOP: dict[int, Check] = {ROW: _MESSAGE_ROW}
 _TOP_V2: dict[int, Check] = {**_INNER, CONTAINER: _CONTAINER}
 _TOP_MODAL: dict[int, Check] = {
-    ROW: _shape({"components": _many(_one_of({INPUT: _INPUT}), 1, 1)}, {}),
+    ROW: _shape({"components": _many(_one_of({INPUT: _INPUT}), 1, 1)}, {}, _labelled),
     LABEL: _shape(
         {"label": _text(45), "component": _one_of({INPUT: _INPUT, SELECT: _SELECT})}, {"description": _text(100)}
     ),

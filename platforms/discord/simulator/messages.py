@@ -188,7 +188,9 @@ class Messages:
             return None
         since = self.world.clock.now() - catalog.NONCE_WINDOW
         for message in reversed(list(self.world.messages.values())):
-            if message.user == self.world.bot.id and message.nonce == body["nonce"] and message.at >= since:
+            if message.at < since:
+                break
+            if message.user == self.world.bot.id and message.nonce == body["nonce"]:
                 return None if message.deleted else message
         return None
 

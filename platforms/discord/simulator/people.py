@@ -141,6 +141,8 @@ class People:
         user, channel = self.world.find_user(who), self.world.channels[message.channel]
         if isinstance(message, Whisper) and message.to != user.id:
             raise LookupError(f"{user.name} does not see that message")
+        if message.deleted:
+            raise LookupError("the message is gone")
         found = find_button(message, button)
         if found.get("disabled"):
             raise LookupError(f"the button {button!r} is disabled")

@@ -44,6 +44,13 @@ def invalid(*problems: Problem) -> ApiError:
     return ApiError(status, 50035, message, errors=errors)
 
 
+def nested_in(name: str, refusal: ApiError) -> ApiError:
+    """The same refusal for a body that is a field of a bigger one."""
+    if "errors" in refusal.body:
+        refusal.body["errors"] = {name: refusal.body["errors"]}
+    return refusal
+
+
 def too_long(path: str, most: int) -> Problem:
     return path, "BASE_TYPE_MAX_LENGTH", f"Must be {most} or fewer in length."
 

@@ -15,11 +15,9 @@ from platforms.discord.simulator.channels import Channels
 from platforms.discord.simulator.events import Events
 from platforms.discord.simulator.gateway import Gateway
 from platforms.discord.simulator.interactions import Interaction, Interactions
-from platforms.discord.simulator.kit import modal_problems
 from platforms.discord.simulator.messages import Messages
 from platforms.discord.simulator.people import People, Where
 from platforms.discord.simulator.readers import Readers
-from platforms.discord.simulator.refusals import invalid
 from platforms.discord.simulator.registered import Registered
 from platforms.discord.simulator.routes import handlers
 from platforms.discord.simulator.state import Channel, Form, Overwrite, StoredMessage, User, World
@@ -233,26 +231,15 @@ class DiscordSimulator(Readers):
         """Presses a button, found by label or custom id. LookupError when it is not there."""
         return self._do(self._people.clicks, user, message, button)
 
-    def shows_form(self, user: Who, body: Mapping[str, Any], channel: Where = "general") -> Form:
-        """Puts a modal before a person, as the answer to some interaction would have. Raises what Discord refuses."""
-
-        def show() -> Form:
-            problems = modal_problems(dict(body))
-            if problems:
-                raise invalid(*problems)
-            form = Form(self._world.find_user(user).id, dict(body), self._people.place(channel).id)
-            self._world.forms.append(form)
-            return form
-
-        return self._do(show)
-
     def submits_form(self, user: Who, form: Form, values: Mapping[str, Any]) -> Interaction:
         """Sends a modal; `values` by custom id or label."""
         return self._do(self._people.submits_form, user, form, values)
 
-    def shows_form(self, user: Who, body: dict[str, Any], channel: Where = "general") -> Form:
-        """A modal as callback type 9 would show it (`title`, `custom_id`, `components`), for tests of what follows."""
-        return self._do(self._interactions.show, self._world.find_user(user), self._people.place(channel), body)
+    def shows_form(self, user: Who, body: Mapping[str, Any], channel: Where = "general") -> Form:
+        """Puts a modal before a person, as callback type 9 would (`title`, `custom_id`, `components`), for tests of
+        what follows. Raises what Discord refuses.
+        """
+        return self._do(self._interactions.show, self._world.find_user(user), self._people.place(channel), dict(body))
 
     def user_closes_form(self, user: Who, form: Form) -> None:
         """Closes a modal without sending it; Discord tells nobody."""
