@@ -24,12 +24,6 @@ AWAITED = frozenset(
         "refused.not_in_channel",
         "refused.stale_button",
         "reply.filed",
-        "sandbox.apparmor",
-        "sandbox.missing",
-        "sandbox.namespaces",
-        "sandbox.no_push",
-        "sandbox.root",
-        "sandbox.self_test",
     ]
 )
 """Keys written ahead of the code that will say them. Take a key off when it is said."""
