@@ -1,4 +1,4 @@
-"""After the story: a prompt where one types as a person in the channel. Lines become what that person does in Slack."""
+"""After the story: a prompt where one types as a person in a channel. Lines become what that person does there."""
 
 import asyncio
 import os
@@ -8,24 +8,27 @@ import threading
 from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
+from bot.demo.channel import PEOPLE, Channel
 from bot.demo.stage import Stage
-from bot.demo.terminal import buttons_in, settle
+from bot.demo.terminal import message_with, settle
 from bot.ports import PullRequest
 
 HELP: Final = """\
 Type what a person would type in #general:
-  /codetask Greet customers with Welcome   file a code task
+  /codetask Greet customers with Welcome   file a code task (on Lark: @codetask Greet ...)
   /codetask list                           see what is there (also: show 1, status 1, logs 1, help)
   thread 1: @codetask status               speak in a thread (also: !codetask ...)
   press Cancel                             press a button (press Cancel in 2: in thread 2)
   merge 2, diff 2                          merge or see pull request 2
   as bo: /codetask list all                be someone else; `as bo` stays so (bo and cy may only look)
+  in lark                                  go to another chat: {chats}
+  page                                     a fresh address of the page in the browser
   help, quit"""
-PROMPT: Final = "{who} in #general> "
-PEOPLE: Final = ("ana", "bo", "cy", "gus")
+PROMPT: Final = "{who} in {title} #{room}> "
 _THREAD: Final = re.compile(r"thread\s+(\d+)\s*:\s*(.+)", re.I | re.S)
 _AS: Final = re.compile(r"as\s+@?(\w+)\s*(?::\s*(.*))?", re.I | re.S)
 _PRESS: Final = re.compile(r"press\s+\[?(.+?)\]?(?:\s+in\s+(?:thread\s+)?(\d+))?", re.I)
+_IN: Final = re.compile(r"in\s+#?(slack|discord|lark)", re.I)
 _PULL: Final = re.compile(r"(merge|diff)\s+#?(\d+)", re.I)
 
 
@@ -39,7 +42,7 @@ class Says:
 
 @dataclass(frozen=True, slots=True)
 class Slash:
-    """A slash command in the channel, or (refused by Slack) in a thread."""
+    """A slash command in the channel, or in a thread (which Slack refuses)."""
 
     line: str
     thread: int | None = None
@@ -66,13 +69,20 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Chat:
+    """The next lines are for another platform."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     """A word to the demo itself."""
 
-    word: Literal["help", "quit", "nothing"]
+    word: Literal["help", "quit", "page", "nothing"]
 
 
-Typed = Says | Slash | Press | Pull | Person | Word
+Typed = Says | Slash | Press | Pull | Person | Chat | Word
 
 
 def read_line(line: str, thread: int | None = None) -> Typed:
@@ -84,6 +94,8 @@ def read_line(line: str, thread: int | None = None) -> Typed:
         return Word("quit")
     if text.lower() in ("help", "?"):
         return Word("help")
+    if text.lower() == "page" and thread is None:
+        return Word("page")
     if text.startswith("/"):
         return Slash(text, thread)
     if thread is None and (found := _AS.fullmatch(text)):
@@ -91,6 +103,8 @@ def read_line(line: str, thread: int | None = None) -> Typed:
     if thread is None and (found := _THREAD.fullmatch(text)):
         inner = read_line(found[2], int(found[1]))
         return inner if isinstance(inner, Says | Slash) else Says(found[2].strip(), int(found[1]))
+    if thread is None and (found := _IN.fullmatch(text)):
+        return Chat(found[1].lower())
     if found := _PRESS.fullmatch(text):
         return Press(found[1].strip(), int(found[2]) if found[2] else thread)
     if found := _PULL.fullmatch(text):
@@ -133,13 +147,13 @@ class Lines:
 
 async def converse(stage: Stage) -> None:
     """Reads and plays lines until `quit` or the end of the input."""
-    terminal, who = stage.terminal, "ana"
+    terminal, who, channel = stage.terminal, "ana", stage.channels[0]
     terminal.tell("\nNow it is yours: type as a person in #general. `help` shows what you can do, `quit` ends.")
     lines = Lines(sys.stdin.fileno())
     interactive = sys.stdin.isatty()
     while True:
         terminal.catch_up()
-        terminal.ask(PROMPT.format(who=who))
+        terminal.ask(PROMPT.format(who=who, title=channel.title, room=channel.room))
         line = await lines.next()
         terminal.answered()
         if line is None:
@@ -148,38 +162,45 @@ async def converse(stage: Stage) -> None:
         if not interactive:
             terminal.tell(line)
         typed = read_line(line)
-        if isinstance(typed, Person) and not typed.line:
-            who = typed.name if typed.name in PEOPLE else who
-            if typed.name not in PEOPLE:
-                terminal.tell(f"There is no {typed.name} here. People: {', '.join(PEOPLE)}.")
-            continue
-        if isinstance(typed, Word) and typed.word == "quit":
-            return
-        await _play(stage, who, typed)
-        await settle(stage.simulator, 1.0 if interactive else 3.0, 60.0)
+        match typed:
+            case Person(name, "") if name in PEOPLE:
+                who = name
+            case Chat(name) if any(other.name == name for other in stage.channels):
+                channel = next(other for other in stage.channels if other.name == name)
+            case Word("quit"):
+                return
+            case _:
+                await _play(stage, channel, who, typed)
+                await settle(channel, 1.0 if interactive else 3.0, 60.0)
 
 
-async def _play(stage: Stage, who: str, typed: Typed) -> None:
+async def stay(stage: Stage) -> None:
+    """For a page without a prompt: goes on until the demo is ended."""
+    stage.terminal.tell("\nNow it is yours, on the page. Ctrl-C ends the demo.")
+    await asyncio.wait({stage.parts})
+
+
+async def _play(stage: Stage, channel: Channel, who: str, typed: Typed) -> None:
     terminal = stage.terminal
     try:
         match typed:
             case Word("help"):
-                terminal.tell(HELP)
+                terminal.tell(HELP.format(chats=", ".join(other.name for other in stage.channels)))
+            case Word("page"):
+                terminal.tell(stage.pages.door.address)
             case Word():
                 pass
+            case Chat(name):
+                terminal.tell(f"There is no {name} here.")
             case Person(name, line):
-                if name in PEOPLE:
-                    await _play(stage, name, read_line(line))
-                else:
-                    terminal.tell(f"There is no {name} here. People: {', '.join(PEOPLE)}.")
-            case Says(text, thread):
-                channel, root = _place(stage, thread)
-                stage.simulator.user_says(who, text, channel, thread_ts=root)
-            case Slash(line, thread):
-                channel, root = _place(stage, thread)
-                stage.simulator.runs_command(who, line, channel, thread_ts=root)
+                if name not in PEOPLE:
+                    raise LookupError(f"There is no {name} here. People: {', '.join(PEOPLE)}.")
+                await _play(stage, channel, name, read_line(line))
+            case Says(text, thread) | Slash(text, thread):
+                where, root = _place(stage, channel, thread)
+                where.says(who, text, root)
             case Press(label, thread):
-                _press(stage, who, label, thread)
+                _press(stage, channel, who, label, thread)
             case Pull(verb, number):
                 await _pull(stage, who, verb, number)
             case _:
@@ -188,27 +209,23 @@ async def _play(stage: Stage, who: str, typed: Typed) -> None:
         terminal.tell(str(missing).strip("'\""))
 
 
-def _place(stage: Stage, thread: int | None) -> tuple[str, str | None]:
+def _place(stage: Stage, channel: Channel, thread: int | None) -> tuple[Channel, str]:
+    """The channel, and the root of a thread ("" for none)."""
     if thread is None:
-        return "general", None
+        return channel, ""
     found = stage.terminal.threads.root(thread)
     if found is None:
         raise LookupError(f"There is no thread {thread}. Threads so far: {len(stage.terminal.threads)}.")
-    return found
+    return next(other for other in stage.channels if other.name == found[0]), found[1]
 
 
-def _press(stage: Stage, who: str, label: str, thread: int | None) -> None:
-    simulator = stage.simulator
-    if thread is None:
-        me = simulator.user(who).id
-        whispers = [whisper for whisper in simulator.whispers if whisper.user == me]
-        shown = sorted([*simulator.sent, *whispers], key=lambda message: message.ts)
-    else:
-        shown = simulator.thread_at(*_place(stage, thread))  # type: ignore[arg-type]
-    target = buttons_in(shown, label)
+def _press(stage: Stage, channel: Channel, who: str, label: str, thread: int | None) -> None:
+    where, root = _place(stage, channel, thread)
+    shown = [m for m in where.shown() if m.to in ("", who) and (not root or root in (m.id, m.thread))]
+    target = message_with(shown, label)
     if target is None:
         raise LookupError(f"No message shows a button [{label}].")
-    simulator.clicks(who, target, label)
+    where.presses(who, *target)
 
 
 async def _pull(stage: Stage, who: str, verb: str, number: int) -> None:

@@ -1,69 +1,124 @@
-"""The pages behind the demo's links: one plain page for each pull request of the local forge, on loopback."""
+"""The pages behind the demo's links: each pull request of the local forge with its diff and a button that merges it."""
 
-import html
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
+import jinja2
 from aiohttp import web
 
-from bot.ports import Repo
+from bot.ports import PullRequest, Repo
 from bot.worker.forges.local import LocalForge
 from bot.worker.forges.local_store import LocalPull
 
-_PAGE: Final = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
-pre{{background:#f6f8fa;padding:1rem;overflow:auto}}</style>
-<h1>{title}</h1><p>{state}: {head} → {base}. This page belongs to the demo; <code>merge {number}</code> merges.</p>
-<h2>Description</h2><pre>{body}</pre><h2>Changes</h2><pre>{diff}</pre></html>
-"""
-_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "X-Frame-Options": "DENY",
-}
+MAX_LINES: Final = 5_000
+"""Lines of a diff that the page shows."""
+MERGER: Final = "ana"
+_PATH: Final = r"/local/{alias}/pull/{number:[1-9]\d{0,8}}"
+RowKind = Literal["add", "cut", "hunk", "same"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a diff: its sign and text, and its numbers in the old and the new file ("" where it is not in it)."""
+
+    kind: RowKind
+    sign: str
+    text: str
+    old: str = ""
+    new: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileDiff:
+    name: str
+    rows: tuple[Row, ...]
+
+    @property
+    def added(self) -> int:
+        return sum(row.kind == "add" for row in self.rows)
+
+    @property
+    def cut(self) -> int:
+        return sum(row.kind == "cut" for row in self.rows)
 
 
 @dataclass(slots=True)
 class PullPages:
-    """Shows the pull requests of `forge` once it and its repository are known."""
+    """Shows and merges the pull requests of `forge` once it and its repository are known."""
 
-    url: str = ""
+    templates: jinja2.Environment
     forge: LocalForge | None = None
     repo: Repo | None = None
 
+    def register(self, router: web.UrlDispatcher) -> None:
+        """Adds the routes. Whoever serves them checks who is asking."""
+        router.add_get(_PATH, self.show)
+        router.add_post(_PATH + "/merge", self.merge)
+
     async def show(self, request: web.Request) -> web.Response:
-        """One pull request, or 404; also for a name that only leads here (a page elsewhere may not read this one)."""
-        if f"http://{request.host}" != self.url:
-            raise web.HTTPNotFound
-        number = int(request.match_info["number"])
-        if self.forge is None or self.repo is None or request.match_info["alias"] != self.repo.alias:
-            raise web.HTTPNotFound
-        pull = await self.forge.stored(self.repo, number)
-        diff = await self.forge.diff(self.repo, number)
+        """One pull request, or 404."""
+        return await self._page(request, "")
+
+    async def merge(self, request: web.Request) -> web.Response:
+        """Merges it for ana and shows it again; why it could not be merged stands on the page."""
+        forge, repo, number = self._asked(request)
+        merged = await forge.merge(repo, number, MERGER)
+        if isinstance(merged, PullRequest):
+            return web.Response(status=303, headers={"Location": f"/local/{repo.alias}/pull/{number}"})
+        return await self._page(request, str(getattr(merged, "say", "That did not work. Try again.")))
+
+    async def _page(self, request: web.Request, trouble: str) -> web.Response:
+        forge, repo, number = self._asked(request)
+        pull = await forge.stored(repo, number)
+        diff = await forge.diff(repo, number)
         if not isinstance(pull, LocalPull) or not isinstance(diff, str):
             raise web.HTTPNotFound
-        shown = {
-            name: html.escape(str(getattr(pull, name))) for name in ("title", "state", "head", "base", "number", "body")
-        }
-        page = _PAGE.format(**shown, diff=html.escape(diff))
-        return web.Response(text=page, content_type="text/html", headers=_HEADERS)
+        text = self.templates.get_template("pull.html").render(
+            pull=pull, repo=repo.alias, files=list(read_diff(diff)), trouble=trouble, merger=MERGER
+        )
+        return web.Response(status=409 if trouble else 200, text=text, content_type="text/html")
+
+    def _asked(self, request: web.Request) -> tuple[LocalForge, Repo, int]:
+        if self.forge is None or self.repo is None or request.match_info["alias"] != self.repo.alias:
+            raise web.HTTPNotFound
+        return self.forge, self.repo, int(request.match_info["number"])
 
 
-@asynccontextmanager
-async def serve_pull_pages() -> AsyncIterator[PullPages]:
-    """Serves on a free port of 127.0.0.1; `url` is its address."""
-    pages = PullPages()
-    application = web.Application()
-    application.router.add_get(r"/local/{alias}/pull/{number:[1-9]\d{0,8}}", pages.show)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        pages.url = f"http://{host}:{port}"
-        yield pages
-    finally:
-        await runner.cleanup()
+def read_diff(diff: str) -> Iterator[FileDiff]:
+    """The files of a unified diff, at most `MAX_LINES` lines in all; a last row says where it was cut."""
+    name, rows = "", list[Row]()
+    old = new = 0
+    inside = False
+    lines = diff.split("\n")
+    for line in lines[:MAX_LINES]:
+        if line.startswith("diff --git "):
+            if name:
+                yield FileDiff(name, tuple(rows))
+            name, rows, inside = line.rpartition(" b/")[2], [], False
+        elif line.startswith("@@"):
+            old, new = _starts(line)
+            inside = True
+            rows.append(Row("hunk", "", line))
+        elif not inside:
+            continue
+        elif line.startswith("+"):
+            rows.append(Row("add", "+", line[1:], new=str(new)))
+            new += 1
+        elif line.startswith("-"):
+            rows.append(Row("cut", "−", line[1:], old=str(old)))
+            old += 1
+        elif line.startswith(" "):
+            rows.append(Row("same", "", line[1:], str(old), str(new)))
+            old, new = old + 1, new + 1
+    if len(lines) > MAX_LINES:
+        rows.append(Row("hunk", "", f"… {len(lines) - MAX_LINES} lines more"))
+    if name:
+        yield FileDiff(name, tuple(rows))
+
+
+def _starts(hunk: str) -> tuple[int, int]:
+    """The first line numbers of `@@ -1,2 +3,4 @@`."""
+    numbers = [word[1:].partition(",")[0] for word in hunk.split()[1:3]]
+    old, new = (int(number) if number.isdigit() else 0 for number in [*numbers, "", ""][:2])
+    return old, new

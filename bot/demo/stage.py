@@ -4,8 +4,10 @@ import asyncio
 import logging
 import os
 import signal
+import socket
+import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +16,17 @@ from typing import Any, Final
 from bot.app import App, WorkerRefused, open_app, open_worker, pick_sandbox, run_parts
 from bot.core.redact import Redactor
 from bot.demo import DemoOptions
-from bot.demo.pull_page import serve_pull_pages
+from bot.demo.channel import Channel
+from bot.demo.chats import open_channels
 from bot.demo.sample_project import CopyFailed, make_sample
 from bot.demo.sample_project import copy_repository as copy_given
+from bot.demo.server import Pages, serve_pages
 from bot.demo.terminal import Terminal, make_console
 from bot.logs import configure_logs
 from bot.ports import Fatal, Repo
 from bot.settings import Settings, SettingsError, without_environment
 from bot.worker.forges.local import LocalForge
 from platforms.registry import load_settings
-from platforms.slack.simulator import SlackSimulator
 
 PACE: Final = 1.6
 """Seconds between the steps of the demo agent, so that a person can watch."""
@@ -55,10 +58,11 @@ class DemoRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What stands: the simulated Slack, the app on it, and the repository that is worked on."""
+    """What stands: the simulated chats, the app on them, the pages, and the repository that is worked on."""
 
     options: DemoOptions
-    simulator: SlackSimulator
+    channels: Sequence[Channel]
+    pages: Pages
     app: App
     terminal: Terminal
     repo: Repo
@@ -95,7 +99,8 @@ def perform(options: DemoOptions) -> int:
 
 
 async def _perform(options: DemoOptions, folder: Path, logs: Path) -> int:
-    from bot.demo.prompt import converse
+    from bot.demo.opening import raise_curtain
+    from bot.demo.prompt import converse, stay
     from bot.demo.story import MissingStep, play
 
     console = make_console()
@@ -107,9 +112,13 @@ async def _perform(options: DemoOptions, folder: Path, logs: Path) -> int:
             asyncio.get_running_loop().add_signal_handler(number, playing.cancel)
     try:
         async with open_stage(options, folder, stop, console) as stage:
+            if not options.once:
+                await raise_curtain(stage)
             await play(stage)
             if not options.once:
                 await converse(stage)
+                if stage.pages.seen.is_set() and not sys.stdin.isatty():
+                    await stay(stage)
             stage.terminal.catch_up()
             if options.repo is not None:
                 stage.terminal.tell(where_it_is(stage))
@@ -131,17 +140,19 @@ async def open_stage(options: DemoOptions, folder: Path, stop: asyncio.Event, co
     """Everything up and running; down again at the end, in the reverse order."""
     async with AsyncExitStack() as stack:
         bare, base = (make_sample(folder), "main") if options.repo is None else copy_given(options.repo, folder)
-        simulator = stack.enter_context(SlackSimulator())
-        pages = await stack.enter_async_context(serve_pull_pages())
-        settings, remark = await fenced(demo_settings(options, folder, bare, base, simulator, pages.url))
+        channels = open_channels(stack)
+        pages = await stack.enter_async_context(serve_pages(channels))
+        settings, remark = await fenced(demo_settings(options, folder, bare, base, channels, pages.url))
         app = await stack.enter_async_context(open_app(settings))
         worker = await open_worker(app, stack)
-        terminal = Terminal(simulator, console, quiet=options.quiet)
+        terminal = Terminal(channels, console, quiet=options.quiet)
         alias = next(iter(settings.repositories))
-        parts = asyncio.create_task(run_parts(app, stop, worker, True))
+        # A port of its own: a server of this machine may have the usual one.
+        web = socket.create_server(("127.0.0.1", 0))
+        parts = asyncio.create_task(run_parts(app, stop, worker, True, web))
         stack.push_async_callback(_end, parts, stop)
-        stage = Stage(options, simulator, app, terminal, settings.repositories[alias], bare, remark, parts)
-        pages.forge, pages.repo = stage.forge, stage.repo
+        stage = Stage(options, channels, pages, app, terminal, settings.repositories[alias], bare, remark, parts)
+        pages.pulls.forge, pages.pulls.repo = stage.forge, stage.repo
         drawing = asyncio.create_task(terminal.watch())
         stack.callback(drawing.cancel)
         yield stage
@@ -153,7 +164,7 @@ async def _end(parts: "asyncio.Task[Fatal | None]", stop: asyncio.Event) -> None
 
 
 def demo_settings(
-    options: DemoOptions, folder: Path, bare: Path, base: str, simulator: SlackSimulator, web_url: str
+    options: DemoOptions, folder: Path, bare: Path, base: str, channels: Sequence[Channel], web_url: str
 ) -> Settings:
     """The settings of a demo in `folder`. Raises `DemoRefused` for options that do not go together."""
     agent = options.agent or ("command" if options.command else "demo")
@@ -164,25 +175,34 @@ def demo_settings(
     given: dict[str, Any] = {}
     if options.repo is not None:
         given = _from_environment()
-    elif not options.fast:
+    else:
+        given["max_runs"] = given["max_runs_per_repo"] = max(2, len(channels))
+    if options.repo is None and not options.fast:
         given["test_command"] = WATCHED_TESTS
     alias = bare.name.removesuffix(".git")
     try:
         with without_environment():
             return load_settings(
                 codetask_data=folder / "data",
-                slack_bot_token=simulator.bot_token,
-                slack_app_token=simulator.app_token,
-                codetask_slack_api_url=simulator.api_url,
                 repos={alias: {"url": bare.as_uri(), "base": base, "forge": "local"}},
                 default_agent=agent,
                 agent_command=options.command,
                 codetask_url=web_url,
                 reconcile_seconds=2,
+                **join_settings_of(channels),
                 **given,
             )
     except SettingsError as error:
         raise DemoRefused(f"These settings do not work: {error}") from error
+
+
+def join_settings_of(channels: Sequence[Channel]) -> dict[str, Any]:
+    """What connects the bot to every channel. A list (such as `admins`) that several give is joined."""
+    joined: dict[str, Any] = {}
+    for channel in channels:
+        for name, value in channel.settings.items():
+            joined[name] = (*joined.get(name, ()), *value) if isinstance(value, tuple) else value
+    return joined
 
 
 def _from_environment() -> dict[str, Any]:

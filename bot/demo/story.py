@@ -1,24 +1,32 @@
-"""The story: ana asks in #general, a pull request comes back in the thread, it is merged, the card says so.
+"""The story: ana asks in each chat, a pull request comes back in the thread, it is merged, the card says so.
 
-Every step has a deadline. A step that does not happen raises `MissingStep`, which names it and what was seen instead.
+All chats play at once. Every step has a deadline. A step that does not happen raises `MissingStep`, which names it and
+what was seen instead.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from bot.core.tasks import CodeTask
 from bot.core.tasks import Stage as TaskStage
+from bot.demo.channel import Channel, Shown
 from bot.demo.stage import BUILT_IN, Stage
 from bot.demo.terminal import settle
 from bot.ports import PullRequest
 from bot.store import Move, TaskFilter
-from platforms.slack.simulator import StoredMessage
 
 T = TypeVar("T")
-REQUEST: Final = "Add CSV export of invoices to the report"
+REQUESTS: Final[Mapping[str, str]] = {
+    "slack": "Add CSV export of invoices to the report",
+    "discord": "Greet customers with Welcome in the letter",
+    "lark": "Note in the project that invoices are due after 30 days",
+}
+SDKS: Final[Mapping[str, str]] = {"slack": "slack-bolt", "discord": "discord.py", "lark": "lark-oapi"}
 OWN_REQUEST: Final = "Add a line to NOTES.md saying that Codetask was tried here"
 PATCH_REQUEST: Final = "Note in NOTES.md that Codetask was tried here.\nNOTES.md\n```\nCodetask was tried here.\n```"
+STEPS: Final = ("Writing the change", "Running tests", "Waiting for review")
+"""What a card says a code task is at, in order, when there is time to look."""
 QUICK_S: Final = 15.0
 BUILT_IN_S: Final = 90.0
 BREATH_S: Final = 1.2
@@ -31,32 +39,71 @@ class MissingStep(Exception):
 
 async def play(stage: Stage) -> None:
     """Plays the whole story. Returns when all of it happened; raises `MissingStep` otherwise."""
-    terminal, simulator = stage.terminal, stage.simulator
-    await _until(stage, "Codetask connects to Slack", lambda: bool(simulator.connections), QUICK_S)
+    for channel in stage.channels:
+        step = f"Codetask connects to {channel.title}"
+        await _until(stage, channel, step, lambda channel=channel: channel.connected, QUICK_S)
     _open_curtain(stage)
     await _breathe(stage)
-    task = await _asks(stage)
-    task = await _works(stage, task)
-    reply = await _until(stage, "the pull request's link in the thread", lambda: _link(stage, task), QUICK_S)
-    await _breathe(stage)
-    await settle(simulator, 0.3, 3.0)
-    terminal.catch_up()
-    if "@ana" not in simulator.render_text(reply):
-        raise MissingStep("the reply with the link mentions ana")
-    await _merges(stage, task)
-    await _check_all(stage, task)
-    await settle(simulator, 0.3, 3.0)
-    terminal.catch_up()
-    terminal.tell(f"\n{what_was_real(stage)}")
+    # A repository of one's own gets one code task: three agents on it would be three bills.
+    playing = stage.channels if stage.options.repo is None else stage.channels[:1]
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number, channel in enumerate(playing):
+                group.create_task(_play(stage, channel, number))
+    except ExceptionGroup as several:
+        raise _first(several) from several
+    stage.terminal.catch_up()
+    stage.terminal.tell(f"\n{what_was_real(stage)}")
 
 
-def request_of(stage: Stage) -> str:
-    """What ana types after `/codetask`."""
+def _first(several: ExceptionGroup[Exception]) -> Exception:
+    found = several.exceptions[0]
+    return _first(found) if isinstance(found, ExceptionGroup) else found
+
+
+async def _play(stage: Stage, channel: Channel, number: int) -> None:
+    for _ in range(number):
+        await _breathe(stage)
+    looks = set[str]()
+    looking = asyncio.create_task(_look(channel, looks))
+    try:
+        task = await _asks(stage, channel)
+        task = await _works(stage, channel, task)
+        reply = await _until(
+            stage, channel, "the pull request's link in the thread", lambda: _link(channel, task), QUICK_S
+        )
+        await _breathe(stage)
+        await settle(channel, 0.3, 3.0)
+        stage.terminal.catch_up()
+        if "@ana" not in reply.text.lower():
+            raise MissingStep(f"the reply with the link mentions ana ({channel.title}). It says: {reply.text}")
+        await _merges(stage, channel, task)
+        await _check_all(stage, channel, task, looks)
+        await settle(channel, 0.3, 3.0)
+    finally:
+        looking.cancel()
+
+
+async def _look(channel: Channel, looks: set[str]) -> None:
+    """Keeps every step that the card was seen at."""
+    seen = -1
+    while True:
+        card = _card(channel)
+        looks.add(card.step if card else "")
+        try:
+            await channel.wait_for(lambda seen=seen: channel.count() != seen, 1.0)
+        except TimeoutError:
+            continue
+        seen = channel.count()
+
+
+def request_of(stage: Stage, channel: Channel) -> str:
+    """What ana asks for."""
     options = stage.options
     if options.request:
         return options.request
     if options.repo is None:
-        return REQUEST
+        return REQUESTS[channel.name]
     return PATCH_REQUEST if options.agent == "patch" else OWN_REQUEST
 
 
@@ -67,33 +114,41 @@ def what_was_real(stage: Stage) -> str:
         "demo": "The demo agent follows a script: no model was asked.",
         "patch": "The agent `patch` applies what a request carries: no model was asked.",
     }.get(agent, f"The agent was your own: {agent}.")
-    return (
-        "That was real: slack-bolt over loopback sockets, SQLite, git, the tests, the pull request and its merge in "
-        f"the local forge. Slack itself was simulated. {acted}"
+    names = _listed([channel.title for channel in stage.channels])
+    sdks = _listed(
+        [{"slack": "slack-bolt", "discord": "discord.py", "lark": "lark-oapi"}[c.name] for c in stage.channels]
     )
+    return (
+        f"That was real: {sdks} over loopback sockets, SQLite, git, the tests, the pull requests and their merge in "
+        f"the local forge. {names} {'was' if len(stage.channels) == 1 else 'were'} simulated. {acted}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _open_curtain(stage: Stage) -> None:
     settings = stage.app.settings
     name = "The sample project" if stage.options.repo is None else "A copy of your repository"
     sandbox = "in a sandbox" if settings.sandbox != "none" else "without a sandbox"
-    stage.terminal.narrate(f"A simulated Slack on this machine. {name}: {stage.bare}. Agents run {sandbox}.")
+    names = _listed([channel.title for channel in stage.channels])
+    stage.terminal.narrate(f"A simulated {names} on this machine. {name}: {stage.bare}. Agents run {sandbox}.")
     if stage.remark and not stage.options.quiet:
         stage.terminal.tell(stage.remark, style="dim")
 
 
-async def _asks(stage: Stage) -> CodeTask:
-    simulator = stage.simulator
-    delivery = simulator.runs_command("ana", f"/codetask {request_of(stage)}")
-    await _until(stage, "Slack's command is acknowledged within 3 s", lambda: delivery.acked, 4.0)
-    await _until(stage, "the card in #general", lambda: _card(stage), QUICK_S)
+async def _asks(stage: Stage, channel: Channel) -> CodeTask:
+    channel.says("ana", f"{channel.door} {request_of(stage, channel)}")
+    await _until(stage, channel, f"the card in {channel.title}", lambda: _card(channel), QUICK_S)
     tasks = await stage.app.store.run(lambda tx: tx.tasks.list(TaskFilter()), read=True)
-    if not tasks:
+    found = next((task for task in tasks if task.requester_platform == channel.name), None)
+    if found is None:
         raise MissingStep("the code task is stored")
-    return tasks[0]
+    return found
 
 
-async def _works(stage: Stage, task: CodeTask) -> CodeTask:
+async def _works(stage: Stage, channel: Channel, task: CodeTask) -> CodeTask:
     limit = BUILT_IN_S
     if task.agent not in BUILT_IN:
         settings = stage.app.settings
@@ -102,11 +157,11 @@ async def _works(stage: Stage, task: CodeTask) -> CodeTask:
     task = await _until_stage(stage, task, ended, "the code task reaches review", limit)
     if task.stage is not TaskStage.REVIEW:
         raise MissingStep(f"the code task reaches review. It failed: {task.error or task.failure_reason}")
-    await _until(stage, "the card says it waits for review", lambda: _says(stage, "Review"), QUICK_S)
+    await _until(stage, channel, "the card says it waits for review", lambda: _is_at(channel, STEPS[-1]), QUICK_S)
     return task
 
 
-async def _merges(stage: Stage, task: CodeTask) -> None:
+async def _merges(stage: Stage, channel: Channel, task: CodeTask) -> None:
     number = task.pr_number
     if number is None:
         raise MissingStep("the pull request has a number")
@@ -119,11 +174,11 @@ async def _merges(stage: Stage, task: CodeTask) -> None:
     if not isinstance(merged, PullRequest) or merged.state != "merged":
         raise MissingStep(f"the pull request is merged. The forge said: {merged}")
     await _until_stage(stage, task, {TaskStage.MERGED}, "the merge is noticed", QUICK_S)
-    await _until(stage, "the card says merged", lambda: _says(stage, "Merged"), QUICK_S)
+    await _until(stage, channel, "the card says merged", lambda: _is_merged(channel), QUICK_S)
 
 
-async def _check_all(stage: Stage, task: CodeTask) -> None:
-    """The stages were all walked, in order, and nothing was said that Slack does not know."""
+async def _check_all(stage: Stage, channel: Channel, task: CodeTask, looks: set[str]) -> None:
+    """The stages were all walked, in order, and nothing was said that the platform does not know."""
     moves: Sequence[Move] = await stage.app.store.run(lambda tx: tx.tasks.history(task.id or 0), read=True)
     walked = [move.to_stage.value for move in moves]
     wanted = ["queued", "running", "testing", "review", "merged"]
@@ -134,39 +189,36 @@ async def _check_all(stage: Stage, task: CodeTask) -> None:
     if stage.options.repo is None and not task.tests_passed:
         raise MissingStep("the tests pass")
     if stage.options.repo is None and stage.paced:
-        for word in ("Queued", "Running", "Testing", "Review", "Merged"):
-            if not _said(stage, word):
-                raise MissingStep(f"the card shows {word}")
-    if stage.simulator.surprises:
-        raise MissingStep(f"only what Slack knows is sent. Also sent: {stage.simulator.surprises[0]}")
+        for step in STEPS:
+            if step not in looks:
+                raise MissingStep(f"the card in {channel.title} shows: {step}. It showed: {sorted(looks)}")
+    if channel.surprises:
+        raise MissingStep(f"only what {channel.title} knows is sent. Also sent: {channel.surprises[0]}")
 
 
-def _card(stage: Stage) -> StoredMessage | None:
-    return next((message for message in stage.simulator.sent if not message.is_reply), None)
+def _card(channel: Channel) -> Shown | None:
+    """The first message with a plan in the channel."""
+    return next((shown for shown in channel.shown() if shown.key == "codetask" and shown.has_plan), None)
 
 
-def _says(stage: Stage, shown: str) -> bool:
-    """Whether the card shows this stage now. Its notification text begins `CT-1 Review...`."""
-    card = _card(stage)
-    return card is not None and _opens_with(card.text, shown)
+def _is_at(channel: Channel, step: str) -> bool:
+    card = _card(channel)
+    return card is not None and card.step == step
 
 
-def _said(stage: Stage, shown: str) -> bool:
-    card = _card(stage)
-    return card is not None and any(_opens_with(version.text, shown) for version in card.history)
+def _is_merged(channel: Channel) -> bool:
+    """Whether the card has no step left and says who merged."""
+    card = _card(channel)
+    return card is not None and not card.step and "merged" in card.text
 
 
-def _opens_with(text: str, shown: str) -> bool:
-    words = text.replace(",", " ").replace(":", " ").split()
-    return len(words) > 1 and words[1] == shown
-
-
-def _link(stage: Stage, task: CodeTask) -> StoredMessage | None:
-    card = _card(stage)
+def _link(channel: Channel, task: CodeTask) -> Shown | None:
+    card = _card(channel)
     if card is None or not task.pr_url:
         return None
-    replies = stage.simulator.thread(card)[1:]
-    return next((m for m in replies if task.pr_url in stage.simulator.render_text(m)), None)
+    thread = {card.id, card.thread} - {""}
+    replies = [shown for shown in channel.shown() if shown.thread in thread and shown.id != card.id]
+    return next((m for m in replies if m.key == "codetask" and any(b.href == task.pr_url for b in m.buttons)), None)
 
 
 async def _breathe(stage: Stage) -> None:
@@ -174,10 +226,10 @@ async def _breathe(stage: Stage) -> None:
         await asyncio.sleep(BREATH_S)
 
 
-async def _until(stage: Stage, step: str, happened: Callable[[], T], seconds: float) -> T:
+async def _until(stage: Stage, channel: Channel, step: str, happened: Callable[[], T], seconds: float) -> T:
     """What `happened` returns once it is truthy; gives up early when a part of Codetask ended by itself."""
     try:
-        await stage.simulator.wait_for(lambda: happened() or stage.parts.done(), seconds)
+        await channel.wait_for(lambda: happened() or stage.parts.done(), seconds)
     except TimeoutError as late:
         raise MissingStep(f"{step} (waited {seconds:.0f} s; {late})") from late
     if not (found := happened()):

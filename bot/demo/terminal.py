@@ -1,15 +1,14 @@
-"""What happens in the simulated channel, drawn in the terminal as it happens: who said what, in which thread."""
+"""What happens in the simulated channels, drawn in the terminal as it happens: who said what, in which thread."""
 
 import asyncio
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.text import Text
 
-from platforms.slack.simulator import Happening, SlackSimulator, StoredMessage, Whisper, buttons
+from bot.demo.channel import Buttons, Channel, Code, Line, Part, Plan, Rule, Shown, Step, flat, line_text, step_text
 
 WIDTH: Final = 100
 DIFF_LINES: Final = 24
@@ -22,9 +21,7 @@ _DIFF_STYLES: Final = (
     ("+", "green"),
     ("-", "red"),
 )
-_STEP: Final = re.compile(r"^  ([✓●○✗]) (.*)$")
-_BUTTONS: Final = re.compile(r"^(\[[^\[\]]+\] ?)+$")
-_STYLES: Final[Mapping[str, str]] = {"✓": "green", "●": "bold yellow", "○": "dim", "✗": "bold red"}
+_STYLES: Final[Mapping[str, str]] = {"done": "green", "active": "bold yellow", "pending": "dim", "failed": "bold red"}
 _PEOPLE: Final[Mapping[str, str]] = {"ana": "bold magenta", "bo": "bold blue", "cy": "bold cyan"}
 
 
@@ -50,14 +47,13 @@ class Threads:
 class Terminal:
     """Draws on a console; readable without colour and when piped. `quiet` draws nothing but what `tell` is given."""
 
-    def __init__(self, simulator: SlackSimulator, console: Console, *, quiet: bool = False) -> None:
+    def __init__(self, channels: Sequence[Channel], console: Console, *, quiet: bool = False) -> None:
         self.console = console
         self.threads = Threads()
-        self._simulator = simulator
+        self._channels = channels
         self._quiet = quiet
-        self._seen = 0
-        self._whispers = 0
-        self._shown: dict[tuple[str, str], str] = {}
+        self._shown: dict[tuple[str, str], Shown] = {}
+        self._counts: dict[str, int] = {}
         self._prompt = ""
 
     # --- What the demo itself says ------------------------------------------------------------------------------------
@@ -92,99 +88,72 @@ class Terminal:
         """A line was typed: the prompt is gone."""
         self._prompt = ""
 
-    # --- What happens in the channel ----------------------------------------------------------------------------------
+    # --- What happens in the channels ---------------------------------------------------------------------------------
 
     async def watch(self) -> None:
         """Draws until cancelled."""
-        while True:
-            try:
-                await self._simulator.wait_for(lambda: len(self._simulator.happenings) > self._seen, 3600.0)
-            except TimeoutError:
-                continue
-            self.catch_up()
+        async with asyncio.TaskGroup() as group:
+            for channel in self._channels:
+                group.create_task(self._watch(channel))
 
     def catch_up(self) -> None:
         """Draws what happened since the last look."""
-        happenings = self._simulator.happenings[self._seen :]
-        self._seen += len(happenings)
-        for happening in happenings:
-            drawn = self._draw(happening)
-            if drawn is not None and not self._quiet:
-                self._print(drawn)
+        for channel in self._channels:
+            self._draw(channel)
 
-    @property
-    def seen(self) -> int:
-        """How many happenings were drawn."""
-        return self._seen
+    async def _watch(self, channel: Channel) -> None:
+        while True:
+            try:
+                await channel.wait_for(lambda: channel.count() != self._counts.get(channel.name), 3600.0)
+            except TimeoutError:
+                continue
+            self._draw(channel)
 
-    def _draw(self, happening: Happening) -> RenderableType | None:
-        names = self._simulator.names
-        ours = happening.user == self._simulator.bot_user_id
-        who = "Codetask" if ours else names.get(happening.user, happening.user)
-        match happening.kind:
-            case "command":
-                return self._speech(happening, who, happening.text)
-            case "clicked":
-                return self._speech(happening, who, f"presses [{happening.text}]")
-            case "said" | "edited" if happening.message is not None:
-                return self._message(happening, happening.message, who)
-            case "whispered":
-                return self._whisper(who)
-            case "deleted":
-                return self._speech(happening, who, "(message deleted)")
-            case "reacted":
-                return self._speech(happening, who, f"reacts with {happening.text}")
-            case "refused":
-                return self._speech(happening, who, f"(Slack showed an error: {happening.text})")
-            case _:
-                return None
+    def _draw(self, channel: Channel) -> None:
+        self._counts[channel.name] = channel.count()
+        for shown in channel.shown():
+            key = (channel.name, shown.id)
+            before = self._shown.get(key)
+            self._shown[key] = shown
+            if not self._quiet and (before is None or before.text != shown.text):
+                self._print(self._block(channel, shown, again=before is not None))
+            if not self._quiet and before is not None:
+                for line in _new_reactions(before, shown):
+                    self._print(self._head(channel, shown, line))
 
-    def _message(self, happening: Happening, message: StoredMessage, who: str) -> RenderableType | None:
-        text = self._simulator.render_text(message)
-        key = (message.channel, message.ts)
-        if self._shown.get(key) == text:
-            return None
-        again = key in self._shown
-        self._shown[key] = text
-        ours = message.bot_id is not None
-        thread = ""
-        if ours or message.is_reply:
-            thread = f"thread {self.threads.number(message.channel, message.root)}"
-        what = "Codetask" + (" updates the card" if again else "") if ours else who
-        where = self._where(message.channel, thread if message.is_reply or again else "", thread)
-        return self._block(happening.at, where, what, text, card=ours and not message.is_reply)
-
-    def _whisper(self, who: str) -> RenderableType | None:
-        whispers = self._simulator.whispers
-        if self._whispers >= len(whispers):
-            return None
-        whisper: Whisper = whispers[self._whispers]
-        self._whispers += 1
-        text = self._simulator.render_text(whisper)
-        thread = f"thread {self.threads.number(whisper.channel, whisper.thread_ts)}" if whisper.thread_ts else ""
-        speaker = "Slack" if whisper.via == "slackbot" else "Codetask"
-        return self._block(whisper.at, self._where(whisper.channel, thread, ""), f"{speaker}, only to {who}", text)
-
-    def _speech(self, happening: Happening, who: str, text: str) -> RenderableType:
-        where = self._where(happening.channel, "", "")
-        return self._block(happening.at, where, who, text)
-
-    def _where(self, channel: str, inside: str, root: str) -> str:
-        name = self._simulator.names.get(channel, "")
-        place = f"#{name}" if name else "direct message"
-        if inside:
-            return f"{place} › {inside}"
-        return f"{place} · {root}" if root else place
-
-    def _block(self, at: datetime, where: str, who: str, text: str, *, card: bool = False) -> RenderableType:
-        style = _PEOPLE.get(who, "bold green")
-        head = Text.assemble("\n", (f"{at:%H:%M:%S}", "dim"), "  ", (who, style), "  ", (where, "dim"))
-        margin = Text.assemble(INDENT, ("┃ ", "cyan")) if card else Text(INDENT)
+    def _block(self, channel: Channel, shown: Shown, *, again: bool) -> Group:
+        ours = shown.key == "codetask"
+        name = shown.who if ours or shown.key == "slackbot" else shown.key
+        if again:
+            name += " updates the card" if ours else " edits"
+        if shown.to:
+            name += f", only to {shown.to}"
+        if shown.kind == "note":
+            return self._head(channel, shown, f"{name} {line_text(_words(shown.parts))}")
+        head = self._head(channel, shown, name, again=again)
+        margin = Text.assemble(INDENT, ("┃ ", "cyan")) if ours and not shown.to and again else Text(INDENT)
         room = max(self.console.width - len(margin), 20)
-        wrapped = [row for line in _compact(text) for row in line.wrap(self.console, room)]
+        wrapped = [row for line in _lines(shown.parts) for row in line.wrap(self.console, room)]
         return Group(head, *(Text.assemble(margin, row) for row in wrapped))
 
-    def _print(self, what: RenderableType) -> None:
+    def _head(self, channel: Channel, shown: Shown, who: str, *, again: bool = False) -> Group:
+        style = _PEOPLE.get(shown.key, "bold green")
+        where = self._where(channel, shown, again)
+        at = datetime.now(UTC) if again else shown.at
+        return Group(Text.assemble("\n", (f"{at:%H:%M:%S}", "dim"), "  ", (who, style), "  ", (where, "dim")))
+
+    def _where(self, channel: Channel, shown: Shown, again: bool) -> str:
+        place = f"{channel.title} #{channel.room}"
+        if shown.label == "Direct message":
+            return f"{channel.title}, direct message"
+        if shown.thread:
+            return f"{place} › thread {self.threads.number(channel.name, shown.thread)}"
+        if shown.key == "codetask" and not shown.to:
+            number = self.threads.number(channel.name, shown.id)
+            return f"{place} › thread {number}" if again else f"{place} · thread {number}"
+        return place
+
+    def _print(self, what: Text | Group) -> None:
         if self._prompt and self.console.is_terminal:
             self.console.file.write("\r\x1b[K")
         elif self._prompt:
@@ -194,27 +163,39 @@ class Terminal:
             self.ask(self._prompt)
 
 
-def _compact(text: str) -> Iterator[Text]:
-    """The lines of a message with all steps of a card on one line, without the line that repeats the present step."""
-    lines = text.splitlines()
-    steps = [found for line in lines if (found := _STEP.match(line))]
-    labels = {step[2].split(" · ")[0] for step in steps}
-    drawn = False
-    for line in lines:
-        if not _STEP.match(line):
-            if line not in labels:
-                yield _line(line)
-        elif not drawn:
-            drawn = True
-            yield Text("  ").join(Text(f"{step[1]} {step[2]}", style=_STYLES[step[1]]) for step in steps)
+def _new_reactions(before: Shown, now: Shown) -> Iterator[str]:
+    known = {(reaction.emoji, who) for reaction in before.reactions for who in reaction.by}
+    for reaction in now.reactions:
+        for who in reaction.by:
+            if (reaction.emoji, who) not in known:
+                yield f"{'Codetask' if who == 'codetask' else who} reacts with {reaction.emoji}"
 
 
-def _line(line: str) -> Text:
-    if _BUTTONS.match(line):
-        return Text(line, style="bold blue")
-    if line.startswith("*") and line.endswith("*") and len(line) > 2:
-        return Text(line[1:-1], style="bold")
-    return Text(line)
+def _words(parts: Sequence[Part]) -> tuple:
+    return tuple(word for part in parts if isinstance(part, Line) for word in part.words)
+
+
+def _lines(parts: Sequence[Part]) -> Iterator[Text]:
+    """The lines of a message, with all steps of a card on one line."""
+    for part in flat(parts):
+        match part:
+            case Line(words, role):
+                text = {"bullet": "• ", "quote": "> "}.get(role, "") + line_text(words)
+                yield Text(text, style="bold" if role == "title" else "")
+            case Code(text):
+                yield from (Text(line) for line in text.splitlines())
+            case Rule():
+                yield Text("─" * 20, style="dim")
+            case Plan(_, steps):
+                yield Text("  ").join(_step(step) for step in steps)
+            case Buttons(buttons):
+                yield Text(" ".join(f"[{button.label}]" for button in buttons), style="bold blue")
+            case _:
+                pass
+
+
+def _step(step: Step) -> Text:
+    return Text(step_text(step), style=_STYLES[step.mark])
 
 
 def make_console(*, width: int | None = None) -> Console:
@@ -225,22 +206,23 @@ def make_console(*, width: int | None = None) -> Console:
     return console
 
 
-async def settle(simulator: SlackSimulator, seconds: float, longest: float) -> None:
-    """Returns once nothing happened for `seconds`, at the latest after `longest`."""
+async def settle(channel: Channel, seconds: float, longest: float) -> None:
+    """Returns once nothing happened in a channel for `seconds`, at the latest after `longest`."""
     loop = asyncio.get_running_loop()
     end = loop.time() + longest
     while loop.time() < end:
-        count = len(simulator.happenings)
+        count = channel.count()
         try:
-            await simulator.wait_for(lambda count=count: len(simulator.happenings) > count, seconds)
+            await channel.wait_for(lambda count=count: channel.count() != count, seconds)
         except TimeoutError:
             return
 
 
-def buttons_in(messages: Iterable[StoredMessage | Whisper], label: str) -> StoredMessage | Whisper | None:
-    """The latest of the messages that shows a button of this label (any case)."""
+def message_with(shown: Sequence[Shown], label: str) -> tuple[str, str] | None:
+    """The latest of the messages that shows a button of this label (any case): its id, and what to press."""
     wanted = label.strip("[]").casefold()
-    for message in reversed(list(messages)):
-        if any(button.label.casefold() == wanted for button in buttons(message)):
-            return message
+    for message in reversed(shown):
+        for button in message.buttons:
+            if button.press and button.label.casefold() == wanted:
+                return message.id, button.press
     return None

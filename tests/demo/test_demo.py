@@ -99,7 +99,7 @@ def test_lines_are_played_as_a_person_in_the_channel(folder: Path) -> None:
     for words in (
         "Type what a person would type",
         "PR ready: local/invoices#2",
-        "Codetask, only to ana  #general",
+        "Codetask, only to ana  Slack #general",
         "CT-2 Review",
         "Only owners and admins can manage code tasks",
         "Pull request 2 is merged",

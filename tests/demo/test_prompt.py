@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.demo.prompt import Person, Press, Pull, Says, Slash, Typed, Word, read_line
+from bot.demo.prompt import Chat, Person, Press, Pull, Says, Slash, Typed, Word, read_line
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,11 @@ from bot.demo.prompt import Person, Press, Pull, Says, Slash, Typed, Word, read_
         ("as bo: /codetask list", Person("bo", "/codetask list")),
         ("as bo", Person("bo")),
         ("as @Cy: press Cancel in 1", Person("cy", "press Cancel in 1")),
+        ("in lark", Chat("lark")),
+        ("in #Discord", Chat("discord")),
+        ("in the letter", Says("in the letter")),
+        ("page", Word("page")),
+        ("page the doctor", Says("page the doctor")),
     ],
 )
 def test_a_line_has_one_meaning(line: str, meaning: Typed) -> None:

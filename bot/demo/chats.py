@@ -1,0 +1,24 @@
+"""The chats of the demo: one row per platform. A platform whose SDK is not installed is left out."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack
+from importlib import import_module
+from typing import Final
+
+from bot.demo.channel import Channel
+
+CHATS: Final[Mapping[str, str]] = {
+    "slack": "bot.demo.slack_view:open_slack",
+}
+"""Platform -> the function that starts its simulator and fits it to `Channel`."""
+
+
+def open_channels(stack: AsyncExitStack) -> list[Channel]:
+    """Every channel, each on a simulator of its own that runs until the stack is closed."""
+    chats = stack.enter_context(ExitStack())
+    return [_load(place)(chats) for place in CHATS.values()]
+
+
+def _load(place: str) -> Callable[[ExitStack], Channel]:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
