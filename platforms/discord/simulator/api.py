@@ -2,6 +2,7 @@
 
 import json
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -70,7 +71,7 @@ class Rates:
             "X-RateLimit-Remaining": str(max(0, limit - used)),
             "X-RateLimit-Reset": f"{now + reset:.3f}",
             "X-RateLimit-Reset-After": f"{reset:.3f}",
-            "X-RateLimit-Bucket": f"{abs(hash(operation.name)) & 0xFFFFFFFF:08x}",
+            "X-RateLimit-Bucket": f"{zlib.crc32(operation.name.encode()):08x}",
         }
         return headers, max(left, overall), overall > left
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import zlib
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,6 +24,8 @@ _IDENTIFY_FIELDS = {"token", "properties", "compress", "large_threshold", "shard
 _QUERY = {"v", "encoding", "compress"}
 _GREETINGS = ("READY", "RESUMED")
 """What also a deaf connection is told: it looks like any other."""
+KEPT_FRAMES = 20_000
+"""Events of a session that can be replayed; who missed more starts anew (Discord publishes no number)."""
 MOST_FRAMES = 120
 """Frames a client may send per minute."""
 
@@ -42,7 +45,7 @@ class Session:
     id: str
     intents: int
     seq: int = 0
-    log: list[Json] = field(default_factory=list)
+    log: deque[Json] = field(default_factory=lambda: deque(maxlen=KEPT_FRAMES))
     connection: "Connection | None" = None
     lost_at: datetime | None = None
     resumed: int = 0
@@ -215,8 +218,8 @@ class Gateway:
         if kind == "zlib-stream":
             stream = zlib.compressobj()
             return lambda raw: stream.compress(raw) + stream.flush(zlib.Z_SYNC_FLUSH)
-        if kind == "zstd-stream":
-            return _zstd()
+        if kind == "zstd-stream" and (pack := _zstd()) is not None:
+            return pack
         self.world.surprise("gateway", f"unknown compression {kind}")
         return None
 
@@ -336,7 +339,7 @@ class Gateway:
         if not self.app.valid(str(data["token"])):
             raise Closing(4004)
         session = self.sessions.get(str(data["session_id"]))
-        if session is None or self._expired(session):
+        if session is None or self._expired(session) or self._forgotten(session, data["seq"]):
             self.sessions.pop(str(data["session_id"]), None)
             self._put(connection, {"op": INVALID, "d": False})
             return
@@ -363,6 +366,10 @@ class Gateway:
     def _expired(self, session: Session) -> bool:
         return session.lost_at is not None and self.world.clock.now() - session.lost_at > RESUME_WINDOW
 
+    @staticmethod
+    def _forgotten(session: Session, seq: Any) -> bool:
+        return isinstance(seq, int) and bool(session.log) and session.log[0]["s"] > seq + 1
+
     def _lost(self, connection: Connection) -> None:
         if connection.closed:
             return
@@ -381,15 +388,18 @@ def _abort(connection: Connection) -> None:
         connection.request.transport.abort()
 
 
-def _zstd() -> Callable[[bytes], bytes]:
-    """One zstd stream, flushed per frame. A client that has a zstd module runs beside a simulator that has it too."""
+def _zstd() -> Callable[[bytes], bytes] | None:
+    """One zstd stream, flushed per frame; None without a zstd module (a client beside it then asks for zlib)."""
     try:
         from compression.zstd import ZstdCompressor  # type: ignore[import-not-found]
 
         stream = ZstdCompressor()
         return lambda raw: stream.compress(raw, stream.FLUSH_BLOCK)
     except ImportError:
+        pass
+    try:
         import zstandard  # type: ignore[import-not-found]
-
-        old = zstandard.ZstdCompressor().compressobj()
-        return lambda raw: old.compress(raw) + old.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    except ImportError:
+        return None
+    old = zstandard.ZstdCompressor().compressobj()
+    return lambda raw: old.compress(raw) + old.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)

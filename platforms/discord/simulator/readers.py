@@ -1,7 +1,7 @@
 """The readers: what the platform saw, in typed lists that are safe to read from any thread."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from platforms.discord.simulator import catalog
 from platforms.discord.simulator.api import Api, Call
@@ -124,13 +124,18 @@ class Readers:
         """The codes the gateway closed sockets with."""
         return list(self._gateway.close_codes)
 
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """The payloads the living gateway sessions were sent, of one event (`MESSAGE_CREATE`) or all."""
+        frames = [frame for session in list(self._gateway.sessions.values()) for frame in list(session.log)]
+        return [frame["d"] for frame in frames if name in (None, frame["t"])]
+
     @property
     def ready(self) -> bool:
         """Whether a socket is open that said who it is."""
         return any(c.session is not None for c in self.connections)
 
     @property
-    def commands(self) -> list[dict[str, object]]:
+    def commands(self) -> list[dict[str, Any]]:
         """The registered commands."""
         return list(self._world.commands)
 

@@ -278,6 +278,15 @@ class DiscordSimulator(Readers):
 
     # --- What the platform does ---------------------------------------------------------------------------------------
 
+    def redeliver(self, message: StoredMessage, *, times: int = 1) -> None:
+        """Sends MESSAGE_CREATE of a message again. Discord does so in a RESUME only; ingress must bear it anyway."""
+
+        def again() -> None:
+            for _ in range(times):
+                self._events.posted(message)
+
+        self._do(again)
+
     def delivers(self, event: str, payload: Mapping[str, Any]) -> None:
         """Sends any event to every session, also one that Discord would never send."""
         self._do(self._gateway.dispatch, event, 0, lambda _: dict(payload))

@@ -1,6 +1,8 @@
 """The Discord simulator's gateway, with the real discord.py."""
 
+import importlib.util
 import json
+import sys
 import zlib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -231,6 +233,24 @@ async def test_ready_and_the_guild(sim: DiscordSimulator, compress: str) -> None
         guild = await socket.event("GUILD_CREATE")
         assert [channel["name"] for channel in guild["channels"]] == ["general", "dev", "lounge"]
         assert [member["user"]["id"] for member in guild["members"]] == [sim.bot_user_id]
+
+
+async def test_a_message_can_come_twice(sim: DiscordSimulator) -> None:
+    async with Socket(sim) as socket:
+        await socket.identify()
+        said = sim.user_says("ana", "once", "dev")
+        sim.redeliver(said, times=2)
+        assert [(await socket.event("MESSAGE_CREATE"))["id"] for _ in range(3)] == [said.id] * 3
+        assert len(sim.events("MESSAGE_CREATE")) == 3
+
+
+async def test_zstd_is_used_where_there_is_a_module_for_it() -> None:
+    with DiscordSimulator() as sim:
+        async with Socket(sim, compress="zstd-stream") as socket:
+            first = await socket.socket.receive(timeout=5)
+        packed = first.type is aiohttp.WSMsgType.BINARY
+        assert packed == (importlib.util.find_spec("zstandard") is not None or sys.version_info >= (3, 14))
+        assert [s.what for s in sim.surprises] == ([] if packed else ["unknown compression zstd-stream"])
 
 
 async def test_no_members_intent_no_member_events(sim: DiscordSimulator) -> None:

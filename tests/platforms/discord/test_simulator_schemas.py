@@ -119,12 +119,10 @@ async def test_gateway_messages_fit_discords_description(sim: DiscordSimulator, 
     sim.user_edits(said, "hello")
     sim.starts_thread("ana", said)
     sim.user_says("bo", "a reply", "dev", reply_to=said)
-    log = [f for session in sim._gateway.sessions.values() for f in session.log]
-    messages = [f["d"] for f in log if f["t"] in ("MESSAGE_CREATE", "MESSAGE_UPDATE")]
+    messages = [*sim.events("MESSAGE_CREATE"), *sim.events("MESSAGE_UPDATE")]
     assert len(messages) == 5
     assert [p for m in messages for p in problems(("MessageResponse",), m, "gateway")] == []
-    threads = [f["d"] for f in log if f["t"] == "THREAD_CREATE"]
-    assert [p for t in threads for p in problems(("ThreadResponse",), t, "gateway")] == []
+    assert [p for t in sim.events("THREAD_CREATE") for p in problems(("ThreadResponse",), t, "gateway")] == []
 
 
 def call(method: str, body: Any) -> Call:
