@@ -275,7 +275,7 @@ class Settings(SourcedSettings):
         None, description="An admin may allow a change asked for by that admin; unset: only where there is one admin."
     )
     protected_paths: Words = Field((), description="More paths that need an approval before a push.")
-    default_language: str = Field("en", description="Language of shared messages.")
+    default_language: Literal["en", "zh"] = Field("en", description="Language of shared messages: en or zh.")
     retention_days: int = Field(90, ge=1, description="Finished code tasks and raw payloads are forgotten after it.")
     log_level: str = Field("info", description="debug, info, warning or error.")
 
