@@ -9,6 +9,8 @@ from bot.demo.channel import Channel
 
 CHATS: Final[Mapping[str, str]] = {
     "slack": "bot.demo.slack_view:open_slack",
+    "discord": "bot.demo.discord_view:open_discord",
+    "lark": "bot.demo.lark_view:open_lark",
 }
 """Platform -> the function that starts its simulator and fits it to `Channel`."""
 

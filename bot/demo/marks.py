@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from bot.demo.channel import Code, Line, LineRole, Part, Rule, Word
+from bot.demo.channel import Code, Line, LineRole, Mark, Part, Plan, Rule, Step, Word
 
 Say = Callable[[re.Match[str]], tuple[Word, ...] | None]
 """Turns one found mark into words; None leaves it as text."""
@@ -75,3 +75,36 @@ def _plain_lines(
         words = inline(line[len(start) :])
         if words:
             yield Line(words, starts.get(start, "text"))
+
+
+_SIGNS: Final[Mapping[str, Mark]] = {"✅": "done", "⏳": "active", "⚪": "pending", "○": "pending", "❌": "failed"}
+
+
+def gather_steps(parts: Iterator[Part]) -> Iterator[Part]:
+    """Two or more lines in a row that begin with the sign of a step, as one plan."""
+    waiting: list[tuple[Line, Step]] = []
+    for part in parts:
+        step = _step(part) if isinstance(part, Line) else None
+        if step is not None and isinstance(part, Line):
+            waiting.append((part, step))
+            continue
+        yield from _released(waiting)
+        waiting = []
+        yield part
+    yield from _released(waiting)
+
+
+def _released(waiting: list[tuple[Line, Step]]) -> Iterator[Part]:
+    if len(waiting) > 1:
+        yield Plan("", tuple(step for _, step in waiting))
+    else:
+        yield from (line for line, _ in waiting)
+
+
+def _step(line: Line) -> Step | None:
+    text = "".join(word.text for word in line.words)
+    sign, space, rest = text.partition(" ")
+    if sign not in _SIGNS or not space:
+        return None
+    label, _, detail = rest.partition(" — ")
+    return Step(_SIGNS[sign], label, detail, sign)

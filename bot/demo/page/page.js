@@ -51,7 +51,7 @@ function button(told, message) {
 
 function step(told) {
   return make("li", { class: `step ${told.mark}` },
-    make("span", { class: "mark", "aria-hidden": "true" }, MARKS[told.mark]),
+    make("span", { class: "mark", "aria-hidden": "true" }, told.sign || MARKS[told.mark]),
     make("span", { class: "label" }, told.label, make("span", { class: "unseen" }, ` (${MARK_WORDS[told.mark]})`)),
     told.detail ? make("span", { class: "detail" }, told.detail) : null);
 }
@@ -61,7 +61,7 @@ function part(told, message) {
     case "line": return make(told.role === "quote" ? "blockquote" : "p", { class: told.role }, told.words.map(word));
     case "code": return make("pre", {}, told.text);
     case "rule": return make("hr");
-    case "plan": return make("div", { class: "plan" }, make("p", { class: "now" }, told.title), make("ul", {}, told.steps.map(step)));
+    case "plan": return make("div", { class: "plan" }, told.title ? make("p", { class: "now" }, told.title) : null, make("ul", {}, told.steps.map(step)));
     case "buttons": return make("div", { class: "buttons" }, told.buttons.map((shown) => button(shown, message)));
     case "frame": return make("div", { class: `frame ${told.colour}`, "data-accent": told.accent },
       told.title.length ? make("p", { class: "frame-title" }, told.title.map(word)) : null,
