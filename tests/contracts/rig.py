@@ -123,6 +123,10 @@ class Rig(abc.ABC):
     """Whether events come by HTTP."""
     sdk_modules: ClassVar[tuple[str, ...]]
     extra: ClassVar[str]
+    auth_code: ClassVar[str]
+    """What the platform calls refused credentials."""
+    completes: ClassVar[bool] = True
+    """Whether fields have completions."""
 
     def __init__(self, data: Path) -> None:
         self.data = data

@@ -111,6 +111,7 @@ class SlackRig(Rig):
     doors: ClassVar[frozenset[Door]] = frozenset({"slash", "mention", "bang", "shortcut"})
     sdk_modules: ClassVar[tuple[str, ...]] = ("slack_bolt", "slack_sdk")
     extra: ClassVar[str] = "codetask[slack]"
+    auth_code: ClassVar[str] = "invalid_auth"
 
     def __init__(self, data: Path, transport: Literal["socket", "http"]) -> None:
         super().__init__(data)

@@ -4,9 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.contracts.rig import Rig
+from tests.contracts.rig_discord import DiscordRig
+from tests.contracts.rig_lark import LarkRig
 from tests.contracts.rig_slack import SlackRig
 
 RIGS: dict[str, Callable[[Path], Rig]] = {
     "slack-socket": lambda data: SlackRig(data, "socket"),
     "slack-http": lambda data: SlackRig(data, "http"),
+    "lark-long": lambda data: LarkRig(data, "long"),
+    "lark-webhook": lambda data: LarkRig(data, "webhook"),
+    "discord": DiscordRig,
 }

@@ -30,6 +30,7 @@ class Messages:
         self.world = world
         self.events = events
         self.access = access
+        self.edit_window = EDIT_WINDOW
         self.pending_presses: dict[str, int] = {}
         self.patched_early: dict[str, str] = {}
         """Message id -> the content to go back to: a card that was patched while a button press awaits its answer."""
@@ -188,7 +189,7 @@ class Messages:
             raise withdrawn()
         if message.msg_type != "interactive":
             raise ApiError(230054, "This operation is NOT supported for this message type.")
-        if self.world.clock.now() - message.at > EDIT_WINDOW:
+        if self.world.clock.now() - message.at > self.edit_window:
             raise ApiError(230031, "The message exceeding 14 days can NOT be updated.")
         content = self._content("interactive", arguments["content"])
         if self.pending_presses.get(message.id):

@@ -331,6 +331,10 @@ class LarkSimulator(Readers):
         """Grants a scope; without an argument the sensitive one."""
         self._do(self._credentials.scopes.add, scope)
 
+    def limit_edits(self, window: timedelta) -> None:
+        """How long cards may be changed from now on; Lark says 14 days."""
+        self._messages.edit_window = window
+
     def limit_tenant(self, posts_per_minute: int | None) -> None:
         """With `rate_limits`: posts of the tenant above this get 11232."""
         self._rates.tenant_per_minute = posts_per_minute

@@ -124,7 +124,7 @@ async def refused_credentials_end_the_process(rig: Rig) -> None:
     await app.move(1, Stage.FAILED, failure_reason=FailureReason.NO_CHANGES, error="nothing")
     fatal = await app.outcome()
     assert fatal is not None
-    assert "invalid_auth" in fatal.why
+    assert rig.auth_code in fatal.why
     assert fatal.fix
     assert app.platform.health().state == "failed"
     assert len(rig.calls("post")) - before <= 5

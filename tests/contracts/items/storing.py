@@ -100,14 +100,15 @@ async def a_person_is_told_at_once_when_nothing_was_saved(rig: Rig) -> None:
     await rig.settle()
     card = await rig.card("CT-1")
     async with app.locked():
-        slash = rig.command("bo", "Fix the login of the report page")
-        press = rig.press("ana", card, "Cancel")
-        told = await rig.until(lambda: rig.whispers if len(rig.whispers) == 2 else None)
-        assert {one.to for one in told} == {"ana", "bo"}
+        sent = {"ana": rig.press("ana", card, "Cancel")}
+        if "slash" in rig.doors:
+            sent["bo"] = rig.command("bo", "Fix the login of the report page")
+        told = await rig.until(lambda: rig.whispers if len(rig.whispers) == len(sent) else None)
+        assert {one.to for one in told} == set(sent)
         for one in told:
             assert "couldn't save that (ref" in one.text
             assert "Nothing was filed" in one.text
-    await rig.acked(slash, press)
+    await rig.acked(*sent.values())
     await rig.settle()
     assert [task.stage for task in await app.tasks()] == ["queued"], "what was said not to be filed was not filed"
     assert said.id
@@ -146,9 +147,11 @@ async def a_slow_store_stays_inside_the_window(rig: Rig) -> None:
 
 
 async def _flood(rig: Rig, times: int) -> None:
-    for _ in range(1 if rig.webhook else 16):
+    await rig.start()
+    most = 1 if rig.webhook or rig.app.platform.capabilities.exclusive_ingress else 16
+    for _ in range(most - 1):
         await rig.start()
-    await rig.until(lambda: rig.webhook or rig.connections == 16)
+    await rig.until(lambda: rig.webhook or rig.connections == most)
     said = rig.file("ana", WISH)
     heard = rig.deliveries(said)
     await rig.acked(*heard)
