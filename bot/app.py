@@ -103,7 +103,8 @@ def wire(
 ) -> App:
     """Builds the services over an open store."""
     redactor = redactor or LiveRedactor(settings.secrets())
-    announcer = Announcer(Languages.of(settings.default_language, platforms), redactor)
+    languages = Languages.of(settings.default_language, platforms)
+    announcer = Announcer(languages, redactor)
     attempts = Attempts(settings, announcer)
     tasks = CodeTasks(settings, announcer, Rights(settings), attempts, usable_agents(settings))
     merges = Merges(settings, announcer)
@@ -112,7 +113,7 @@ def wire(
     inbox = InboxService(store, commands)
     backfill.inbox = inbox
     scheduler = Scheduler(store, settings, attempts, Reconciler(store, merges, forges), backfill.everywhere)
-    relay = Relay(store, platforms, settings.lease)
+    relay = Relay(store, platforms, settings.lease, languages)
     return App(settings, store, redactor, tasks, attempts, merges, platforms, forges, inbox, relay, scheduler)
 
 

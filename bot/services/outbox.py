@@ -10,7 +10,7 @@ import base64
 import hashlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,8 +21,10 @@ import structlog
 
 from bot.core.cards import Card, Content, Doc
 from bot.core.inbound import MessageRef, Person, ReplyToken
+from bot.core.texts import Texts
 from bot.failpoints import failpoint
 from bot.ports import AuthFailed, Gone, NotAllowed, Platform, Retry, Trouble, Unsendable
+from bot.services.languages import Languages
 from bot.services.loops import work_from_rows
 from bot.store import DELIVERY_LEASE, REFUSED, Delivery, Outgoing, Store, StoreDown, Transaction
 
@@ -73,9 +75,16 @@ class Pace:
 class Relay:
     """Sends the deliveries of the given platforms. Several relays, in any number of processes, share the work."""
 
-    def __init__(self, store: Store, platforms: Mapping[str, Platform], lease: timedelta = DELIVERY_LEASE) -> None:
+    def __init__(
+        self,
+        store: Store,
+        platforms: Mapping[str, Platform],
+        lease: timedelta = DELIVERY_LEASE,
+        languages: Languages | None = None,
+    ) -> None:
         self._store = store
         self._platforms = dict(platforms)
+        self._languages = languages or Languages.of("en", platforms)
         self._lease = lease
         self._pace = Pace()
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -304,14 +313,17 @@ class Relay:
             return
         tx.people.audit("relay", "not_allowed", delivery.dedup_key, {"why": why})
         if delivery.kind == "post":
-            self._tell(tx, delivery, Doc(text=fix), "not_allowed")
+            self._tell(tx, delivery, lambda texts: Doc(text=texts.reword(fix, "fix")), "not_allowed")
 
-    def _tell(self, tx: Transaction, delivery: Outgoing, doc: Doc, suffix: str) -> None:
+    def _tell(self, tx: Transaction, delivery: Outgoing, said: Doc | Callable[[Texts], Doc], suffix: str) -> None:
         """Says privately, to the person a delivery was for, what could not be said where it belonged."""
         target = {name: delivery.target.get(name) for name in ("person", "reply_token")}
         if target["person"] is None and isinstance(delivery.content, Doc) and delivery.content.mention is not None:
             target["person"] = delivery.content.mention.model_dump(mode="json")
         if target["person"] is not None:
+            person = Person.model_validate(target["person"])
+            wording = self._languages.personal(tx, person, delivery.to)
+            doc = said if isinstance(said, Doc) else wording.make(said)
             lane = tx.threads.lane(delivery.to)
             tx.outbox.add(lane.id, Delivery("whisper", f"{delivery.dedup_key}:{suffix}", doc, target=target))
 

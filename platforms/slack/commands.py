@@ -29,6 +29,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.core.inbound import Event, Unreadable
+from bot.core.texts import Texts
 from bot.failpoints import failpoint
 from bot.ports import Clock, Inbox, InboxDown
 from platforms.slack.errors import WebhookRefused
@@ -53,12 +54,12 @@ Part = Callable[[AsyncApp, "Intake"], None]
 
 def not_saved(ref: str) -> str:
     """What a person reads whose command could not be stored. Slack never redelivers it, so they must know."""
-    return f"I couldn't save that (ref `{ref}`). Nothing was filed. Please try again in a minute."
+    return Texts.load().say("error.infrastructure", ref=f"`{ref}`")
 
 
 def not_read(ref: str) -> str:
     """What a person reads whose command made no sense on the wire."""
-    return f"I couldn't read that (ref `{ref}`). Nothing was filed. Please try again."
+    return Texts.load().say("error.unreadable", ref=f"`{ref}`")
 
 
 class Intake:

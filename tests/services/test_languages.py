@@ -11,6 +11,7 @@ from bot.app import wire
 from bot.core.cards import CONTENT, Card, Doc, dump_content
 from bot.core.inbound import BotAdded, Person, ThreadRef
 from bot.core.tasks import FailureReason, Stage
+from bot.ports import NotAllowed
 from bot.services.languages import SETTING, WHOLE_WORKSPACE
 from bot.services.outbox import plain
 from bot.settings import SettingsError
@@ -175,6 +176,20 @@ async def test_refusals_say_stages_and_verbs_in_the_readers_language(open_desk: 
     assert (await whisper(desk)).text == "You can't cancel CT-1: @ana filed it. Ask @ana or an admin."
     await desk.says("--repo nope Fix the login redirect", MEI)
     assert (await whisper(desk)).text == "没有仓库 nope。可用的有：web。"
+
+
+async def test_what_a_person_has_to_do_is_said_in_their_language(
+    open_desk: Callable[..., Desk], clock: FakeClock
+) -> None:
+    class Outside(Chat):
+        async def post(self, to: ThreadRef, content: Any, key: str) -> Any:
+            return NotAllowed("Invite the bot to the channel: /invite @codetask", "not_in_channel")
+
+    chat = Outside(clock)
+    desk = open_desk({"slack": chat})
+    await desk.says("Fix the login redirect", MEI)
+    await desk.app.relay.drain()
+    assert [doc.text for _, doc in chat.whispers] == ["请把机器人邀请到频道：/invite @codetask"]
 
 
 def test_a_body_is_stored_short_and_read_back_whole() -> None:
