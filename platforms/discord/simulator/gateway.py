@@ -15,6 +15,7 @@ from platforms.discord.simulator.app import Application
 from platforms.discord.simulator.catalog import CLOSE_REASONS, KNOWN_INTENTS, RESUME_WINDOW
 from platforms.discord.simulator.payloads import guild_create_json, user_json
 from platforms.discord.simulator.state import World
+from platforms.simulation import Fault, FaultPlan
 
 Json = dict[str, Any]
 DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE, RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = (
@@ -74,9 +75,10 @@ class Connection:
 class Gateway:
     """Serves the WebSocket and dispatches events."""
 
-    def __init__(self, world: World, app: Application, heartbeat: timedelta) -> None:
+    def __init__(self, world: World, app: Application, heartbeat: timedelta, faults: FaultPlan) -> None:
         self.world = world
         self.app = app
+        self.faults = faults
         self.heartbeat = heartbeat
         self.url = ""
         self.connections: list[Connection] = []
@@ -182,6 +184,9 @@ class Gateway:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One connection from HELLO to its end."""
+        fault = self.faults.take("gateway")
+        if fault is not None:
+            return self._turn_away(request, fault)
         socket = web.WebSocketResponse(autoping=True, max_msg_size=4096 * 4)
         if not socket.can_prepare(request).ok:
             return web.Response(status=404)
@@ -203,6 +208,12 @@ class Gateway:
             writer.cancel()
             await asyncio.gather(writer, *([connection.ending] if connection.ending else []), return_exceptions=True)
         return socket
+
+    @staticmethod
+    def _turn_away(request: web.Request, fault: Fault) -> web.Response:
+        if (fault.drop_before_commit or fault.drop_after_commit) and request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=fault.status or 503)
 
     def _packer(self, request: web.Request) -> Callable[[bytes], bytes] | None:
         unknown = sorted(set(request.query) - _QUERY)

@@ -58,6 +58,8 @@ class People:
         if reply_to is not None:
             message.type = 19
             message.reference = {"type": 0, "channel_id": channel.id, "message_id": reply_to.id}
+            if not channel.is_direct:
+                message.reference["guild_id"] = self.world.guild_id
         self._write(message, text)
         if not user.bot:
             message.nonce = self.world.ids.snowflake()

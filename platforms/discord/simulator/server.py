@@ -25,6 +25,8 @@ from platforms.simulation import ANY, Changes, Fault, FaultPlan, LoopThread, Sim
 
 T = TypeVar("T")
 Who = str | User
+GATEWAY = "gateway"
+"""In a fault plan: the opening of a gateway socket."""
 HEARTBEAT = timedelta(milliseconds=41_250)
 
 
@@ -56,7 +58,7 @@ class DiscordSimulator(Readers):
         self._furnish()
         self._app = app = Application(world, self._new_token(), intents)
         self._timers = Timers(self.clock)
-        self._gateway = Gateway(world, app, heartbeat)
+        self._gateway = Gateway(world, app, heartbeat, self._faults)
         self._events = Events(world, app, self._gateway)
         self._messages = Messages(world, app, self._events)
         self._channels = Channels(world, self._messages)
@@ -376,10 +378,10 @@ class DiscordSimulator(Readers):
         drop_after_commit: bool = False,
         times: int | None = 1,
     ) -> None:
-        """Faults for the next calls of an operation (its OpenAPI id, `create_message`) or `*`. `times` None: until
-        `heal`. `error` is one of Discord's codes (`50013`).
+        """Faults for the next calls of an operation (its OpenAPI id, `create_message`), of `gateway` (a new socket) or
+        of `*` (all of these). `times` None: until `heal`. `error` is one of Discord's codes (`50013`).
         """
-        if method != ANY and method not in self._api.handlers:
+        if method not in (ANY, GATEWAY) and method not in self._api.handlers:
             raise LookupError(f"no operation {method!r}; known: {', '.join(sorted(self._api.handlers))}")
         code = None if error is None else str(error)
         self._do(

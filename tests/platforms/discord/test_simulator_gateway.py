@@ -1,5 +1,6 @@
 """The Discord simulator's gateway, with the real discord.py."""
 
+import asyncio
 import importlib.util
 import json
 import sys
@@ -119,6 +120,15 @@ async def test_a_session_that_is_too_old_cannot_be_resumed(sim: DiscordSimulator
         assert await second.hear(9) is False
 
 
+async def test_a_session_that_its_client_ended_cannot_be_resumed(sim: DiscordSimulator) -> None:
+    async with Socket(sim) as first:
+        ready = await first.identify()
+    await sim.wait_for(lambda: not sim.connections)
+    async with Socket(sim) as second:
+        await second.say(6, {"token": sim.bot_token, "session_id": ready["session_id"], "seq": 1})
+        assert await second.hear(9) is False
+
+
 async def test_a_black_hole_is_noticed_by_the_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     with DiscordSimulator(heartbeat=timedelta(milliseconds=50)) as sim:
         use_simulator(monkeypatch, sim)
@@ -136,6 +146,7 @@ async def test_a_deaf_connection_answers_heartbeats_and_tells_nothing(sim: Disco
         missed = sim.user_says("ana", "hello?", "dev")
         await socket.say(1, None)
         await socket.hear(11)
+        sim.drop_connection("abort")
     async with Socket(sim) as again:
         await again.say(6, {"token": sim.bot_token, "session_id": ready["session_id"], "seq": 2})
         assert (await again.event("MESSAGE_CREATE"))["id"] == missed.id
@@ -235,6 +246,20 @@ async def test_ready_and_the_guild(sim: DiscordSimulator, compress: str) -> None
         assert [member["user"]["id"] for member in guild["members"]] == [sim.bot_user_id]
 
 
+@pytest.mark.parametrize("fault", [{"status": 503}, {"drop_before_commit": True}])
+async def test_a_gateway_that_turns_clients_away(sim: DiscordSimulator, fault: dict[str, Any]) -> None:
+    sim.fail_next("gateway", **fault, times=None)
+    bot = Bot(sim)
+    with pytest.raises(aiohttp.ClientError):
+        async with asyncio.timeout(5):
+            await bot.start(sim.bot_token, reconnect=False)
+    await bot.close()
+    assert sim.connections_opened == 0
+    sim.heal()
+    async with Socket(sim) as socket:
+        await socket.identify()
+
+
 async def test_a_message_can_come_twice(sim: DiscordSimulator) -> None:
     async with Socket(sim) as socket:
         await socket.identify()
@@ -278,6 +303,7 @@ class Socket:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.socket.close()
         await self.session.close()
 
     async def send(self, frame: Any) -> None:
