@@ -379,9 +379,10 @@ class DiscordSimulator(Readers):
         times: int | None = 1,
     ) -> None:
         """Faults for the next calls of an operation (its OpenAPI id, `create_message`), of `gateway` (a new socket) or
-        of `*` (all of these). `times` None: until `heal`. `error` is one of Discord's codes (`50013`).
+        of `*` (all of these). `create_message@guild` spares direct messages, `@direct` is the other way round.
+        `times` None: until `heal`. `error` is one of Discord's codes (`50013`).
         """
-        if method not in (ANY, GATEWAY) and method not in self._api.handlers:
+        if method not in (ANY, GATEWAY) and method.partition("@")[0] not in self._api.handlers:
             raise LookupError(f"no operation {method!r}; known: {', '.join(sorted(self._api.handlers))}")
         code = None if error is None else str(error)
         self._do(
