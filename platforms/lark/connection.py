@@ -112,6 +112,7 @@ class Connection:
     def _build(self, module: ModuleType) -> Any:
         """The SDK's client with its events, its address and its end in our hands."""
         client = module.Client(self._app_id, "unused", log_level=module.LogLevel.CRITICAL, auto_reconnect=False)
+        self._tasks.append(client._cache._cron)  # clears half-received frames; its end is otherwise a finaliser's
         config = self._endpoint.get("ClientConfig")
         if isinstance(config, Mapping) and isinstance(config.get("PingInterval"), int):
             client._ping_interval = max(int(config["PingInterval"]), 1)

@@ -138,7 +138,9 @@ class LarkRig(Rig):
             "lark_encrypt_key": self.simulator.encrypt_key,
             "lark_verification_token": self.simulator.verification_token,
         }
-        return {**self.simulator.settings, **hooks, "codetask_lark_transport": self.transport}
+        # Lark does not tell a bot who administers the tenant: who is an admin stands in the settings.
+        admins = (f"lark:{self.simulator.user('ana').id}",)
+        return {**self.simulator.settings, **hooks, "codetask_lark_transport": self.transport, "admins": admins}
 
     def make_platform(self, settings: Settings) -> Platform:
         return LarkPlatform(settings.chat["lark"], self.simulator.clock, QUICK)  # type: ignore[arg-type]

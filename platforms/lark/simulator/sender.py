@@ -40,7 +40,7 @@ def encrypted(encrypt_key: str, payload: bytes, iv: bytes | None = None) -> str:
 
 def encrypted_body(encrypt_key: str, payload: Json) -> bytes:
     """The body of a request: `{"encrypt": ...}`, or the payload itself without a key."""
-    plain = json.dumps(payload, ensure_ascii=False).encode()
+    plain = json.dumps(payload, ensure_ascii=False).encode("utf-8", "surrogatepass")
     return json.dumps({"encrypt": encrypted(encrypt_key, plain)}).encode() if encrypt_key else plain
 
 
