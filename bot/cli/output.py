@@ -80,6 +80,21 @@ def choose_columns(asked: Sequence[str], known: Mapping[str, Callable[[Any], str
     return names or list(usual)
 
 
+def local_time(text: str) -> str:
+    """An ISO instant as the clock on this machine shows it: `2026-03-06 15:04`."""
+    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M}"
+
+
+def moment(text: str, now: datetime | None = None) -> str:
+    """Local time and distance of an ISO instant: `2026-03-06 15:04 (12m ago)`, `... (in 5 min)`."""
+    from bot.core.moments import elapsed
+    from bot.core.texts import Texts
+
+    here, ahead = now or datetime.now(UTC), datetime.fromisoformat(text)
+    far = f"in {elapsed(ahead - here, Texts.load())}" if ahead > here else age(text, here)
+    return f"{local_time(text)} ({far})"
+
+
 def age(text: str, now: datetime | None = None) -> str:
     """`12m ago` of an ISO instant."""
     from bot.core.moments import ago

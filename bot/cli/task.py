@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="CT-12, 12, a uuid, a name, or requester/name.")]
-Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="One or more code tasks.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID", help="One or more code tasks.")]
 Until = Annotated[str | None, typer.Option("--until", help=f"End at this stage: {', '.join(STAGES)}.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Print every change until it ends.")]
 LIST_LIMIT: Final = 50
@@ -38,7 +38,7 @@ LIST_LIMIT: Final = 50
 
 @app.command("create")
 def create(
-    text: Annotated[str | None, typer.Argument(metavar="[TEXT|-]", help="What to change; - reads stdin.")] = None,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT|-", help="What to change; - reads stdin.")] = None,
     stdin: Annotated[bool, typer.Option("--stdin", help="Read the description from stdin.")] = False,
     name: Annotated[str | None, typer.Option(help="A short name: lower-case words joined by hyphens.")] = None,
     repo: Annotated[str | None, typer.Option(help="The repository, by its configured name.")] = None,
@@ -81,11 +81,14 @@ def list_tasks(
     mine: Annotated[bool, typer.Option("--mine", help="Yours (the default).")] = False,
     user: Annotated[str | None, typer.Option(help="Someone's: an id, a name, or platform:workspace:id.")] = None,
     stage: Annotated[
-        list[str] | None, typer.Option("--stage", "--status", help=f"Only these: {', '.join(STAGES)}, cancelled.")
+        list[str] | None,
+        typer.Option("--stage", "--status", metavar="STAGE", help=f"Only these: {', '.join(STAGES)}, cancelled."),
     ] = None,
     repo: Annotated[str | None, typer.Option(help="Only this repository's.")] = None,
-    column: Annotated[list[str] | None, typer.Option("-c", "--column", help=f"Of: {', '.join(COLUMNS)}.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = LIST_LIMIT,
+    column: Annotated[
+        list[str] | None, typer.Option("-c", "--column", metavar="NAME", help=f"Of: {', '.join(COLUMNS)}.")
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many.")] = LIST_LIMIT,
     quiet: Quiet = False,
     output: Output = Format.TABLE,
     as_json: Json = False,
@@ -129,7 +132,7 @@ def show(task_id: Id, output: Output = Format.TABLE, as_json: Json = False) -> N
 def status(
     task_id: Id, watch_it: Watch = False, until: Until = None, output: Output = Format.TABLE, as_json: Json = False
 ) -> None:
-    """Say in which stage a code task is; with --watch, every change until it ends."""
+    """Say where a code task is. With --watch: every change until it ends."""
     structured = wants_json(output, as_json)
     with Api() as api:
         if watch_it or until:
@@ -146,8 +149,8 @@ def status(
 def logs(
     task_id: Id,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the work ends.")] = False,
-    tail: Annotated[int | None, typer.Option(min=1, max=1000, help="Only the last entries.")] = None,
-    run: Annotated[int | None, typer.Option(min=1, help="Which attempt; else the latest.")] = None,
+    tail: Annotated[int | None, typer.Option(metavar="N", min=1, max=1000, help="Only the last N entries.")] = None,
+    run: Annotated[int | None, typer.Option(metavar="N", min=1, help="Which attempt; else the latest.")] = None,
     output: Output = Format.TABLE,
     as_json: Json = False,
 ) -> None:
@@ -199,7 +202,7 @@ def retry(
 
 @app.command("merged")
 def merged(task_id: Id, quiet: Quiet = False, output: Output = Format.TABLE, as_json: Json = False) -> None:
-    """Mark a code task as merged when no pull request is tracked; merges one of the built-in forge."""
+    """Mark a code task as merged. A pull request of the built-in forge is merged by it; others the forge tells of."""
     with Api() as api:
         done = api.call("POST", task_path(task_id, "merged"))
     _answer([done], "is merged", quiet, wants_json(output, as_json))

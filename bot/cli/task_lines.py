@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from bot.cli.output import DASH, age
+from bot.cli.output import DASH, age, local_time, moment
 
 Task = dict[str, Any]
 
@@ -57,8 +57,8 @@ COLUMNS: Final[dict[str, Callable[[Task], str]]] = {
     "priority": lambda task: task["priority"],
     "requester": requester,
     "age": lambda task: age(task["created_at"]),
-    "created": lambda task: task["created_at"],
-    "updated": lambda task: task["updated_at"],
+    "created": lambda task: local_time(task["created_at"]),
+    "updated": lambda task: local_time(task["updated_at"]),
     "uuid": lambda task: task["uuid"],
 }
 USUAL: Final = ("id", "stage", "title", "repo", "pr", "age")
@@ -71,10 +71,10 @@ def details(task: Task) -> dict[str, str]:
         "id": task["id"],
         "title": task["title"],
         "stage": shown(task),
-        "since": run.get("since") or task["updated_at"],
+        "since": moment(run.get("since") or task["updated_at"]),
         "step": run.get("message"),
         "attempt": f"{task['attempt']} of {task['max_attempts']}",
-        "next attempt": task["next_attempt_at"],
+        "next attempt": moment(task["next_attempt_at"]) if task["next_attempt_at"] else None,
         "position": str(task["position"]) if task["position"] else None,
         "agent": task["agent"],
         "repository": f"{task['repo']} ({task['base']})",
@@ -84,7 +84,7 @@ def details(task: Task) -> dict[str, str]:
         "error": task["error"],
         "cost": cost(task),
         "requester": requester(task),
-        "filed": f"{task['created_at']} ({age(task['created_at'])})",
+        "filed": moment(task["created_at"]),
         "name": task["name"],
         "uuid": task["uuid"],
         "workspace": f"{workspace['host'] or DASH}:{workspace['path']}" if workspace else None,

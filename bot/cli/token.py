@@ -6,7 +6,20 @@ import typer
 
 from bot.cli.client import Api
 from bot.cli.failures import USAGE, Failure
-from bot.cli.output import Format, Json, Output, Quiet, Yes, confirm, out, out_json, out_table, say, wants_json
+from bot.cli.output import (
+    Format,
+    Json,
+    Output,
+    Quiet,
+    Yes,
+    confirm,
+    local_time,
+    out,
+    out_json,
+    out_table,
+    say,
+    wants_json,
+)
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Make, list and revoke API tokens."
@@ -16,7 +29,9 @@ app = typer.Typer(
 @app.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="What it is for.")],
-    scope: Annotated[list[str] | None, typer.Option(help="read, write or worker; may be repeated.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(metavar="SCOPE", help="read, write or worker; may be repeated.")
+    ] = None,
     role: Annotated[str, typer.Option(help="viewer, filer or admin, when it acts for nobody else.")] = "filer",
     person: Annotated[str | None, typer.Option(help="Act for this person: slack:T1:U1.")] = None,
     output: Output = Format.TABLE,
@@ -49,13 +64,17 @@ def list_tokens(quiet: Quiet = False, output: Output = Format.TABLE, as_json: Js
             out(str(token["id"]))
         return
     rows = [
-        [str(t["id"]), t["name"], " ".join(t["scopes"]), t["person"], t["role"], t["created_at"]] for t in told["items"]
+        [str(t["id"]), t["name"], " ".join(t["scopes"]), t["person"], t["role"], local_time(t["created_at"])]
+        for t in told["items"]
     ]
     out_table(rows, ["ID", "NAME", "SCOPES", "PERSON", "ROLE", "CREATED"])
 
 
 @app.command("revoke")
-def revoke(ids: Annotated[list[str], typer.Argument(metavar="ID...")], yes: Yes = False) -> None:
+def revoke(
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="As `codetask token list` shows them.")],
+    yes: Yes = False,
+) -> None:
     """End tokens at once."""
     wrong = [one for one in ids if not one.isascii() or not one.isdigit()]
     if wrong:

@@ -1,5 +1,6 @@
 """`--watch` and `-f`: changes as the server pushes them, until there is nothing more to wait for."""
 
+from datetime import datetime
 from typing import Any, Final
 
 from bot.cli.client import Api, task_path
@@ -59,8 +60,8 @@ def follow_logs(api: Api, task_id: str, asked: dict[str, Any], structured: bool)
 
 
 def print_log(entry: Any) -> None:
-    """`14:04:05 output  text`, later lines of an entry indented."""
-    time = entry["time"][11:19]
+    """`14:04:05 output  text` in local time, later lines of an entry indented."""
+    time = f"{datetime.fromisoformat(entry['time']).astimezone():%H:%M:%S}"
     first, *rest = entry["content"].splitlines() or [""]
     out(f"{time} {entry['type']:<6} {first}")
     for line in rest:

@@ -55,6 +55,14 @@ def test_every_command_explains_itself(terminal: Terminal) -> None:
         assert "Usage: codetask" in shown.stdout
 
 
+@pytest.mark.parametrize("name", ["", "task", "db", "token", "manifest"])
+def test_no_line_of_help_is_cut(terminal: Terminal, name: str) -> None:
+    shown = terminal.run(*name.split(), "--help", COLUMNS="80").stdout
+    cut = [line for line in shown.partition("Commands:")[2].splitlines() if line.endswith(("...", "…"))]
+    assert cut == []
+    assert "<list[" not in shown
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [

@@ -2,7 +2,9 @@
 
 import json
 import uuid
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -105,6 +107,15 @@ def test_list_shows_what_was_asked_for(served: Terminal) -> None:
     assert (nobody.returncode, nobody.stdout) == (0, "")
     served.run("task", "cancel", task_id)
     assert task_id in served.run("task", "list", "--status", "cancelled", "-q").stdout.split()
+
+
+def test_people_read_local_times_and_programs_iso(served: Terminal) -> None:
+    task_id, zone = file(served), {"TZ": "Asia/Kolkata"}
+    there = datetime.fromisoformat(shown(served, task_id)["created_at"]).astimezone(ZoneInfo("Asia/Kolkata"))
+    local = f"{there:%Y-%m-%d %H:%M}"
+    assert f"{local} (just now)" in served.run("task", "show", task_id, **zone).stdout
+    assert f"since    {local} (" in served.run("task", "status", task_id, **zone).stdout
+    assert local in served.run("task", "list", "-c", "created", "--limit", "1", **zone).stdout
 
 
 def test_watch_ends_with_the_code_of_the_end(served: Terminal) -> None:
