@@ -181,7 +181,8 @@ class DiscordPlatform:
         """One bulk PUT, only where Discord's commands are not ours. A refusal leaves the other doors open."""
         assert self.intake.me is not None, "identified before"
         path, application_id = "/applications/{application_id}/commands", self.intake.me.app_id
-        known = await self._api.call("GET", path, application_id=application_id)
+        shown = {"with_localizations": "true"}
+        known = await self._api.call("GET", path, application_id=application_id, query=shown)
         ours = build_manifest()
         if isinstance(known, list) and fingerprint(known) == fingerprint(ours):
             return

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from platforms.discord.slash import build_commands
+from platforms.discord.localised import localised_commands
 
 INTENTS: Final[Mapping[str, int]] = {
     "guilds": 1 << 0,
@@ -47,12 +47,13 @@ ENDPOINT_FIX: Final = (
 _KEPT: Final = (
     *("type", "name", "description", "options", "choices", "value", "required", "autocomplete", "min_length"),
     *("max_length", "default_member_permissions", "contexts", "integration_types", "nsfw"),
+    *("name_localizations", "description_localizations", "zh-CN", "zh-TW"),
 )
 
 
 def build_manifest(request_url: str = "") -> list[dict[str, Any]]:
     """The commands as Discord takes them. Discord needs no public address: `request_url` is not used."""
-    return build_commands()
+    return localised_commands()
 
 
 def render_manifest(manifest: Any) -> str:

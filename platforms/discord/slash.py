@@ -31,9 +31,9 @@ EVERYWHERE: Final = {"contexts": [0, 1], "integration_types": [0]}
 """In servers and in direct messages with the bot; installed to servers. Left out, the SDK would send null."""
 
 
-def build_commands() -> list[Json]:
-    """The body of the bulk PUT: both slash commands and both message menu entries."""
-    texts = Texts.load()
+def build_commands(texts: Texts | None = None) -> list[Json]:
+    """The body of the bulk PUT: both slash commands and both message menu entries, described in one language."""
+    texts = texts or Texts.load()
     about = {name: texts.say(f"discord.command.{name}") for name in ("codetask", "followup", "when", "what")}
     when = _string("when", about["when"], required=True)
     what = _string("text", about["what"], max_length=MAX_TEXT)
