@@ -343,6 +343,7 @@ class LarkPlatform:
         me = self.intake.me
         if isinstance(told, TROUBLE) or me is None:
             return False
+        since -= timedelta(milliseconds=1)  # Lark cuts its times to milliseconds
         latest = self._clock.now() - self._timings.deaf_age
         for chat in list(self.intake.channels)[-10:] or await self._some_channels():
             scope = ThreadRef(platform="lark", workspace_id=me.workspace_id, channel_id=chat)
