@@ -269,7 +269,7 @@ class _Reader:
 
     def spoken(self, said: _Said) -> Message | Command:
         """A message: a `Command` when it addressed the bot, which its list of mentions tells."""
-        raw, mentions = raw_text(said.type, said.content), read_mentions(said.message.get("mentions"))
+        raw, mentions = _words(said), read_mentions(said.message.get("mentions"))
         door = find_door(raw, mentions, self.me.bot_user_id, said.direct)
         if door is None:
             return self._message(said, raw, mentions)
@@ -277,7 +277,7 @@ class _Reader:
 
     def message(self, said: _Said) -> Message:
         """The message itself, whether it addressed the bot or not."""
-        return self._message(said, raw_text(said.type, said.content), read_mentions(said.message.get("mentions")))
+        return self._message(said, _words(said), read_mentions(said.message.get("mentions")))
 
     def _message(self, said: _Said, raw: str, mentions: tuple[Mention, ...]) -> Message:
         others = any(mention.open_id != self.me.bot_user_id for mention in mentions)
@@ -349,6 +349,11 @@ class _Reader:
             kept = {str(name): text for name, text in fields.items() if isinstance(text, str)}
             return FormSent(**told, form=value, fields=kept)
         return ButtonPress(**told, value=value, message_id=message_id)
+
+
+def _words(said: _Said) -> str:
+    """The text of a message. It is JSON within JSON, so only now its escapes can bring what no store takes."""
+    return str(tidy(raw_text(said.type, said.content)))
 
 
 _READERS: Final = {
