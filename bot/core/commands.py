@@ -49,6 +49,19 @@ from bot.core.verbs import (
     Verb,
     WhoAmI,
 )
+from bot.core.words import (
+    CHINESE_VERBS,
+    END_MARKS,
+    VERBS_BY_WORD,
+    WIDE,
+    WITH_CHINESE,
+    Word,
+    glued,
+    split_verb,
+    split_with,
+    split_words,
+    without_ask,
+)
 
 if TYPE_CHECKING:
     from bot.core.inbound import Door
@@ -96,7 +109,6 @@ __all__ = [
 ]
 
 _DOOR: Final = re.compile(r"[/!@／！＠]codetask(?=\s|$|[:：,，])[:：,，]?\s*", re.IGNORECASE)
-_WORD: Final = re.compile(r"\S+")
 _ID: Final = re.compile(r"(?:(?P<kind>ct|fu|rq)[-_]?|#)?(?P<number>\d{1,9})(?:#(?P<run>\d{1,4}))?", re.ASCII)
 _NAME: Final = re.compile(r"(?:[\w.-]{1,64}/)?[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 _NAME_LONGEST: Final = 101  # requester (64) / uuid (36)
@@ -105,18 +117,9 @@ _TIME_START: Final = re.compile(
     r"|今[天日晚早]|明[天日晚早]|大?后天|[下本这]个?(?:周|星期|礼拜|月)|(?:周|星期|礼拜)[一二三四五六日天末\d]"
     r"|早上|上午|中午|下午|晚上|半夜|半个?小时|[一二两三四五六七八九十]+个?(?:秒|分钟|刻钟|小时|天|周|星期|月|点)"
 )
-_WIDE: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20, 0x3002: 0x2E, 0x3001: 0x2C}
-_DASHES: Final = re.compile("^[\u2012-\u2015]+")
-_END_MARKS: Final = ".,:;!?"
 _POLITE: Final = frozenset({"please", "pls", "plz", "请", "谢谢", "吧"})
-_ASK: Final = "请"
-_WITH_CHINESE: Final = "附言"
-_WITH: Final = frozenset({"with", _WITH_CHINESE})
+_WITH: Final = frozenset({"with", WITH_CHINESE})
 _VERBS_BY_NAME: Final = {verb.name: verb for verb in VERBS}
-_VERBS_BY_WORD: Final = {word: verb for verb in VERBS for word in (verb.name, *verb.aliases, *verb.chinese)}
-_CHINESE: Final = {word: verb for verb in VERBS for word in sorted(verb.chinese, key=len, reverse=True)}
-_AFTER_VERB: Final = re.compile(r"(?P<verb>[a-z]+)[:,](?=.)", re.ASCII)
-_ID_BEFORE_HAN: Final = re.compile(r"(?:(?:ct|fu|rq)[-_]?|#)?\d{1,9}(?=[,:]?[\u3400-\u9fff])", re.ASCII)
 _KIND_NOT_YET: Final[dict[Kind, str]] = {"FU": "followups", "RQ": "suggestions"}
 
 
@@ -165,20 +168,6 @@ class _Context:
     default_kind: Kind
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
-    """One word: `raw` as written from `start`, `folded` as compared (ASCII width, lower case, nothing invisible)."""
-
-    raw: str
-    folded: str
-    start: int
-    end: int
-
-    @property
-    def bare(self) -> str:
-        return self.folded.rstrip(_END_MARKS)
-
-
 def parse(
     text: str,
     *,
@@ -200,7 +189,7 @@ def parse(
     if is_blank(body):
         return Empty()
     context = _Context(body, in_task_thread, default_kind)
-    words = _words(body)
+    words = split_words(body)
     found = _verb_form(words, context)
     if found is not None:
         return _offer(*found, offered)
@@ -228,7 +217,7 @@ def render(command: FileTask | Command, language: str = "en") -> str:
         case CancelTask(id):
             return form("cancel", id)
         case RetryTask(id, instruction):
-            joint = _WITH_CHINESE if language == "zh" else "with"
+            joint = WITH_CHINESE if language == "zh" else "with"
             return form("retry", id) + ("" if instruction is None else f" {joint} {instruction}")
         case Send(id, text):
             return form("send", id, text) if str(id) else f"-- {text}"
@@ -242,20 +231,11 @@ def render(command: FileTask | Command, language: str = "en") -> str:
 
 def read_target(word: str, default_kind: Kind = "CT") -> TaskId | TaskName | None:
     """The id or name that a single word stands for (`12`, `#12`, `CT-12`, a name, `requester/name`, a uuid)."""
-    words = _words(normalise(word))
+    words = split_words(normalise(word))
     return _target(words[0], default_kind) if len(words) == 1 else None
 
 
-def _words(text: str) -> list[_Word]:
-    words: list[_Word] = []
-    for found in _WORD.finditer(text):
-        folded = _DASHES.sub("--", clean(found.group()).translate(_WIDE).casefold())
-        if folded:
-            words.append(_Word(found.group(), folded, found.start(), found.end()))
-    return words
-
-
-def _text_form(words: list[_Word], context: _Context, offered: frozenset[str]) -> Parsed:
+def _text_form(words: list[Word], context: _Context, offered: frozenset[str]) -> Parsed:
     """The text is no verb form: a near miss, a message to the thread's agent, or a new code task."""
     given = Given()
     at = read_leading(context.text, given)
@@ -286,58 +266,15 @@ def _offer(verb: str, command: Command | None, offered: frozenset[str]) -> Parse
     return NotYet(needs) if needs is not None and needs not in offered else command
 
 
-def _verb_form(words: list[_Word], context: _Context) -> tuple[str, Command | None] | None:
+def _verb_form(words: list[Word], context: _Context) -> tuple[str, Command | None] | None:
     """The verb and its command (None when the verb has no command yet), or None when the text is no verb form."""
     if words[0].bare in ("--help", "-h") and len(words) == 1:
         return "help", Help()
-    found = _split_verb(words)
+    found = split_verb(words)
     return None if found is None else _build(*found, context)
 
 
-def _split_verb(words: list[_Word]) -> tuple[Verb, list[_Word]] | None:
-    """The verb that the text starts with and the words after it; None when it starts with none."""
-    words = _without_ask(words)
-    first, rest = words[0], words[1:]
-    verb = _VERBS_BY_WORD.get(first.folded) or _VERBS_BY_WORD.get(first.bare)
-    if verb is not None:
-        return verb, rest
-    marked = _AFTER_VERB.match(first.folded)  # `show：42`
-    if marked is not None and marked["verb"] in _VERBS_BY_WORD:
-        return _VERBS_BY_WORD[marked["verb"]], [_tail(first, marked.end()), *rest]
-    glued = next((alias for alias in _CHINESE if first.folded.startswith(alias)), None)  # `取消42`
-    return None if glued is None else (_CHINESE[glued], [*_glued(first, len(glued)), *rest])
-
-
-def _without_ask(words: list[_Word]) -> list[_Word]:
-    """The words without a leading 请."""
-    first, rest = words[0], words[1:]
-    if not first.folded.startswith(_ASK):
-        return words
-    return [_tail(first, len(_ASK)), *rest] if len(first.folded) > len(_ASK) else rest or words
-
-
-def _glued(word: _Word, at: int) -> list[_Word]:
-    """What follows a Chinese verb without a space: an id and a text are two words."""
-    at += len(word.folded[at:]) - len(word.folded[at:].lstrip(",:"))
-    if at >= len(word.folded):
-        return []
-    tail = _tail(word, at)
-    found = _ID_BEFORE_HAN.match(tail.folded)
-    if found is None:
-        return [tail]
-    after = _tail(tail, found.end())
-    before = _Word(tail.raw[: -len(after.raw)], found.group(), tail.start, after.start)
-    skip = len(after.folded) - len(after.folded.lstrip(",:"))
-    return [before, _tail(after, skip)]
-
-
-def _tail(word: _Word, at: int) -> _Word:
-    """The word from its `at`-th folded character on."""
-    length = len(word.folded) - at
-    return _Word(word.raw[-length:], word.folded[at:], word.end - length, word.end)
-
-
-def _build(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, Command | None] | None:
+def _build(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, Command | None] | None:
     match verb.shape:
         case "alone":
             return None if rest else (verb.name, WhoAmI() if verb.name == "whoami" else None)
@@ -346,7 +283,7 @@ def _build(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, Comma
         case "verb":
             if not rest:
                 return verb.name, Help()
-            about = _VERBS_BY_WORD.get(rest[0].bare) if len(rest) == 1 else None
+            about = VERBS_BY_WORD.get(rest[0].bare) if len(rest) == 1 else None
             return None if about is None else (verb.name, Help(about.name))
         case "target":
             return _build_target(verb, rest, context)
@@ -363,14 +300,14 @@ def _build(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, Comma
             assert_never(verb.shape)
 
 
-def _build_list(verb: Verb, rest: list[_Word]) -> tuple[str, Command] | None:
+def _build_list(verb: Verb, rest: list[Word]) -> tuple[str, Command] | None:
     if not rest:
         return verb.name, ListTasks()
     chosen = FILTERS.get(rest[0].bare.removeprefix("--"))
     return (verb.name, ListTasks(chosen)) if chosen is not None and len(rest) == 1 else None
 
 
-def _build_target(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, Command | None] | None:
+def _build_target(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, Command | None] | None:
     rest = [word for word in rest if word.bare not in _POLITE]
     if len(rest) > 1:
         return None
@@ -397,9 +334,9 @@ def _target_command(verb: str, target: Target, run: int | None) -> Command | Non
             return None
 
 
-def _build_retry(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, Command] | None:
+def _build_retry(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, Command] | None:
     target: Target | None = ThisThread()
-    rest = [part for word in rest[:2] for part in _split_with(word)] + rest[2:]
+    rest = [part for word in rest[:2] for part in split_with(word)] + rest[2:]
     if rest and rest[0].folded not in _WITH:
         plain = len([word for word in rest if word.bare not in _POLITE]) == 1
         target = _target(rest[0], context.default_kind, names="any" if plain else "clear")
@@ -416,19 +353,7 @@ def _build_retry(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str,
     return verb.name, RetryTask(target, text)
 
 
-def _split_with(word: _Word) -> list[_Word]:
-    """附言 and the text that follows it without a space as two words."""
-    skip = len(_WITH_CHINESE)
-    if not word.folded.startswith(_WITH_CHINESE) or len(word.folded) == skip:
-        return [word]
-    skip += len(word.folded[skip:]) - len(word.folded[skip:].lstrip(",:"))
-    if skip == len(word.folded):
-        return [_Word(word.raw, _WITH_CHINESE, word.start, word.end)]
-    text = _tail(word, skip)
-    return [_Word(word.raw[: -len(text.raw)], _WITH_CHINESE, word.start, text.start), text]
-
-
-def _build_send(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, Command | None] | None:
+def _build_send(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, Command | None] | None:
     if not rest:
         return None
     target = _target(rest[0], context.default_kind, names="clear")
@@ -440,51 +365,51 @@ def _build_send(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, 
     return None
 
 
-def _target(word: _Word, default_kind: Kind, names: str = "any") -> TaskId | TaskName | None:
+def _target(word: Word, default_kind: Kind, names: str = "any") -> TaskId | TaskName | None:
     """`names`: `any` takes every name, `clear` only those that no ordinary word looks like."""
     found = _ID.fullmatch(word.bare)
     if found:
         kinds: dict[str, Kind] = {"ct": "CT", "fu": "FU", "rq": "RQ"}
         return TaskId(kinds.get(found["kind"] or "", default_kind), int(found["number"]))
-    name = clean(word.raw).translate(_WIDE).rstrip(_END_MARKS)
+    name = clean(word.raw).translate(WIDE).rstrip(END_MARKS)
     if len(name) > _NAME_LONGEST or not _NAME.fullmatch(name):
         return None
     return TaskName(name) if names == "any" or re.search(r"[-/0-9]", name) else None
 
 
-def _run_of(word: _Word) -> int | None:
+def _run_of(word: Word) -> int | None:
     found = _ID.fullmatch(word.bare)
     return int(found["run"]) if found and found["run"] else None
 
 
-def _is_prefixed(word: _Word) -> bool:
+def _is_prefixed(word: Word) -> bool:
     found = _ID.fullmatch(word.bare)
     return bool(found and found["kind"])
 
 
-def _near_miss(words: list[_Word], context: _Context, offered: frozenset[str]) -> NearMiss | None:
+def _near_miss(words: list[Word], context: _Context, offered: frozenset[str]) -> NearMiss | None:
     """A misspelt verb whose rest fits (`cancle 42`, `取肖42`), a misspelt filter, or more words than the verb takes."""
-    split = _split_verb(words)
+    split = split_verb(words)
     found: tuple[str, Command | None] | None = None
     if split is not None:
         found = _too_many(*split, context) if split[0].name in offered else None
     else:
         candidates = sorted((distance, name) for name, distance in _close_verbs(words[0].bare, offered))
-        built = [_build(_VERBS_BY_WORD[name], words[1:], context) for _, name in candidates]
-        built += [_build(verb, rest, context) for verb, rest in _close_chinese(_without_ask(words), offered)]
+        built = [_build(VERBS_BY_WORD[name], words[1:], context) for _, name in candidates]
+        built += [_build(verb, rest, context) for verb, rest in _close_chinese(without_ask(words), offered)]
         found = next((form for form in built if form is not None and _is_sure(form[1])), None)
     if found is None or found[1] is None:
         return None
     return NearMiss(render(found[1]), found[1], context.text)
 
 
-def _close_chinese(words: list[_Word], offered: frozenset[str]) -> Iterator[tuple[Verb, list[_Word]]]:
+def _close_chinese(words: list[Word], offered: frozenset[str]) -> Iterator[tuple[Verb, list[Word]]]:
     """Chinese verbs of which one character is wrong, where an id follows or nothing may."""
     first = words[0]
-    for alias, verb in _CHINESE.items():
+    for alias, verb in CHINESE_VERBS.items():
         start = first.folded[: len(alias)]
         if verb.name in offered and len(start) == len(alias) and not start.isascii() and _distance(start, alias) == 1:
-            rest = [*_glued(first, len(alias)), *words[1:]]
+            rest = [*glued(first, len(alias)), *words[1:]]
             takes_id = verb.shape in ("target", "retry")
             if not takes_id or (rest and _ID.fullmatch(rest[0].bare)):
                 yield verb, rest
@@ -494,7 +419,7 @@ def _is_sure(command: Command | None) -> bool:
     return command is not None and not isinstance(getattr(command, "id", None), TaskName)
 
 
-def _too_many(verb: Verb, rest: list[_Word], context: _Context) -> tuple[str, Command | None] | None:
+def _too_many(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, Command | None] | None:
     if verb.shape == "filter" and len(rest) == 1:
         close = [name for name in FILTERS if _is_close_filter(rest[0].bare, name)]
         return (verb.name, ListTasks(FILTERS[close[0]])) if close else None
