@@ -52,8 +52,7 @@ def fit(rendered: str, limit: int) -> str:
     if limit < 8:
         return ""
     head = rendered[: limit - 6]
-    entity = head.rfind("&#")
-    head = head[:entity] if entity >= 0 and ";" not in head[entity:] else head
+    head = re.sub(r"&(?:#\d*)?\Z", "", head)
     link = head.rfind("[")
     if link >= 0 and not re.search(r"\]\([^()\s]*\)", head[link:]):
         head = head[:link]
