@@ -63,6 +63,7 @@ async def main(plan: dict[str, Any]) -> None:
         worker = await open_worker(app, stack) if plan.get("worker") else None
         stop = asyncio.Event()
         parts = asyncio.create_task(run_parts(app, stop, worker, True))
+        await connected(app, parts)
         _say("ready")
         noted: dict[str, Any] = {}
         if plan.get("channels"):
@@ -74,6 +75,14 @@ async def main(plan: dict[str, Any]) -> None:
         stop.set()
         await parts
         _say(json.dumps({"durable": inbox.durable, **noted}))
+
+
+async def connected(app: App, parts: "asyncio.Task[Any]") -> None:
+    """Waits until every platform hears, looking every 20 ms; nothing is measured yet."""
+    waiting = set(app.platforms.values())
+    while waiting and not parts.done():
+        waiting = {platform for platform in waiting if platform.health().state != "ready"}
+        await asyncio.wait({parts}, timeout=0.02)
 
 
 async def handled(app: App) -> int:

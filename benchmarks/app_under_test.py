@@ -1,4 +1,4 @@
-"""Starts `benchmarks.app_process` on a Slack simulator of this process, and ends it."""
+"""Starts `benchmarks.app_process` on simulators of this process, and ends it."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platforms.slack.simulator import SlackSimulator
+from platforms.registry import Simulator
 
 START_SECONDS = 30.0
 
@@ -38,14 +38,12 @@ class Running:
 
 
 @contextmanager
-def app_on(simulator: SlackSimulator, **plan: Any) -> Iterator[Running]:
-    """The app on SQLite and the simulator, connected. `settings` in the plan are added to what it needs."""
+def app_on(*simulators: Simulator, **plan: Any) -> Iterator[Running]:
+    """The app on SQLite and the simulators, connected. `settings` in the plan are added to what it needs."""
     with tempfile.TemporaryDirectory(prefix="codetask-bench-") as folder:
         settings = {
             "codetask_data": f"{folder}/data",
-            "slack_bot_token": simulator.bot_token,
-            "slack_app_token": simulator.app_token,
-            "codetask_slack_api_url": simulator.api_url,
+            **{name: value for simulator in simulators for name, value in simulator.settings.items()},
             "repos": {"app": {"url": f"file://{folder}/none.git", "forge": "local"}},
             "default_agent": "patch",
             "sandbox": "none",

@@ -1,24 +1,40 @@
-"""What a process costs that has nothing to do: Slack connected, worker waiting, SQLite."""
+"""What a process costs that has nothing to do: one platform or all of them connected, worker waiting, SQLite."""
 
 import asyncio
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.app_under_test import app_on
 from benchmarks.figure import Figure
-from platforms.slack.simulator import SlackSimulator
+from platforms.registry import PLATFORMS, create_simulator
 
+ALL_RSS_MB = 320.0
+ALL_CPU_PERCENT = 1.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def run(quick: bool = False) -> list[Figure]:
-    return asyncio.run(_measure(1.0 if quick else 20.0))
+    seconds = 1.0 if quick else 20.0
+    return [*_on("slack", ["slack"], seconds), *_on("all", list(PLATFORMS), seconds, ALL_RSS_MB, ALL_CPU_PERCENT)]
 
 
-async def _measure(seconds: float) -> list[Figure]:
-    with SlackSimulator() as simulator, app_on(simulator, worker=True) as app:
-        await simulator.wait_for(lambda: simulator.connections, 20)
+def _on(label: str, names: list[str], seconds: float, *targets: float) -> list[Figure]:
+    simulators: list[Any] = [create_simulator(name) for name in names]
+    for simulator in simulators:
+        simulator.start()
+    try:
+        return asyncio.run(_measure(label, simulators, seconds, *targets))
+    finally:
+        for simulator in simulators:
+            simulator.stop()
+
+
+async def _measure(
+    label: str, simulators: list[Any], seconds: float, rss: float | None = None, cpu: float | None = None
+) -> list[Figure]:
+    with app_on(*simulators, worker=True) as app:
         await asyncio.sleep(min(seconds, 3.0))  # let the start settle
         pid = app.process.pid
         began, used, woken = time.monotonic(), cpu_seconds(pid), wake_ups(pid)
@@ -26,9 +42,9 @@ async def _measure(seconds: float) -> list[Figure]:
         lasted = time.monotonic() - began
         percent = (cpu_seconds(pid) - used) / lasted * 100
         return [
-            Figure("idle_cpu_percent_slack", round(percent, 2), "%", note="of one core"),
-            Figure("idle_wakeups_slack", round((wake_ups(pid) - woken) / lasted, 1), "/s"),
-            Figure("idle_rss_mb_slack", round(rss_mb(pid), 1), "MB"),
+            Figure(f"idle_cpu_percent_{label}", round(percent, 2), "%", cpu, note="of one core"),
+            Figure(f"idle_wakeups_{label}", round((wake_ups(pid) - woken) / lasted, 1), "/s"),
+            Figure(f"idle_rss_mb_{label}", round(rss_mb(pid), 1), "MB", rss),
         ]
 
 

@@ -1,7 +1,7 @@
 """The names of all benchmarks, in the order in which they run. Each is a module with `run(quick) -> list[Figure]`."""
 
 NAMES = (
-    "slack_ack",
+    "chat_ack",
     "stage_to_chat",
     "enqueue_to_claim",
     "claim_rate",

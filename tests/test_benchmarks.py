@@ -16,13 +16,13 @@ from benchmarks.register import NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMISED = {
-    "slack_ack": {"slack_ack_p99_ms", "slack_row_p99_ms"},
+    "chat_ack": {"slack_ack_p99_ms", "slack_row_p99_ms", "discord_ack_p99_ms", "lark_ack_p99_ms"},
     "stage_to_chat": {"stage_to_chat_p99_ms"},
     "enqueue_to_claim": {"enqueue_to_claim_sqlite_p99_ms", "enqueue_to_claim_postgres_p99_ms"},
     "claim_rate": {"claim_complete_per_s_sqlite", "claim_complete_per_s_postgres"},
     "claim_at_scale": {"claim_p50_ratio_1m_sqlite"},
     "worker_overhead": {"worker_overhead_s"},
-    "idle": {"idle_cpu_percent_slack", "idle_rss_mb_slack"},
+    "idle": {"idle_cpu_percent_slack", "idle_rss_mb_slack", "idle_cpu_percent_all", "idle_rss_mb_all"},
     "cli_help": {"cli_help_ms"},
     "redact": {"redact_whole_mb_per_s"},
 }

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from bot.core.inbound import Gap, ThreadRef
-from bot.ports import Gone, Inbox, InboxDown, Platform, Posted, Retry, Trouble
+from bot.ports import Gone, Inbox, InboxDown, NotAllowed, Platform, Posted, Retry, Trouble
 from bot.services.later import Later
 from bot.store import Store
 
@@ -44,7 +44,8 @@ class Backfill:
     async def gap(self, gap: Gap) -> None:
         """What a gap may concern: every channel the bot is in, and the active threads.
 
-        Raises `Later` while any of them cannot be read; those that could be are then not read again."""
+        Raises `Later` while any of them cannot be read; those that could be are then not read again. What the bot may
+        not read at all is left out (on Lark, groups where the app was not granted the right)."""
         platform = self._platforms.get(gap.platform)
         if platform is None:
             return
@@ -57,7 +58,7 @@ class Backfill:
             if gap.channel_id not in (None, scope.channel_id) or self._covers(scope, after, gap.received_at):
                 continue
             trouble = await self._scope(gap.platform, scope, after)
-            if trouble is not None and not isinstance(trouble, Gone):
+            if trouble is not None and not isinstance(trouble, Gone | NotAllowed):  # a right does not come by waiting
                 unread.append(trouble)
         if unread:
             waits = [trouble.after for trouble in unread if isinstance(trouble, Retry)]
@@ -89,7 +90,7 @@ class Backfill:
         for _ in range(MAX_PAGES):
             posted = await self._platforms[name].history(scope, after, LIMIT)
             if not isinstance(posted, Sequence):
-                log.info("backfill_skipped", platform=name, trouble=type(posted).__name__)
+                log.info("backfill_skipped", platform=name, trouble=type(posted).__name__, why=posted.why)
                 return posted
             try:
                 await self._accept(posted)

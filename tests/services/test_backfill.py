@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.core.inbound import Command, Gap, Message, ThreadRef
-from bot.ports import Gone, Posted, Retry, Trouble
+from bot.ports import Gone, NotAllowed, Posted, Retry, Trouble
 from storage.engine import Database
 from tests.clock import FakeClock
 from tests.storage.world import ANN, CHANNEL, Chat, World
@@ -166,9 +166,10 @@ async def test_an_open_gap_outlives_the_process(world: World) -> None:
     assert "A1:m:C7:302.5" in kept(world)
 
 
-async def test_a_channel_that_is_gone_keeps_no_gap_open(world: World) -> None:
+@pytest.mark.parametrize("trouble", [Gone("channel", "is_archived"), NotAllowed("Grant it.", "230027")], ids=str)
+async def test_a_channel_that_is_gone_or_may_not_be_read_keeps_no_gap_open(world: World, trouble: Trouble) -> None:
     await filed(world)
-    past(world).troubles["C7"] = [Gone("channel", "is_archived")]
+    past(world).troubles["C7"] = [trouble]
     await restarted(world, timedelta(minutes=30))
     assert state(world) == ("done", 0)
 
