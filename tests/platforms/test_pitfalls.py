@@ -26,6 +26,7 @@ from tests.platforms.slack.rig import Rig, rigged
 ROOT: Final = Path(__file__).parents[2]
 ITEMS: Final = "tests/contracts/items"
 SUPERVISION: Final = "tests/platforms/slack/test_adapter_supervision.py"
+LARK: Final = "tests/platforms/lark"
 HERE: Final = "tests/platforms/test_pitfalls.py"
 
 WHERE: Final = {
@@ -39,11 +40,20 @@ WHERE: Final = {
     8: f"{ITEMS}/threads.py::a_bot_that_is_not_in_the_channel_asks_for_an_invitation",
     9: f"{ITEMS}/arriving.py::edits_deletes_and_previews_start_nothing",
     12: f"{ITEMS}/threads.py::an_expired_private_answer_goes_by_the_bot",
+    16: f"{LARK}/test_pitfalls.py::test_p16_the_sdk_s_global_loop_does_not_matter_and_each_loop_ends_clean",
+    17: f"{LARK}/test_pitfalls.py::test_p17_a_slow_inbox_holds_up_no_other_ack_and_no_type_is_refused",
+    18: f"{LARK}/test_pitfalls.py::test_p18_the_sdk_s_blocking_client_is_never_asked",
+    19: f"{LARK}/test_adapter.py::test_a_message_that_comes_again_under_another_id_is_one_event",
+    20: f"{LARK}/test_adapter.py::test_a_card_of_thirteen_days_is_given_up_a_day_before_lark_does",
+    21: f"{LARK}/test_adapter.py::test_a_change_of_the_card_waits_for_the_answer_to_the_press",
     22: f"{ITEMS}/connecting.py::only_the_platforms_own_requests_come_in",
+    23: f"{LARK}/test_adapter_supervision.py::test_the_connection_loads_a_small_part_of_the_sdk_and_prints_nothing",
     24: f"{ITEMS}/delivering.py::nothing_that_is_said_pings_or_links_by_itself",
     26: f"{HERE}::test_p26_the_command_line_loads_no_chat_sdk",
     27: f"{HERE}::test_p27_the_simulator_has_a_loop_of_its_own",
     28: "tests/journeys/test_slack_thread.py::test_from_the_first_word_to_the_merge",
+    29: f"{LARK}/test_pitfalls.py::test_p29_frames_of_type_card_are_acked_too",
+    30: f"{LARK}/test_adapter_supervision.py::test_lark_may_close_at_any_time_and_refuse_a_handshake",
     31: f"{HERE}::test_p31_an_edit_keeps_the_blocks",
     32: f"{HERE}::test_p32_a_whisper_is_shown_also_where_the_thread_has_no_replies",
     33: f"{HERE}::test_p33_a_deleted_parent_is_gone_and_not_a_fault",
@@ -52,11 +62,11 @@ WHERE: Final = {
     38: f"{HERE}::test_p38_steps_are_complete_and_every_edit_has_new_block_ids",
     39: f"{ITEMS}/storing.py::a_person_is_told_at_once_when_nothing_was_saved",
     40: f"{ITEMS}/connecting.py::deafness_is_noticed_and_nothing_is_missed",
+    41: f"{LARK}/test_pitfalls.py::test_p41_one_app_id_at_two_services_has_two_tokens",
     42: f"{ITEMS}/arriving.py::the_bots_own_words_are_not_heard",
 }
 COMING: Final = {
     "discord": (10, 11, 13, 14, 15, 34, 35),
-    "lark": (16, 17, 18, 19, 20, 21, 23, 29, 30, 41),
     "packaging": (25,),
 }
 
