@@ -302,6 +302,8 @@ class SlackPlatform:
                     return probed
                 deaf = bool(probed) and socket is not None
                 why = "connected, but no events arrive" if deaf else ""
+                if probed and socket is None:  # a webhook that nobody reaches: nothing to rebuild, but much to read
+                    gap = max(last, connected_at)
             elif await _until(stop, self._lost(socket)):
                 why = "the connection was lost"
         heard = self.intake.last_inbound_at

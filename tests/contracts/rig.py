@@ -63,12 +63,13 @@ class Edited:
 
 @dataclass(frozen=True)
 class Whispered:
-    """Something shown to one person only."""
+    """Something shown to one person only. `root`: the message whose thread it stands in, where the platform says so."""
 
     to: str
     channel: str
     text: str
     native: Any = field(repr=False, compare=False, default=None)
+    root: str | None = None
 
 
 class Sent(abc.ABC):

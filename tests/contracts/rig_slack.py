@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -361,9 +362,9 @@ class SlackRig(Rig):
         return setups
 
     def requests(self) -> Sequence[Request]:
-        if not self.webhook:
-            return [Request(f"closed {n}", {}, b"{}", 404) for n in range(40)]
-        return list(slack_requests(self.simulator.signing_secret, self.clock.now(), self._mine(payloads.EVERY_KIND[0])))
+        told = self._mine(payloads.EVERY_KIND[0])
+        cases = slack_requests(self.simulator.signing_secret, self.clock.now(), told)
+        return cases if self.webhook else [replace(case, status=404) for case in cases]
 
     # --- What is there to see -----------------------------------------------------------------------------------------
 
@@ -392,7 +393,7 @@ class SlackRig(Rig):
 
     def _whisper(self, one: Whisper) -> Whispered:
         names = self.simulator.names
-        return Whispered(names[one.user], names[one.channel], self.simulator.render_text(one), one)
+        return Whispered(names[one.user], names[one.channel], self.simulator.render_text(one), one, one.thread_ts)
 
     @property
     def marks(self) -> list[tuple[str, str]]:

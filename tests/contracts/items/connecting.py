@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 import subprocess
 import sys
 import threading
@@ -102,7 +103,9 @@ async def only_the_platforms_own_requests_come_in(rig: Rig) -> None:
         assert answer.status == case.status, case.name
         assert b"Traceback" not in answer.body
     await rig.settle()
-    assert len(await app.events()) - before <= 2, "a replay is one event"
+    if not rig.webhook:
+        assert {case.status for case in cases} == {404}, "no door where none was opened, however well signed"
+    assert len(await app.events()) - before <= (2 if rig.webhook else 0), "a replay is one event"
 
 
 @item(17)
@@ -173,6 +176,7 @@ async def only_configured_platforms_are_imported(rig: Rig) -> None:
 @item(26)
 async def deafness_is_noticed_and_nothing_is_missed(rig: Rig) -> None:
     if rig.webhook:
+        await _unreachable(rig)
         return
     app = await rig.start()
     rig.mention("ana", f"{WISH} first", "dev")
@@ -192,10 +196,38 @@ async def deafness_is_noticed_and_nothing_is_missed(rig: Rig) -> None:
     assert len(rig.posts) == 3
 
 
+async def _unreachable(rig: Rig) -> None:
+    """A webhook has no connection of ours that could be deaf and be built anew. What can happen is that the platform
+    does not reach us and gives up in the end: the probe notices, the look back finds what was said, and nobody ends."""
+    app = await rig.start()
+    rig.mention("ana", f"{WISH} first", "dev")
+    await rig.settle()
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        closed = found.getsockname()[1]
+    rig.use_webhook(closed)
+    said = [rig.mention("ana", f"{WISH} unheard", "dev"), rig.mention("bo", f"{WISH} where it was quiet", "general")]
+    await rig.until(lambda: all(one.attempts for what in said for one in rig.deliveries(what)))
+    await rig.advance(timedelta(minutes=12))
+    async with asyncio.timeout(30):
+        while len(await app.tasks()) < 3 or await app.unfinished():
+            await app.wait_for_change(0.02)
+            await rig.advance(timedelta(seconds=1))
+    for _ in range(12):
+        await rig.advance(timedelta(hours=1))
+    assert not any(one.acked for what in said for one in rig.deliveries(what))
+    await rig.attach(app)
+    said.append(rig.mention("bo", f"{WISH} when all is well", "general"))
+    await rig.settle()
+    assert app.platform.health().state == "ready"
+    texts = {f"{WISH} first", f"{WISH} unheard", f"{WISH} where it was quiet", f"{WISH} when all is well"}
+    assert {task.description for task in await app.tasks()} == texts
+    assert len(rig.posts) == 4
+
+
 @item(26)
 async def three_deaf_connections_in_a_row_end_the_process(rig: Rig) -> None:
     if rig.webhook:
-        return
+        return  # nothing of ours to build anew: see _unreachable
     app = await rig.start()
     rig.go_deaf(forever=True)
     for number in range(3):

@@ -44,7 +44,7 @@ async def acks_only_what_is_stored(rig: Rig) -> None:
 @item(1)
 async def a_crash_after_the_ack_loses_nothing(rig: Rig) -> None:
     app = await rig.start()
-    app.app.inbox._handler = _Never()  # type: ignore[assignment]
+    app.app.inbox._handler = Never()  # type: ignore[assignment]
     slash = rig.command("ana", WISH)
     await rig.acked(slash)
     await rig.crash()
@@ -177,7 +177,7 @@ async def one_event_ten_thousand_times(rig: Rig) -> None:
     await _flood(rig, 10_000)
 
 
-class _Never:
+class Never:
     """Handling that never gets to anything: the process will be gone first."""
 
     async def handle(self, item: object) -> None:

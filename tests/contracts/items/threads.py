@@ -5,6 +5,7 @@ from typing import Final
 
 from bot.core.tasks import FailureReason, Stage
 from tests.contracts.items.register import item
+from tests.contracts.items.storing import Never
 from tests.contracts.rig import Rig
 
 WISH: Final = "Add a CSV export to the report"
@@ -92,6 +93,30 @@ async def an_answer_that_comes_too_late_still_comes(rig: Rig) -> None:
     rig.command("ana", "list")
     await rig.settle()
     assert len(rig.whispers) > shown
+    assert await app.parked() == 0
+
+
+@item(23)
+async def an_answer_after_its_right_expired_is_the_bots_own(rig: Rig) -> None:
+    """31 minutes pass between the question and its handling: every platform's right to answer privately is gone."""
+    app = await rig.start()
+    root = rig.say("bo", "The export is broken")
+    rig.mention("ana", WISH, thread=root.root)
+    await rig.settle()
+    card = await rig.card("CT-1")
+    app.app.inbox._handler = Never()  # type: ignore[assignment]
+    await rig.acked(rig.command("ana", "status CT-1"), rig.press("bo", card, "Details"))
+    await rig.crash()
+    tried, shown = len(rig.calls("private_answer")), len(rig.whispers)
+    rig.move_clock(timedelta(minutes=31))
+    app = await rig.start()
+    await rig.settle(30)
+    answers = {one.to: one for one in rig.whispers[shown:]}
+    assert set(answers) == {"ana", "bo"}
+    assert all("CT-1" in one.text for one in answers.values())
+    assert len(rig.calls("private_answer")) == tried, "an expired right is not even tried"
+    asked_in_thread = answers["bo"]
+    assert asked_in_thread.root == root.root or asked_in_thread.channel != "general", "in the thread, or to them alone"
     assert await app.parked() == 0
 
 
