@@ -1,7 +1,6 @@
 """The suite's rig for Lark, over the long connection or webhooks."""
 
 import copy
-import html
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -392,7 +391,7 @@ class LarkRig(Rig):
         return [self._post(message) for message in shown]
 
     def _post(self, message: StoredMessage) -> Post:
-        text = html.unescape(self.simulator.render_text(message))
+        text = self.simulator.render_text(message)
         labels = tuple(button.label for button in buttons(message))
         channel = self.simulator.names[message.chat]
         return Post(message.id, channel, message.root_id, text, labels, message.at, copy.copy(message))
@@ -412,7 +411,7 @@ class LarkRig(Rig):
         return [self._whisper(one) for one in seen if one.message is None or not one.message.is_reply]
 
     def _whisper(self, one: Whisper) -> Whispered:
-        return Whispered(self.simulator.names[one.user], "", html.unescape(one.text), one)
+        return Whispered(self.simulator.names[one.user], "", one.text, one)
 
     @property
     def marks(self) -> list[tuple[str, str]]:
@@ -458,7 +457,7 @@ class LarkRig(Rig):
 
     def shown(self, content: Content) -> str:
         message = StoredMessage("", "", "", "interactive", render(content), datetime.min)
-        return html.unescape(render_text(message, content.language, self.simulator.names))
+        return render_text(message, content.language, self.simulator.names)
 
     def pieces(self, content: Content) -> list[tuple[str, int]]:
         elements = json.loads(render(content))["body"]["elements"]

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from html import unescape
 from typing import Any, NamedTuple
 
 from platforms.lark.simulator.state import StoredMessage
@@ -108,7 +109,7 @@ def _elements(elements: list[Json], language: str, names: Mapping[str, str]) -> 
 def _element(element: Json, language: str, names: Mapping[str, str]) -> Iterator[str]:
     match element["tag"]:
         case "markdown":
-            yield _ats(localized(element, language), names)
+            yield unescape(_ats(localized(element, language), names))
         case "div":
             yield _ats(localized(element.get("text"), language), names)
         case "hr":
