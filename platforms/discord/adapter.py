@@ -326,7 +326,7 @@ class DiscordPlatform:
                 return MessageRef(thread=to, message_id=f"ephemeral:{key}")
             log.info("reply_token_refused", trouble=type(told).__name__, why=getattr(told, "why", ""))
         sent = await self._write_to(person, doc, key)
-        if isinstance(sent, NotAllowed) and to.workspace_id != DIRECT:
+        if isinstance(sent, NotAllowed) and to.workspace_id != DIRECT and person.kind in ("human", "guest"):
             said = Texts.load(doc.language).say("discord.no_direct_message", command="`/codetask`")
             note = Doc(text=said, mention=person, topic=doc.topic, language=doc.language)
             return await self.post(to, note, key)

@@ -94,19 +94,23 @@ class Intake:
         elif name == "GUILD_CREATE" or (name.startswith(("CHANNEL_", "GUILD_ROLE_", "GUILD_MEMBER_")) and joined):
             for channel in joined:
                 told = {"t": "CHANNEL_UPDATE", "joined": channel, "d": {"id": channel, "guild_id": _guild(name, data)}}
-                self._spawn(self.dispatch(told))
+                self._spawn(self.dispatch(self._dated(told)))
         elif name in KEPT and name != "CHANNEL_CREATE" and name != "CHANNEL_UPDATE":
-            self._spawn(self.dispatch({"t": name, "d": data}))
+            self._spawn(self.dispatch({"t": name, "d": data} if name in HEARD else self._dated({"t": name, "d": data})))
+
+    def _dated(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """With the instant it came: what may happen again has no id of its own."""
+        return {**payload, "at": self._clock.now().isoformat()}
 
     async def dispatch(self, payload: Json) -> bool:
         """Reads and stores one payload. False when it could not be stored in time. Never raises."""
         if self.me is None or self.inbox is None:
             return False
-        if payload.get("t") in HEARD:
+        name, data = payload.get("t"), payload.get("d")
+        if isinstance(name, str) and name in HEARD:
             self.last_inbound_at = self._clock.now()
-        data = payload.get("d")
         try:
-            if payload.get("t") == "INTERACTION_CREATE" and isinstance(data, Mapping):
+            if name == "INTERACTION_CREATE" and isinstance(data, Mapping):
                 return await self._interact(self, data)
             return await self._message(payload, data)
         except Exception as error:  # nobody above could do better

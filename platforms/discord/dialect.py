@@ -17,7 +17,7 @@ _LINE_START: Final = re.compile(r"^(\s*)(#{1,3}|-#|>{1,3}|[-+])(?=\s)", re.MULTI
 _NUMBERED: Final = re.compile(r"^(\s*\d{1,9})\.(?=\s)", re.MULTILINE)
 _MASS: Final = re.compile(r"@(?=everyone|here)", re.IGNORECASE)
 _MENTION: Final = re.compile(r"<(?=@|#|:|a:|/|t:|id:)", re.IGNORECASE)
-_SCHEME: Final = re.compile(r"\b(https?|steam|discord)(?=:(?://|/))", re.IGNORECASE)
+_SCHEME: Final = re.compile(r"(https?|steam|discord)(?=:/)", re.IGNORECASE)
 
 
 def discord_markdown(markdown: str) -> str:
@@ -108,6 +108,7 @@ def _marked(mark: str, children: Sequence[markup.Inline]) -> str:
 def _link(url: str, label: str) -> str:
     """A live link without a preview. Discord shows a label that is itself an address as plain text: it gets a space."""
     target = url.replace("<", "%3C").replace(">", "%3E").replace("(", "%28").replace(")", "%29").replace("\\", "%5C")
+    target = _MASS.sub("%40", target)
     if label == url:
         return f"<{target}>"
     return f"[{escape(label) or 'link'}](<{target}>)"

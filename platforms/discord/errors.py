@@ -105,11 +105,6 @@ def _refusal(error: discord.HTTPException) -> Trouble:
     return Unsendable(str(code or f"http {status}"))
 
 
-def is_already_so(error: Exception) -> bool:
-    """Whether a reaction that was to be taken away was not there."""
-    return code_of(error) == 10014
-
-
 def why_closed(error: discord.ConnectionClosed) -> Fatal | None:
     """What a close code means that no new connection mends; None when a new one may."""
     known = CLOSED.get(error.code)

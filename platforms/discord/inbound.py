@@ -255,7 +255,7 @@ class _Reader:
         }
 
     def _other(self) -> dict[str, Any]:
-        digest = hashlib.sha256(json.dumps([self.raw, self.now.isoformat()], sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(self.raw, sort_keys=True).encode()).hexdigest()
         return self._base(f"o:{digest}", self.now)
 
     def _place(self) -> tuple[str, str | None]:

@@ -5,11 +5,11 @@ means elsewhere. It redelivers nothing by itself; `redeliver` sends a message ag
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -25,7 +25,6 @@ from platforms.discord.inbound import DISMISS, Me, is_question, read
 from platforms.discord.simulator import DiscordSimulator, Interaction, StoredMessage, Whisper, buttons, plain_text
 from platforms.discord.simulator.catalog import MAX_SHOWN
 from platforms.discord.simulator.kit import component_problems, shown_text
-from platforms.discord.simulator.payloads import member_json, message_json
 from tests.contracts.replica import Replica
 from tests.contracts.rig import (
     DEADLINE,
@@ -100,38 +99,51 @@ class Witnessed(DiscordPlatform):
     """The adapter under a witness."""
 
     seen: Callable[[Event], None]
+    changed: Callable[[], None]
+
+    def _note(self, *told: Any, **more: Any) -> None:
+        super()._note(*told, **more)
+        self.changed()
 
     async def run(self, inbox: Inbox, stop: asyncio.Event) -> Fatal | None:
         return await super().run(Witness(inbox, self.seen), stop)
 
 
 class Stored(Sent):
-    """A gateway event on its way into the inbox."""
+    """A gateway event on its way into the inbox, once or several times."""
 
-    def __init__(self, rig: "DiscordRig", id: str, *, expected: bool = True) -> None:
-        self._rig, self._id, self._expected = rig, id, expected
-        self._turn = rig.sendings[id] = rig.sendings[id] + 1
-        self.sent = time.monotonic()
+    def __init__(self, stored: Mapping[str, list[float]], id: str, *, expected: bool = True) -> None:
+        self._stored, self._id = stored, id
+        self._starts: list[float] = []
+        if expected:
+            self.again()
+
+    def again(self) -> None:
+        self._starts.append(time.monotonic())
+
+    def forget(self) -> None:
+        """What was not stored by now went to a process that nobody watched."""
+        del self._starts[len(self._times) :]
+
+    @property
+    def _times(self) -> list[float]:
+        return self._stored.get(self._id, [])
 
     @property
     def acked_at(self) -> float | None:
-        if not self._expected:
-            return self.sent
-        times = self._rig.stored.get(self._id, ())
-        return times[min(self._turn, len(times)) - 1] if times and len(times) >= self._turn else None
+        return self._times[-1] if self._times else None
 
     @property
     def acked(self) -> bool:
-        return self.acked_at is not None
+        return len(self._times) >= len(self._starts)
 
     @property
     def latencies(self) -> Sequence[float]:
-        at = self.acked_at
-        return [] if at is None else [at - self.sent]
+        return [at - began for began, at in zip(self._starts, self._times, strict=False)]
 
     @property
     def attempts(self) -> int:
-        return 1
+        return len(self._starts)
 
 
 class Asked(Sent):
@@ -186,13 +198,13 @@ class DiscordRig(Rig):
     webhook = False
     sdk_modules: ClassVar[tuple[str, ...]] = ("discord",)
     extra: ClassVar[str] = "codetask[discord]"
+    auth_code: ClassVar[str] = "invalid_auth"
 
     def __init__(self, data: Path) -> None:
         super().__init__(data)
         self.simulator = DiscordSimulator(seed=11, heartbeat=HEARTBEAT)
         self.simulator.start()
         self.stored: dict[str, list[float]] = {}
-        self.sendings: Counter[str] = Counter()
         self._said: dict[str, Stored] = {}
         self._asked: list[Interaction] = []
         self._confirming: list[asyncio.Task[Interaction]] = []
@@ -208,16 +220,16 @@ class DiscordRig(Rig):
 
     def make_platform(self, settings: Settings) -> Platform:
         platform = Witnessed(settings.chat["discord"], self.simulator.clock, QUICK)
-        platform.seen = self._seen
+        platform.seen, platform.changed = self._seen, self.simulator._changes.notify
         return platform
 
     def _seen(self, event: Event) -> None:
         data = event.raw.get("d")
-        id = data.get("id") if isinstance(data, dict) else None
-        if isinstance(id, str) and event.raw.get("t") == "MESSAGE_CREATE":
-            self.stored.setdefault(id, []).append(time.monotonic())
-        elif "message_id" in type(event).model_fields and event.kind in ("message", "command"):
-            self.stored.setdefault(str(getattr(event, "message_id", "")), []).append(time.monotonic())
+        id = (data.get("id") or data.get("message_id")) if isinstance(data, dict) else None
+        if isinstance(id, str):
+            name = str(event.raw.get("t"))
+            key = id if name in ("MESSAGE_CREATE", "CHANNEL_UPDATE") else f"{name}:{id}"
+            self.stored.setdefault(key, []).append(time.monotonic())
         self.simulator._changes.notify()
 
     @property
@@ -277,10 +289,7 @@ class DiscordRig(Rig):
 
     def _told(self, message: StoredMessage) -> Said:
         channel = self.simulator.channel(message.channel)
-        if self._hears:
-            self._said[message.id] = Stored(self, message.id)
-        else:
-            self._said[message.id] = Stored(self, message.id, expected=False)
+        self._said[message.id] = Stored(self.stored, message.id, expected=self._hears)
         name = self.simulator.names[channel.parent_id] if channel.is_thread and channel.parent_id else channel.name
         return Said(message.id, name, channel.id if channel.is_thread else message.id, message)
 
@@ -290,10 +299,22 @@ class DiscordRig(Rig):
         return any(one.session is not None and not one.deaf and not one.blackhole for one in self.simulator.connections)
 
     def say(self, who: str, text: str, where: str = "general", thread: str | None = None) -> Said:
-        return self._told(self.simulator.user_says(who, text, self._where(who, where, thread)))
+        with self._inside(who):
+            return self._told(self.simulator.user_says(who, text, self._where(who, where, thread)))
 
     def mention(self, who: str, text: str, where: str = "general", thread: str | None = None) -> Said:
-        return self._told(self.simulator.user_mentions(who, text, self._where(who, where, thread)))
+        with self._inside(who):
+            return self._told(self.simulator.user_mentions(who, text, self._where(who, where, thread)))
+
+    @contextlib.contextmanager
+    def _inside(self, who: str) -> Iterator[None]:
+        """An external person on Discord is one who wrote something and left."""
+        user = self.simulator.user(who)
+        outside, user.stranger = user.stranger, False
+        try:
+            yield
+        finally:
+            user.stranger = outside
 
     def direct(self, who: str, text: str) -> Said:
         return self._told(self.simulator.user_says(who, text, self.simulator.direct(who)))
@@ -313,7 +334,7 @@ class DiscordRig(Rig):
         return self._ask(self.simulator.uses_menu(who, said.native, "File as code task"))
 
     def press(self, who: str, what: Post | Whispered, label: str) -> Asked:
-        message: StoredMessage = next(one for one in self._everything if one.id == what.native.id)
+        message: StoredMessage = what.native
         asked = self._ask(self.simulator.clicks(who, message, label))
         if not any(one.label == label and is_question(one.custom_id) for one in buttons(message)):
             return asked
@@ -328,17 +349,24 @@ class DiscordRig(Rig):
         self._asked.append(confirmed)
         return confirmed
 
-    @property
-    def _everything(self) -> list[StoredMessage]:
-        return [*self.simulator.sent, *self.simulator.whispers]
+    def _expect(self, name: str, id: str) -> None:
+        """Something is on its way that is no message."""
+        key = f"{name}:{id}"
+        if key in self._said and self._hears:
+            self._said[key].again()
+        else:
+            self._said[key] = Stored(self.stored, key, expected=self._hears)
 
     def react(self, who: str, said: Said, emoji: str) -> None:
+        self._expect("MESSAGE_REACTION_ADD", said.id)
         self.simulator.reacts(who, said.native, {"memo": "📝", "eyes": "👀"}.get(emoji, emoji))
 
     def edit(self, said: Said, text: str) -> None:
+        self._expect("MESSAGE_UPDATE", said.id)
         self.simulator.user_edits(said.native, text)
 
     def delete(self, said: Said) -> None:
+        self._expect("MESSAGE_DELETE", said.id)
         self.simulator.user_deletes(said.native)
 
     def delete_post(self, post: Post) -> None:
@@ -348,6 +376,8 @@ class DiscordRig(Rig):
         self.simulator.unfurl(said.native)
 
     def add_bot(self, where: str) -> None:
+        channel = self.simulator.channel(where).id
+        self._said[channel] = Stored(self.stored, channel, expected=self._hears)
         self.simulator.adds_bot(where)
 
     def open_form(self, who: str) -> Any:
@@ -376,20 +406,17 @@ class DiscordRig(Rig):
     def redeliver(self, what: Said | Sent, times: int = 1) -> list[Sent]:
         assert isinstance(what, Said), "Discord sends no interaction twice"
         message: StoredMessage = what.native
-        world, author = self.simulator._world, self.simulator.user(message.user)
-        payload = message_json(world, message)
-        if not self.simulator.channel(message.channel).is_direct:
-            payload |= {"guild_id": self.simulator.guild_id, "member": member_json(author, with_user=False)}
-        sent: list[Sent] = []
+        stored = self._said[message.id]
+        stored.forget()
         for _ in range(times):
-            sent.append(Stored(self, message.id, expected=self._hears))
-            self._again = [*getattr(self, "_again", []), sent[-1]]
-            self.simulator.delivers("MESSAGE_CREATE", payload)
-        return sent
+            if self._hears:
+                stored.again()
+            self.simulator.redeliver(message)
+        return [stored]
 
     def raw(self, payload: Mapping[str, Any]) -> Sent:
         kept = payload["t"] == "MESSAGE_CREATE"
-        sent = Stored(self, str(payload["d"].get("id")), expected=kept)
+        sent = Stored(self.stored, str(payload["d"].get("id")), expected=kept)
         self.simulator.delivers(payload["t"], payload["d"])
         return sent
 
@@ -546,8 +573,8 @@ class DiscordRig(Rig):
     def in_flight(self) -> bool:
         waiting = any(one.state == "pending" for one in self._asked)
         confirming = any(not task.done() for task in self._confirming)
-        unheard = [*self._said.values(), *getattr(self, "_again", [])]
-        return waiting or confirming or (self._hears and any(not one.acked for one in unheard))
+        unheard = any(not one.acked for one in self._said.values())
+        return waiting or confirming or (self._hears and unheard)
 
     def pings(self, post: Post) -> set[str]:
         message: StoredMessage = post.native
