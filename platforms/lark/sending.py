@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from bot.core.cards import Content, Doc
 from bot.core.inbound import MessageRef, Person, ReplyToken, ThreadRef
+from bot.core.texts import SOURCE_LANGUAGE, Texts
 from bot.ports import AuthFailed, Clock, Gone, NotAllowed, Retry, Trouble
 from platforms.lark.buttons import Presses, say
-from platforms.lark.cards import render, toast
+from platforms.lark.cards import LOCALES, render, toast
 from platforms.lark.commands import log
 from platforms.lark.reading import IM, TROUBLE, Attempt, Reader, created_at
 from platforms.lark.rest import Json, LarkApi
@@ -94,7 +95,7 @@ class Writer:
         if isinstance(listed, TROUBLE):
             return listed
         for reaction in listed.get("items") or []:
-            if _is_own(reaction):
+            if _is_of(self._api.app_id, reaction):
                 taken = await self._call("DELETE", f"{path}/{reaction['reaction_id']}", None)
                 if isinstance(taken, TROUBLE):
                     return taken
@@ -105,27 +106,40 @@ class Writer:
     ) -> MessageRef | Trouble:
         """A toast where the person just pressed a button and the text is short; else a message to them alone.
 
-        Whom the bot may not write to gets a short reply in the thread."""
-        if reply_token and reply_token.uses_left > 0 and reply_token.expires_at > self._clock.now():
-            short = toast(doc)
-            if await self._presses.tell(reply_token.value, short or say("sent_privately")) and short:
-                return MessageRef(thread=to, message_id=f"toast:{key}")
+        Whom the bot may not write to gets a short reply in the thread: the text if it is short, else why it is not."""
+        live = reply_token and reply_token.uses_left > 0 and reply_token.expires_at > self._clock.now()
+        token = reply_token.value if reply_token and live else ""
+        short = toast(doc)
+        if token and short and await self._presses.tell(token, short):
+            return MessageRef(thread=to, message_id=f"toast:{key}")
         card = {"msg_type": "interactive", "content": render(doc), "uuid": key}
         sent = await self._create(person.id, card)
         if not isinstance(sent, TROUBLE):
+            if token:
+                await self._presses.tell(token, say("sent_privately"))
             return MessageRef(thread=to, message_id=str(sent.get("message_id")))
         if isinstance(sent, Retry | AuthFailed) or to.root is None:
             return sent
         log.info("direct_message_refused", why=sent.why)
-        answered = await self.post(to, doc.model_copy(update={"mention": doc.mention or person}), key)
+        public = doc if short else unreachable(doc.language)
+        answered = await self.post(to, public.model_copy(update={"mention": person}), key)
         return sent if isinstance(answered, Gone | NotAllowed) else answered
 
     async def _call(self, verb: str, path: str, body: Json | None, query: Json | None = None) -> Json | Trouble:
         return await self._attempt(lambda: self._api.call(verb, path, query=query, body=body))
 
 
-def _is_own(reaction: Any) -> bool:
+def unreachable(language: str) -> Doc:
+    """What is said in public to someone who cannot be told in private."""
+    said = {name: Doc(text=Texts.load(name).say("lark.no_direct_message"), language=name) for name in LOCALES}
+    main = said.get(language) or said[SOURCE_LANGUAGE]
+    others = {name: doc for name, doc in said.items() if name != main.language}
+    return main.model_copy(update={"translations": others})
+
+
+def _is_of(app_id: str, reaction: Any) -> bool:
+    """Whether the app itself left a reaction."""
     operator = reaction.get("operator") if isinstance(reaction, Mapping) else None
-    return (
-        isinstance(operator, Mapping) and operator.get("operator_type") == "app" and bool(reaction.get("reaction_id"))
-    )
+    if not isinstance(operator, Mapping) or not reaction.get("reaction_id"):
+        return False
+    return operator.get("operator_type") == "app" and operator.get("operator_id") in (None, app_id)

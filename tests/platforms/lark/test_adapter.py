@@ -294,6 +294,9 @@ async def test_whom_the_bot_may_not_write_to_gets_a_reply_in_the_thread(rig: Rig
     assert isinstance(told, MessageRef)
     (sent,) = rig.simulator.sent
     assert (sent.root_id, rig.simulator.render_text(sent)) == (root.id, "@bo only you")
+    await rig.platform.whisper(person(rig, "bo"), place(rig, root=root.id), Doc(text="long " * 200), None, "k" * 24)
+    assert rig.simulator.render_text(rig.simulator.sent[-1]).startswith("@bo I can't write to you directly.")
+    assert "我无法私信你" in rig.simulator.render_text(rig.simulator.sent[-1], "zh")
     assert isinstance(await rig.platform.whisper(person(rig, "bo"), place(rig), Doc(text="x"), None, KEY), NotAllowed)
 
 
