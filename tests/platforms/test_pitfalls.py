@@ -28,6 +28,7 @@ ITEMS: Final = "tests/contracts/items"
 SUPERVISION: Final = "tests/platforms/slack/test_adapter_supervision.py"
 LARK: Final = "tests/platforms/lark"
 HERE: Final = "tests/platforms/test_pitfalls.py"
+DISCORD: Final = "tests/platforms/discord"
 
 WHERE: Final = {
     1: f"{ITEMS}/storing.py::acks_only_what_is_stored",
@@ -39,7 +40,12 @@ WHERE: Final = {
     7: f"{SUPERVISION}::test_bolts_own_environment_variables_change_nothing",
     8: f"{ITEMS}/threads.py::a_bot_that_is_not_in_the_channel_asks_for_an_invitation",
     9: f"{ITEMS}/arriving.py::edits_deletes_and_previews_start_nothing",
+    10: f"{DISCORD}/test_adapter_supervision.py::test_a_payload_that_the_sdk_cannot_read_does_not_end_the_connection",
+    11: f"{DISCORD}/test_adapter_supervision.py::test_a_crash_loop_does_not_waste_the_sessions_of_the_day",
     12: f"{ITEMS}/threads.py::an_expired_private_answer_goes_by_the_bot",
+    13: f"{DISCORD}/test_adapter_supervision.py::test_a_channel_that_nobody_told_of_is_looked_up_once",
+    14: f"{DISCORD}/test_adapter.py::test_an_edit_beyond_the_budget_of_old_messages_is_gone",
+    15: f"{DISCORD}/test_adapter_supervision.py::test_of_two_only_the_holder_of_the_lease_listens_and_both_send",
     16: f"{LARK}/test_pitfalls.py::test_p16_the_sdk_s_global_loop_does_not_matter_and_each_loop_ends_clean",
     17: f"{LARK}/test_pitfalls.py::test_p17_a_slow_inbox_holds_up_no_other_ack_and_no_type_is_refused",
     18: f"{LARK}/test_pitfalls.py::test_p18_the_sdk_s_blocking_client_is_never_asked",
@@ -57,6 +63,8 @@ WHERE: Final = {
     31: f"{HERE}::test_p31_an_edit_keeps_the_blocks",
     32: f"{HERE}::test_p32_a_whisper_is_shown_also_where_the_thread_has_no_replies",
     33: f"{HERE}::test_p33_a_deleted_parent_is_gone_and_not_a_fault",
+    34: f"{DISCORD}/test_adapter.py::test_a_busy_platform_says_when_to_come_back_and_nothing_waits",
+    35: f"{DISCORD}/test_adapter_supervision.py::test_two_servers_in_one_process_do_not_mix",
     36: f"{HERE}::test_p36_no_old_connection_lives_on_after_a_rebuild",
     37: f"{ITEMS}/arriving.py::the_whole_ladder_of_redeliveries_is_one_code_task",
     38: f"{HERE}::test_p38_steps_are_complete_and_every_edit_has_new_block_ids",
@@ -66,7 +74,6 @@ WHERE: Final = {
     42: f"{ITEMS}/arriving.py::the_bots_own_words_are_not_heard",
 }
 COMING: Final = {
-    "discord": (10, 11, 13, 14, 15, 34, 35),
     "packaging": (25,),
 }
 

@@ -48,6 +48,7 @@ class ListInbox(_ListInbox):
         self.leases = leases or Leases()
 
     async def hold(self, name: str, owner: str, ttl: timedelta) -> bool:
+        self._changed.set()
         if self.leases.down:
             raise InboxDown("k7f2")
         return self.leases.owners.setdefault(name, owner) == owner
