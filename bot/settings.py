@@ -240,6 +240,9 @@ class Settings(SourcedSettings):
     workspace_root: Path | None = Field(None, description="Folder of mirrors and workspaces.")
     workspace_max_mb: int = Field(2048, ge=1, description="Disk that one run may use, in MiB.")
     workspace_max_files: int = Field(200_000, ge=1, description="Files and folders that one run may make.")
+    disk_reserve_mb: int = Field(
+        2048, ge=0, description="Free disk, in MiB (at most a tenth of it), under which no run starts."
+    )
     sandbox: str = Field("auto", description="auto, bubblewrap or none.")
     sandbox_tools: Words = Field((), description="Extra folders shown read-only inside the sandbox.")
     allow_unsandboxed_push: bool = Field(False, description="With SANDBOX=none: push all the same.")

@@ -4,7 +4,6 @@ import shutil
 import sys
 import zoneinfo
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from bot.cli.findings import Finding, fail, ok, warn
@@ -13,8 +12,6 @@ from bot.settings import Settings
 
 PYTHON: Final = (3, 11)
 GIT: Final = (2, 34)
-DISK_WARN: Final = 2 * 1024**3
-DISK_FAIL: Final = 256 * 1024**2
 
 
 async def check_python() -> Sequence[Finding]:
@@ -45,17 +42,25 @@ async def check_git(settings: Settings) -> Sequence[Finding]:
 
 
 async def check_disk(settings: Settings) -> Sequence[Finding]:
+    """Red where no worker of these settings would start a run, yellow at twice that."""
+    from bot.worker.disk import existing, reserve_of
+
     found: list[Finding] = []
     for name, folder in {"data folder": settings.data_dir, "workspaces": settings.workspaces}.items():
-        place = _existing(folder)
-        free = shutil.disk_usage(place).free
-        says = f"{free / 1024**3:.1f} GiB free at {folder}"
+        use = shutil.disk_usage(existing(folder))
+        reserve = reserve_of(settings, use.total)
+        says = f"{_size(use.free)} free at {folder}"
         fix = "Free some space, or move it: CODETASK_DATA, WORKSPACE_ROOT."
-        if free < DISK_FAIL:
-            found.append(fail(name, says, fix))
+        if use.free < reserve:
+            stops = f"{says}, {_size(reserve)} are kept in reserve: workers start no run"
+            found.append(fail(name, stops, fix))
         else:
-            found.append(warn(name, says, fix) if free < DISK_WARN else ok(name, says))
+            found.append(warn(name, says, fix) if use.free < 2 * reserve else ok(name, says))
     return found
+
+
+def _size(size: int) -> str:
+    return f"{size / 1024**3:.1f} GiB" if size >= 1024**3 else f"{size // 1024**2} MiB"
 
 
 async def check_agents(settings: Settings, sandbox: Sandbox | None) -> Sequence[Finding]:
@@ -79,9 +84,3 @@ async def check_agents(settings: Settings, sandbox: Sandbox | None) -> Sequence[
         else:
             found.append(warn(f"agent {name}", "cannot be used", info.problem))
     return found
-
-
-def _existing(folder: Path) -> Path:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder

@@ -1,11 +1,14 @@
-"""How much disk a run uses: polled, because a limit on file size does not stop many small files."""
+"""How much disk a run uses: polled, because a limit on file size does not stop many small files. And how much the
+machine has left: below a reserve no new run starts."""
 
 import asyncio
+import shutil
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from bot.settings import Settings
 from bot.worker.git import LOCAL_LIMIT
@@ -46,6 +49,40 @@ async def watch_disk(folder: Path, limits: DiskLimits) -> Literal["bytes", "file
         if use.entries > limits.entries:
             return "files"
         await asyncio.sleep(limits.every.total_seconds())
+
+
+FULL_BYTES: Final = 1024**2
+"""What is left where writing fails, give or take what the file system keeps for itself."""
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def reserve_of(settings: Settings, total_bytes: int) -> int:
+    """Bytes that stay free on a disk of that size: 2 GiB by default (DISK_RESERVE_MB), a tenth of a smaller disk."""
+    return min(settings.disk_reserve_mb * 1024**2, total_bytes // 10)
+
+
+def shortage(settings: Settings) -> str:
+    """Which disk is below its reserve, in words for the log; empty when no new run is hindered."""
+    for folder in (settings.workspaces, settings.data_dir):
+        with suppress(OSError):
+            use = shutil.disk_usage(existing(folder))
+            reserve = reserve_of(settings, use.total)
+            if use.free < reserve:
+                return f"{use.free // 1024**2} MiB free at {folder}, {reserve // 1024**2} MiB are kept in reserve"
+    return ""
+
+
+def is_full(folder: Path) -> bool:
+    """Whether nothing more can be written there."""
+    with suppress(OSError):
+        return shutil.disk_usage(existing(folder)).free < FULL_BYTES
+    return False
 
 
 class OverDiskError(Exception):

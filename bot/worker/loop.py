@@ -16,6 +16,7 @@ from bot.failpoints import failpoint
 from bot.services.attempts import Claimed, Failure
 from bot.services.loops import short_ref, work_from_rows
 from bot.store import StoreDown, Transaction, WorkerSeen
+from bot.worker.disk import shortage
 from bot.worker.lease import Held, Interrupted, Leases
 from bot.worker.run_log import RunLog
 from bot.worker.stages import StageRun, Tools
@@ -24,6 +25,8 @@ from bot.worker.workspace_folders import remove_stale
 log = structlog.get_logger(__name__)
 VERSION = metadata.version("codetask")
 JANITOR_SECONDS = 60.0
+DISK_SECONDS = 2.0
+"""How soon a worker that is short of disk looks again."""
 STALE_AFTER = timedelta(minutes=10)
 
 
@@ -39,6 +42,7 @@ class Worker:
         self.name = name or worker_name()
         self._tools = tools
         self._running: set[asyncio.Task[None]] = set()
+        self._short_of_disk = False
 
     @property
     def seen(self) -> WorkerSeen:
@@ -57,6 +61,8 @@ class Worker:
         janitor = asyncio.create_task(self._janitor())
 
         async def step() -> float | None:
+            if self._is_short_of_disk():
+                return DISK_SECONDS
             return None if await self._start_next(leases) else await self._idle_seconds()
 
         try:
@@ -67,6 +73,16 @@ class Worker:
             with suppress(asyncio.CancelledError):
                 await janitor
             await leases.stop()
+
+    def _is_short_of_disk(self) -> bool:
+        """Whether the disk is below its reserve, so that nothing new may start. What runs goes on."""
+        why = shortage(self._tools.settings)
+        if why and not self._short_of_disk:
+            log.error("claiming_stopped", why=why, fix="Free some space. Claiming goes on by itself.")
+        elif self._short_of_disk and not why:
+            log.warning("claiming_goes_on", why="there is enough disk again")
+        self._short_of_disk = bool(why)
+        return self._short_of_disk
 
     async def _start_next(self, leases: Leases) -> bool:
         if len(self._running) >= self._tools.settings.max_runs:

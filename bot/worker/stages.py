@@ -27,7 +27,7 @@ from bot.settings import Settings
 from bot.store import Store, StoreDown, Transaction
 from bot.worker.agent_step import AgentStep, command_env, tool_binds
 from bot.worker.commands import Ended, find_test_command, run_command
-from bot.worker.disk import OverDiskError, disk_limits, within_disk
+from bot.worker.disk import OverDiskError, disk_limits, is_full, within_disk
 from bot.worker.gateway import Gateway
 from bot.worker.git import GitFailed
 from bot.worker.lease import Held, Interrupted
@@ -38,6 +38,8 @@ from bot.worker.workspace import Refusal, Signature, Workspace
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 STORE_AGAIN_SECONDS: Final = 1.0
+BY_THE_DISK: Final = frozenset({FailureReason.CONFIG, FailureReason.AGENT_FAILED, FailureReason.TESTS_FAILED})
+"""Reasons that may only be what a full disk looks like."""
 NO_PUSH = "Pushing is disabled without a sandbox. Set ALLOW_UNSANDBOXED_PUSH=true only on a disposable machine."
 
 
@@ -396,8 +398,17 @@ class StageRun:
         with suppress(StoreDown):  # only shown: the work goes on without it
             await self.tools.store.run(lambda tx: self.tools.attempts.report(tx, lease, text, step))
 
+    def _named_if_full(self, failure: Failure) -> Failure:
+        """On a full disk every program fails in its own words; the disk is what must be said."""
+        if failure.reason not in BY_THE_DISK or not is_full(self.tools.settings.workspaces):
+            return failure
+        log.error("disk_full", run=self.ref, said=failure.error)
+        why = f"The worker's disk is full ({failure.error})"
+        return replace(failure, reason=FailureReason.CONFIG, error=why, retry=True)
+
     async def _fail(self, failure: Failure) -> None:
         lease, cost = self.claimed.lease, self.cost
+        failure = self._named_if_full(failure)
         error = clean(self.tools.redactor.mask(failure.error))
         safe = Failure(failure.reason, error, failure.retry, failure.values)
         self.log.event(f"failed: {safe.error}")
