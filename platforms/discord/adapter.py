@@ -51,6 +51,7 @@ ARCHIVE_MINUTES: Final = 4320
 NUMBERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 """What the nonce of a document's further messages ends in: a key has 24 characters, a nonce at most 25."""
 MAX_THREADS: Final = 2000
+MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def create(settings: DiscordSettings, clock: Clock) -> "DiscordPlatform":
@@ -230,9 +231,15 @@ class DiscordPlatform:
         chosen = [one for one in scopes if (one.native or one.channel_id) in recent] or scopes[:10]
         for scope in chosen:
             found = await self.history(scope, since, PAGE)
-            if not isinstance(found, TROUBLE) and any(_was_missed(past, since, latest) for past in found):
+            if not isinstance(found, TROUBLE) and any(self._was_missed(past, since, latest) for past in found):
                 return True
         return False
+
+    def _was_missed(self, past: Posted, since: datetime, latest: datetime) -> bool:
+        """Whether a person wrote this after the last that was heard. An id tells the time to the millisecond only."""
+        said = past.message
+        new = int(said.message_id) > self.intake.last_message and said.sent_at + MILLISECOND >= since
+        return new and past.event is not None and said.person.kind == "human" and said.sent_at <= latest
 
     async def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         return HttpAnswer(404)  # Discord has no webhook transport here
@@ -382,8 +389,3 @@ def _channel_of(message: MessageRef) -> str:
 def _in_thread(trouble: Trouble) -> Trouble:
     """A channel that is gone, where the channel is a thread."""
     return Gone("thread", trouble.why) if isinstance(trouble, Gone) and trouble.what == "channel" else trouble
-
-
-def _was_missed(past: Posted, since: datetime, latest: datetime) -> bool:
-    said = past.message
-    return past.event is not None and said.person.kind == "human" and since < said.sent_at <= latest

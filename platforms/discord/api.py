@@ -110,7 +110,7 @@ class Http(HTTPClient):
             thread.stop()
         for socket in self.sockets:
             if not socket.closed:
-                socket._response.close() if socket._response.connection is None else await _hang_up(socket)
+                await _hang_up(socket)
         await self.close()
         for thread in mine:
             await asyncio.to_thread(thread.join, 1.0)

@@ -67,6 +67,8 @@ class Intake:
         self.api = api
         self.places = Places()
         self.last_inbound_at: datetime | None = None
+        self.last_message = 0
+        """The id of the newest message that was heard."""
         self.revoked = asyncio.Event()
         """Set when a call was refused because of the token."""
         self.lost_since: datetime | None = None
@@ -109,6 +111,7 @@ class Intake:
         name, data = payload.get("t"), payload.get("d")
         if isinstance(name, str) and name in HEARD:
             self.last_inbound_at = self._clock.now()
+            self._note_message(data)
         try:
             if name == "INTERACTION_CREATE" and isinstance(data, Mapping):
                 return await self._interact(self, data)
@@ -167,6 +170,11 @@ class Intake:
                 self.channels[id] = self._clock.now()
         while len(self.channels) > 20:
             del self.channels[next(iter(self.channels))]
+
+    def _note_message(self, data: Any) -> None:
+        id = data.get("id") if isinstance(data, Mapping) and "content" in data else None
+        if isinstance(id, str) and _ID.fullmatch(id):
+            self.last_message = max(self.last_message, int(id))
 
     def _missed(self, since: datetime) -> None:
         self.lost_since = min(since, self.lost_since or since)

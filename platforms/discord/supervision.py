@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, assert_never
 
 import discord
 
@@ -131,37 +131,34 @@ class Supervision:
         checked = await until(stop, self._check())
         try:
             while checked is not None:
+                wait = timedelta(0)
                 match checked:
                     case Checked(identity=identity):
                         lease = lease or Lease(inbox, identity.app_id, self._timings)
-                        if not await self._lead(lease, stop):
-                            return None
-                        ended = await self._connected(checked, lease, since, stop)
-                        if isinstance(ended, Fatal) or stop.is_set():
+                        ended = await self._led(checked, lease, since, stop)
+                        if not isinstance(ended, Ended) or stop.is_set():
                             return ended if isinstance(ended, Fatal) else None
                         failures = 0 if ended.steady else failures + 1
                         deaf = deaf + 1 if ended.deaf else (0 if ended.heard else deaf)
-                        since = ended.since
+                        since, wait = ended.since, ended.wait
                         if deaf >= self._timings.rebuilds:
-                            return Fatal(
-                                "connected, but Discord delivers no events", "Check the application's intents."
-                            )
+                            return Fatal("connected, but Discord delivers no events", "Look at the app's intents.")
                         self._note("deaf" if ended.deaf else "reconnecting", ended.why, reconnects=1)
-                        pause = max(self._pause(failures), ended.wait.total_seconds())
                     case Retry(why=why, after=after):
-                        failures += 1
+                        failures, wait = failures + 1, after
                         self._note("reconnecting", why)
-                        pause = max(self._pause(failures), after.total_seconds())
-                    case AuthFailed(fix=fix, why=why) | NotAllowed(fix=fix, why=why):
-                        return Fatal(f"Discord refused: {why}", fix)
-                    case Gone(why=why) | Unsendable(why=why):
-                        return Fatal(f"Discord refused: {why}", AUTH_FIX)
-                await until(stop, asyncio.sleep(pause))
+                    case refused:
+                        return _refused(refused)
+                await until(stop, asyncio.sleep(max(self._pause(failures), wait.total_seconds())))
                 checked = await until(stop, self._check())
             return None
         finally:
             if lease is not None:
                 await lease.release()
+
+    async def _led(self, checked: Checked, lease: Lease, since: datetime, stop: asyncio.Event) -> Ended | Fatal | None:
+        """One connection, once the lease is ours. None when told to stop before."""
+        return await self._connected(checked, lease, since, stop) if await self._lead(lease, stop) else None
 
     def _pause(self, failures: int) -> float:
         """Seconds before the next attempt: none after a steady time, then doubling, ±20 %."""
@@ -272,6 +269,17 @@ class Supervision:
             since=since,
         )
         return await self._intake.accept(gap) is None
+
+
+def _refused(trouble: Trouble) -> Fatal:
+    """A preflight that cannot pass by itself."""
+    match trouble:
+        case AuthFailed(fix=fix, why=why) | NotAllowed(fix=fix, why=why):
+            return Fatal(f"Discord refused: {why}", fix)
+        case Retry(why=why) | Gone(why=why) | Unsendable(why=why):
+            return Fatal(f"Discord refused: {why}", AUTH_FIX)
+        case _:
+            assert_never(trouble)
 
 
 async def until(stop: asyncio.Event, work: "Coroutine[Any, Any, T] | Awaitable[T]") -> T | None:
