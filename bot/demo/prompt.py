@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
 from bot.demo.channel import PEOPLE, Channel
+from bot.demo.pull_page import merge_pull
 from bot.demo.stage import Stage
 from bot.demo.terminal import message_with, settle
 from bot.ports import PullRequest
 
 HELP: Final = """\
 Type what a person would type in #general:
-  /codetask Greet customers with Welcome   file a code task (on Lark: @codetask Greet ...)
+  /codetask Note who approves refunds      file a code task (in Lark: @codetask Note ...)
   /codetask list                           see what is there (also: show 1, status 1, logs 1, help)
   thread 1: @codetask status               speak in a thread (also: !codetask ...)
   press Cancel                             press a button (press Cancel in 2: in thread 2)
@@ -145,8 +146,8 @@ class Lines:
             self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
 
 
-async def converse(stage: Stage) -> None:
-    """Reads and plays lines until `quit` or the end of the input."""
+async def converse(stage: Stage) -> bool:
+    """Reads and plays lines until `quit` (True) or the end of the input (False)."""
     terminal, who, channel = stage.terminal, "ana", stage.channels[0]
     terminal.tell("\nNow it is yours: type as a person in #general. `help` shows what you can do, `quit` ends.")
     lines = Lines(sys.stdin.fileno())
@@ -158,7 +159,7 @@ async def converse(stage: Stage) -> None:
         terminal.answered()
         if line is None:
             terminal.tell("")
-            return
+            return False
         if not interactive:
             terminal.tell(line)
         typed = read_line(line)
@@ -168,14 +169,14 @@ async def converse(stage: Stage) -> None:
             case Chat(name) if any(other.name == name for other in stage.channels):
                 channel = next(other for other in stage.channels if other.name == name)
             case Word("quit"):
-                return
+                return True
             case _:
                 await _play(stage, channel, who, typed)
                 await settle(channel, 1.0 if interactive else 3.0, 60.0)
 
 
 async def stay(stage: Stage) -> None:
-    """For a page without a prompt: goes on until the demo is ended."""
+    """For an open page whose terminal takes no input: goes on until the demo is ended."""
     stage.terminal.tell("\nNow it is yours, on the page. Ctrl-C ends the demo.")
     await asyncio.wait({stage.parts})
 
@@ -237,7 +238,7 @@ async def _pull(stage: Stage, who: str, verb: str, number: int) -> None:
         else:
             terminal.tell(getattr(diff, "say", str(diff)))
         return
-    merged = await stage.forge.merge(stage.repo, number, who)
+    merged = await merge_pull(stage.forge, stage.repo, number, who)
     if isinstance(merged, PullRequest):
         terminal.tell(f"Pull request {number} is merged. The card follows within 2 s.")
     else:

@@ -7,13 +7,14 @@ from typing import Final, Literal
 import jinja2
 from aiohttp import web
 
-from bot.ports import PullRequest, Repo
+from bot.ports import ForgeRetry, ForgeTrouble, PullRequest, Repo
 from bot.worker.forges.local import LocalForge
 from bot.worker.forges.local_store import LocalPull
 
 MAX_LINES: Final = 5_000
 """Lines of a diff that the page shows."""
 MERGER: Final = "ana"
+TRIES: Final = 5
 _PATH: Final = r"/local/{alias}/pull/{number:[1-9]\d{0,8}}"
 RowKind = Literal["add", "cut", "hunk", "same"]
 
@@ -63,7 +64,7 @@ class PullPages:
     async def merge(self, request: web.Request) -> web.Response:
         """Merges it for ana and shows it again; why it could not be merged stands on the page."""
         forge, repo, number = self._asked(request)
-        merged = await forge.merge(repo, number, MERGER)
+        merged = await merge_pull(forge, repo, number, MERGER)
         if isinstance(merged, PullRequest):
             return web.Response(status=303, headers={"Location": f"/local/{repo.alias}/pull/{number}"})
         return await self._page(request, str(getattr(merged, "say", "That did not work. Try again.")))
@@ -83,6 +84,15 @@ class PullPages:
         if self.forge is None or self.repo is None or request.match_info["alias"] != self.repo.alias:
             raise web.HTTPNotFound
         return self.forge, self.repo, int(request.match_info["number"])
+
+
+async def merge_pull(forge: LocalForge, repo: Repo, number: int, by: str) -> PullRequest | ForgeTrouble:
+    """Merges; tried again when another merge moved the base meanwhile."""
+    for _ in range(TRIES):
+        merged = await forge.merge(repo, number, by)
+        if not isinstance(merged, ForgeRetry):
+            break
+    return merged
 
 
 def read_diff(diff: str) -> Iterator[FileDiff]:

@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -115,10 +114,8 @@ async def _perform(options: DemoOptions, folder: Path, logs: Path) -> int:
             if not options.once:
                 await raise_curtain(stage)
             await play(stage)
-            if not options.once:
-                await converse(stage)
-                if stage.pages.seen.is_set() and not sys.stdin.isatty():
-                    await stay(stage)
+            if not options.once and not await converse(stage) and stage.pages.seen.is_set():
+                await stay(stage)
             stage.terminal.catch_up()
             if options.repo is not None:
                 stage.terminal.tell(where_it_is(stage))

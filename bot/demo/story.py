@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from bot.core.tasks import CodeTask
 from bot.core.tasks import Stage as TaskStage
 from bot.demo.channel import Channel, Shown
+from bot.demo.pull_page import merge_pull
 from bot.demo.stage import BUILT_IN, Stage
 from bot.demo.terminal import settle
 from bot.ports import PullRequest
@@ -170,7 +171,7 @@ async def _merges(stage: Stage, channel: Channel, task: CodeTask) -> None:
     stage.terminal.show_diff(diff if isinstance(diff, str) else "")
     await _breathe(stage)
     stage.terminal.narrate(f"ana merges pull request {number}")
-    merged = await stage.forge.merge(stage.repo, number, "ana")
+    merged = await merge_pull(stage.forge, stage.repo, number, "ana")
     if not isinstance(merged, PullRequest) or merged.state != "merged":
         raise MissingStep(f"the pull request is merged. The forge said: {merged}")
     await _until_stage(stage, task, {TaskStage.MERGED}, "the merge is noticed", QUICK_S)

@@ -60,7 +60,7 @@ class Tab:
             raise AssertionError(f"{script}\n{told['exceptionDetails']}")
         return told["result"].get("value")
 
-    async def until(self, script: str, seconds: float = 30.0) -> Any:
+    async def until(self, script: str, seconds: float = 20.0) -> Any:
         """The first truthy value of an expression, asked again with every frame drawn."""
         end = asyncio.get_running_loop().time() + seconds
         while True:
@@ -73,9 +73,13 @@ class Tab:
 
     async def click(self, selector: str) -> None:
         """A real press of the mouse on the middle of the element, which has to be the one that is hit there."""
-        spot = await self.until(_SPOT.replace("SELECTOR", json.dumps(selector)))
+        await self.send("Input.dispatchMouseEvent", type="mouseMoved", **await self._spot(selector, "true"))
+        spot = await self._spot(selector, "node.contains(document.elementFromPoint(at.x, at.y))")
         for kind in ("mousePressed", "mouseReleased"):
             await self.send("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **spot)
+
+    async def _spot(self, selector: str, free: str) -> Json:
+        return await self.until(_SPOT.replace("SELECTOR", json.dumps(selector)).replace("FREE", free))
 
     async def type(self, text: str) -> None:
         """Text into what has the focus."""
@@ -118,8 +122,7 @@ _SPOT = """(() => {
   node.scrollIntoView({ block: "center", inline: "center" });
   const box = node.getBoundingClientRect();
   const at = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
-  const hit = document.elementFromPoint(at.x, at.y);
-  return hit && (node.contains(hit) || hit.contains(node)) ? at : null;
+  return FREE ? at : null;
 })()"""
 
 

@@ -149,7 +149,7 @@ function draw(message) {
     node.dataset.order = message.order;
     topic(node.closest(".thread"));
   }
-  node.className = `message ${message.kind}${message.to ? " whisper" : ""}${message.key === person ? " mine" : ""}${message.key === "codetask" ? " bot" : ""}`;
+  node.className = `message kind-${message.kind}${message.to ? " whisper" : ""}${message.key === person ? " mine" : ""}${message.key === "codetask" ? " bot" : ""}`;
   node.hidden = Boolean(message.to) && message.to !== person;
   const article = one("article", node);
   const focused = article.contains(document.activeElement);
