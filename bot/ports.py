@@ -37,6 +37,8 @@ class Identity:
     bot_user_id: str
     name: str
     granted: frozenset[str] = frozenset()
+    degraded: str = ""
+    """What it does without, and how to change that; empty when nothing is missing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,8 @@ async def check_chat(app: "App") -> Sequence[Finding]:
         told = await platform.preflight()
         if isinstance(told, Identity):
             found.append(ok(name, f"@{told.name} in {told.workspace_id}"))
+            if told.degraded:
+                found.append(warn(name, "connected, but with less than it could have", told.degraded))
         else:
             found.append(fail(name, f"refused: {told.why}", told.fix))
     return found

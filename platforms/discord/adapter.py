@@ -168,13 +168,17 @@ class DiscordPlatform:
         if not sees:
             log.warning("message_content_missing", fix=CONTENT_FIX)
         self.intake.me = Me(str(application["id"]), str(user["id"]))
+        guilds = await self._api.call("GET", "/users/@me/guilds", query={"limit": 1})
+        if isinstance(guilds, TROUBLE):
+            return guilds
         identity = Identity(
             platform="discord",
             app_id=str(application["id"]),
-            workspace_id="",
+            workspace_id=str(guilds[0]["id"]) if guilds else "",
             bot_user_id=str(user["id"]),
             name=str(user.get("global_name") or user.get("username") or ""),
             granted=granted_by(intents),
+            degraded="" if sees else CONTENT_FIX,
         )
         return Checked(identity, intents, gateway.get("session_start_limit"))
 

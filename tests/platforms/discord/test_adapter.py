@@ -365,7 +365,9 @@ async def test_preflight_names_what_is_wrong(simulator: DiscordSimulator) -> Non
         found = await rig.platform.preflight()
         assert isinstance(found, Identity)
         assert (found.app_id, found.bot_user_id) == (simulator.app_id, simulator.bot_user_id)
+        assert found.workspace_id == simulator.guild_id
         assert "message_content" in found.granted
+        assert found.degraded == ""
         simulator.set_interactions_endpoint("https://example.com/interactions")
         refused = await rig.platform.preflight()
         assert isinstance(refused, NotAllowed)
@@ -380,6 +382,9 @@ async def test_without_the_content_intent_it_still_runs_on_mentions(simulator: D
     simulator.revoke_intent()
     async with rigged(simulator) as rig:
         assert not rig.platform.capabilities.sees_all_messages
+        found = await rig.platform.preflight()
+        assert isinstance(found, Identity)
+        assert "Message Content Intent" in found.degraded
         simulator.user_mentions("ana", WISH, "dev")
         (event,) = await rig.seen()
         assert isinstance(event, Command)
