@@ -33,6 +33,7 @@ from bot.ports import (
 )
 from bot.services.attempts import Cost, Failure
 from bot.settings import Settings
+from bot.worker.agents.causes import read_limit
 from bot.worker.commands import run_command
 from bot.worker.disk import OverDiskError, disk_limits, within_disk
 from bot.worker.gateway import Gateway, GatewayRun
@@ -195,6 +196,10 @@ class AgentStep:
             return Failure(FailureReason.TIMED_OUT, f"Coding agent timed out after {minutes:g} min{silent}")
         code = "" if result.exit_code is None else f" (exit {result.exit_code})"
         detail = f": {result.text.strip()}" if result.text.strip() else ""
+        limit = read_limit(result.stderr_tail)
+        if limit:
+            why = f"Coding agent failed{code}: it reached the limit of {limit}"
+            return Failure(FailureReason.AGENT_FAILED, why, retry=False)
         retry = False if cause == "limit" else None
         return Failure(FailureReason.AGENT_FAILED, f"Coding agent failed{code}{detail}", retry)
 
