@@ -18,7 +18,7 @@ ROW, BUTTON, SECTION, TEXT, SEPARATOR, CONTAINER = 1, 2, 9, 10, 14, 17
 _LOOKS: Final = {1: "primary", 3: "primary", 4: "danger"}
 _MARKS: Final = re.compile(
     r"\\(?P<escaped>[^\w\s])|`(?P<code>[^`\n]+)`"
-    r"|<@[!&]?(?P<user>\d+)>|<#(?P<room>\d+)>|<t:(?P<time>\d{1,12})(?::(?P<shape>[a-zA-Z]))?>"
+    r"|<@[!&]?(?P<user>\d+)>|<#(?P<room>\d+)>|<t:(?P<time>\d{1,11})(?::(?P<shape>[a-zA-Z]))?>"
     r"|\[(?P<label>(?:\\.|[^\]\\\n])+)\]\(<?(?P<url>https?://[^)>\s]+)>?\)|<?(?P<bare>https?://[^\s<>]+)>?"
     r"|\*\*(?P<bold>(?:\\.|[^*\\\n])+)\*\*|(?<!\*)\*(?P<italic>(?:\\.|[^*\\\n])+)\*(?!\*)"
     r"|~~(?P<strike>(?:\\.|[^~\\\n])+)~~"

@@ -144,7 +144,7 @@ def open_lark(stack: ExitStack) -> LarkChannel:
 def read_message(message: StoredMessage, language: Language, names: Mapping[str, str]) -> Iterator[Part]:
     """The parts of a message: a card in this language, or what someone typed."""
     if message.msg_type == "interactive":
-        yield from _card(message.body, language, names)
+        yield from read_card(message.body, language, names)
         return
     for line in _typed(message).split("\n"):
         yield Line(_with_mentions(line, {m["key"]: names.get(m["id"], m["name"]) for m in message.mentions}))
@@ -178,7 +178,8 @@ def _with_mentions(line: str, keys: Mapping[str, str]) -> tuple[Word, ...]:
     return read_inline(line, marks, say, str)
 
 
-def _card(card: Json, language: Language, names: Mapping[str, str]) -> Iterator[Part]:
+def read_card(card: Json, language: Language, names: Mapping[str, str]) -> Iterator[Part]:
+    """The parts of a card in one language."""
     parts = tuple(_elements(card.get("body", {}).get("elements", []), language, names))
     header = card.get("header")
     if header is None:

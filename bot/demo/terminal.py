@@ -8,6 +8,7 @@ from typing import Final
 from rich.console import Console, Group
 from rich.text import Text
 
+from bot.core.hygiene import clean
 from bot.demo.channel import Buttons, Channel, Code, Line, Part, Plan, Rule, Shown, Step, flat, line_text, step_text
 
 WIDTH: Final = 100
@@ -129,7 +130,7 @@ class Terminal:
         if shown.to:
             name += f", only to {shown.to}"
         if shown.kind == "note":
-            return self._head(channel, shown, f"{name} {line_text(_words(shown.parts))}")
+            return self._head(channel, shown, f"{name} {clean(line_text(_words(shown.parts)))}")
         head = self._head(channel, shown, name, again=again)
         margin = Text.assemble(INDENT, ("┃ ", "cyan")) if ours and not shown.to and again else Text(INDENT)
         room = max(self.console.width - len(margin), 20)
@@ -181,9 +182,9 @@ def _lines(parts: Sequence[Part]) -> Iterator[Text]:
         match part:
             case Line(words, role):
                 text = {"bullet": "• ", "quote": "> "}.get(role, "") + line_text(words)
-                yield Text(text, style="bold" if role == "title" else "")
+                yield Text(clean(text), style="bold" if role == "title" else "")
             case Code(text):
-                yield from (Text(line) for line in text.splitlines())
+                yield from (Text(clean(line)) for line in text.splitlines())
             case Rule():
                 yield Text("─" * 20, style="dim")
             case Plan(_, steps):
@@ -195,7 +196,7 @@ def _lines(parts: Sequence[Part]) -> Iterator[Text]:
 
 
 def _step(step: Step) -> Text:
-    return Text(step_text(step), style=_STYLES[step.mark])
+    return Text(clean(step_text(step)), style=_STYLES[step.mark])
 
 
 def make_console(*, width: int | None = None) -> Console:

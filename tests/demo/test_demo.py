@@ -68,15 +68,18 @@ def test_the_whole_story_happens_and_nothing_is_left(folder: Path) -> None:
     told = [
         "/codetask Add CSV export of invoices",
         "● Queued",
-        "@ana PR ready: local/invoices#1",
-        "+def to_csv(lines):",
-        "ana merges pull request 1",
+        "@ana PR ready: local/invoices#",
+        "ana merges pull request",
         "by @ana",
         "That was real",
     ]
     places = [done.stdout.find(words) for words in told]
     assert -1 not in places, done.stdout
     assert places == sorted(places)
+    assert "+def to_csv(lines):" in done.stdout
+    for number, chat in enumerate(("Slack", "Discord", "Lark"), 1):
+        assert f"Codetask updates the card  {chat} #general" in done.stdout
+        assert f"ana merges pull request {number}" in done.stdout
     assert "\x1b" not in done.stdout
     assert list(folder.iterdir()) == []
 
@@ -85,12 +88,15 @@ def test_lines_are_played_as_a_person_in_the_channel(folder: Path) -> None:
     lines = [
         "help",
         "/codetask Greet customers with Welcome",
-        "thread 2: @codetask status",
+        "thread 4: @codetask status",
         "as bo: /codetask Add something to the readme",
-        "merge 2",
+        "merge 4",
         "press Nothing",
         "thread 9: hello",
         "as nobody: hello",
+        "in lark",
+        "@codetask list all",
+        "page",
         "quit",
     ]
     done = play(folder, typed="\n".join(lines) + "\n")
@@ -98,14 +104,16 @@ def test_lines_are_played_as_a_person_in_the_channel(folder: Path) -> None:
     after = done.stdout.partition("Now it is yours")[2]
     for words in (
         "Type what a person would type",
-        "PR ready: local/invoices#2",
+        "PR ready: local/invoices#4",
         "Codetask, only to ana  Slack #general",
-        "CT-2 Review",
+        "CT-4 Review",
         "Only owners and admins can manage code tasks",
-        "Pull request 2 is merged",
+        "Pull request 4 is merged",
         "No message shows a button [Nothing]",
         "There is no thread 9",
         "There is no nobody here",
+        "Codetask, only to ana  Lark, direct message",
+        "/?token=",
     ):
         assert words in after
 
