@@ -64,8 +64,10 @@ class Replica:
         """Ends without any order: whatever was under way is dropped where it was."""
         if self._task is not None:
             self._task.cancel()
-            for handling in list(self.app.inbox._in_flight.values()):
-                handling.cancel()
+            while not self._task.done():  # what was just stored may begin to be handled only now
+                for handling in list(self.app.inbox._in_flight.values()):
+                    handling.cancel()
+                await asyncio.wait({self._task}, timeout=0.05)
             await asyncio.gather(self._task, return_exceptions=True)
         await self._close()
 
