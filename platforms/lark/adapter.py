@@ -206,9 +206,8 @@ class LarkPlatform:
         open_id = str(bot.get("open_id") or "")
         if not open_id:
             return NotAllowed("Turn on the Bot feature of the app (Add Features, Bot) and publish a version.", "no_bot")
-        self._granted = await self._scopes()
-        known = self.intake.me.workspace_id if self.intake.me else ""
-        me = Me(self._app_id, known or await self._tenant(), open_id)
+        self._granted, tenant = await asyncio.gather(self._scopes(), self._tenant())
+        me = Me(self._app_id, tenant, open_id)
         self.intake.me = me
         return Identity("lark", me.app_id, me.workspace_id, open_id, str(bot.get("app_name") or ""), self._granted)
 
@@ -221,6 +220,8 @@ class LarkPlatform:
 
     async def _tenant(self) -> str:
         """The tenant's key. Nothing tells it directly: the bot's own groups do, later the first event does."""
+        if self.intake.me and self.intake.me.workspace_id:
+            return self.intake.me.workspace_id
         chats = await self._reader.chats()
         own = [] if isinstance(chats, TROUBLE) else [chat for chat in chats if not chat.get("external")] or list(chats)
         return next((str(chat["tenant_key"]) for chat in own if chat.get("tenant_key")), "")
