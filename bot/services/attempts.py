@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -19,6 +19,7 @@ from bot.services.loops import short_ref
 from bot.settings import Settings
 from bot.store import Store, StoreDown, Transaction
 
+N = TypeVar("N", int, float)
 log = structlog.get_logger(__name__)
 IN_PROGRESS = frozenset({Stage.RUNNING, Stage.TESTING})
 RETRYABLE = frozenset({FailureReason.AGENT_FAILED, FailureReason.TIMED_OUT, FailureReason.WORKER_LOST})
@@ -65,6 +66,14 @@ class Cost:
 
     usd: float | None = None
     tokens: int | None = None
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Both together; what only one of them knows is taken from it."""
+        return Cost(_sum(self.usd, other.usd), _sum(self.tokens, other.tokens))
+
+
+def _sum(one: N | None, other: N | None) -> N | None:
+    return other if one is None else one if other is None else one + other
 
 
 def _lease_of(run: Run) -> Lease:
@@ -200,12 +209,13 @@ class Attempts:
             return None
         return self._after_failure(tx, lease, run, failure)
 
-    def give_back(self, tx: Transaction, lease: Lease) -> CodeTask | None:
-        """A stopping worker returns its run to the queue; the attempt is not counted.
+    def give_back(self, tx: Transaction, lease: Lease, cost: Cost | None = None) -> CodeTask | None:
+        """A stopping worker returns its run to the queue; the attempt is not counted, what it cost so far is.
 
         A run that goes on after an approval keeps its stage: whoever claims it pushes exactly that change."""
+        known = {} if cost is None else {"cost_usd": cost.usd, "tokens": cost.tokens}
         run = tx.runs.end(
-            lease.run_id, lease.fence, RunLease.QUEUED, run_state=None, available_at=tx.now, started_at=None
+            lease.run_id, lease.fence, RunLease.QUEUED, run_state=None, available_at=tx.now, started_at=None, **known
         )
         if run is None:
             return None
@@ -218,6 +228,7 @@ class Attempts:
             actor=f"run:{lease.run_id}",
             reason="worker stopped",
             attempt=run.attempt - 1,
+            **self._total(tx, lease.task_id),
         )
         if task is None:
             raise _TornRunError(lease)

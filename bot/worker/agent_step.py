@@ -1,7 +1,6 @@
 """The agent's part of a run: setup command, prompt, model gateway, the agent itself, its log and progress."""
 
 import json
-import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from bot.worker.gateway import Gateway, GatewayRun
 from bot.worker.lease import Held
 from bot.worker.prompt import PromptParts, ThreadLine, build_prompt
 from bot.worker.run_log import RunLog
+from bot.worker.socket_folders import socket_folder
 from bot.worker.workspace import Workspace
 
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -111,8 +111,7 @@ class AgentStep:
     ) -> tuple[ModelEndpoint | None, list[Bind], GatewayRun | None]:
         if self.gateway is None:
             return None, [], None
-        # A unix socket's path ends at 107 bytes, so it gets a short folder of its own.
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ct-")))
+        folder = stack.enter_context(socket_folder())
         loopback = not self.sandbox.isolates
         run = await self.gateway.open_run(task.ref, self.settings.budget_task_usd, folder, loopback=loopback)
         stack.push_async_callback(run.close)

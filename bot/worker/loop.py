@@ -6,7 +6,7 @@ import random
 import socket
 import string
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 
 import structlog
@@ -19,6 +19,7 @@ from bot.store import StoreDown, Transaction, WorkerSeen
 from bot.worker.disk import shortage
 from bot.worker.lease import Held, Interrupted, Leases
 from bot.worker.run_log import RunLog
+from bot.worker.socket_folders import remove_dead
 from bot.worker.stages import StageRun, Tools
 from bot.worker.workspace_folders import remove_stale
 
@@ -157,7 +158,7 @@ class Worker:
         stage_run.log.event("stopped: cancelled or taken over" if interrupted.why == "lost" else "the worker stops")
         with suppress(StoreDown):
             if interrupted.why == "stopping":
-                await self._tools.store.run(lambda tx: self._tools.attempts.give_back(tx, lease))
+                await self._tools.store.run(lambda tx: self._tools.attempts.give_back(tx, lease, cost))
             else:
                 left = stage_run.left
                 await self._tools.store.run(lambda tx: self._tools.attempts.leave(tx, lease, cost, **left))
@@ -189,4 +190,7 @@ class Worker:
         removed = await remove_stale(settings.workspaces, live, STALE_AFTER, now, kept_for=keep)
         if removed:
             log.info("workspaces_removed", count=len(removed))
+        dead = remove_dead(datetime.now(UTC))  # by the clock of the file system, not the database's
+        if dead:
+            log.info("socket_folders_removed", count=len(dead))
         return removed

@@ -115,6 +115,14 @@ class StageRun:
     left: dict[str, Any] = field(default_factory=dict)
     """What exists on the forge by now, as columns of the code task."""
 
+    def __post_init__(self) -> None:
+        self.cost = self.earlier + self.cost
+
+    @property
+    def earlier(self) -> Cost:
+        """What this run cost before a stopping worker gave it back, or an admin was asked."""
+        return Cost(self.claimed.run.cost_usd, self.claimed.run.tokens)
+
     @property
     def ref(self) -> str:
         return f"{self.claimed.task.ref}#{self.claimed.run.attempt}"
@@ -241,7 +249,6 @@ class StageRun:
         need(await self.held.guard(publisher.fetch(task.base)))
         need(await self.held.guard(workspace.prepare()))
         need(await self.held.guard(workspace.restore(change.bundle, change.sha, change.tree_sha)))
-        self.cost = Cost(self.claimed.run.cost_usd, self.claimed.run.tokens)
         await self._publish(publisher, task, change.sha, change.facts, await self._context(task, list(change.warnings)))
 
     async def _agent(self, repo: Repo, workspace: Workspace, task: CodeTask) -> None:
@@ -262,7 +269,7 @@ class StageRun:
         need(outcome.failure)
 
     def _spent(self, cost: Cost) -> None:
-        self.cost = cost
+        self.cost = self.earlier + cost
 
     async def _snapshot(self, workspace: Workspace, base_sha: str) -> str:
         tree_sha: str = need(await self.held.guard(workspace.snapshot(base_sha)))

@@ -109,6 +109,20 @@ async def test_a_run_that_was_lost_leaves_nothing(world: World) -> None:
     assert task(world).pr_number is None
 
 
+def test_what_a_run_cost_before_its_worker_stopped_is_kept(world: World) -> None:
+    put(world)
+    attempts, first = world.app.attempts, claim(world)
+    world.store.run_sync(lambda tx: attempts.give_back(tx, first.lease, Cost(0.25, 100)))
+    assert (task(world).stage, task(world).cost_usd, task(world).tokens) == (Stage.QUEUED, 0.25, 100)
+    again = claim(world)
+    earlier = Cost(again.run.cost_usd, again.run.tokens)
+    assert (earlier, again.run.attempt) == (Cost(0.25, 100), 1)
+    failure = Failure(FailureReason.NO_CHANGES, "nothing")
+    world.store.run_sync(lambda tx: attempts.fail(tx, again.lease, failure, earlier + Cost(0.5, None)))
+    assert (task(world).cost_usd, task(world).tokens) == (0.75, 100)
+    assert Cost() + Cost() == Cost(None, None)
+
+
 def test_cost_is_summed_over_attempts(world: World) -> None:
     put(world)
     failure = Failure(FailureReason.AGENT_FAILED, "it broke")
