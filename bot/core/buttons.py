@@ -10,11 +10,15 @@ from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.core.texts import Texts
 from bot.core.verbs import CancelTask, Command, LogsOf, RetryTask, ShowTask, StatusOf, TaskId
 
-ButtonVerb = Literal["cancel", "details", "retry", "merged", "status", "logs", "file", "approve", "refuse"]
-"""`file` files the text of a stored command (its id is the inbox row, `IN-7`); the others act on a code task."""
+ButtonVerb = Literal[
+    "cancel", "details", "retry", "retry_note", "merged", "status", "logs", "file", "approve", "refuse"
+]
+"""`file` files the text of a stored command (its id is the inbox row, `IN-7`); the others act on a code task.
+
+`retry_note` opens a form (`bot.core.forms`)."""
 
 _VERBS: Final = frozenset(get_args(ButtonVerb))
-_VALUE: Final = re.compile(r"codetask:([a-z]{2,10}):(CT|IN)-([1-9]\d{0,17})", re.ASCII)
+_VALUE: Final = re.compile(r"codetask:([a-z_]{2,10}):(CT|IN)-([1-9]\d{0,17})", re.ASCII)
 _URL_MAX: Final = 3000
 
 
@@ -55,7 +59,7 @@ def _stage_buttons(task: CodeTask, texts: Texts) -> tuple[Button, ...]:
         case Stage.MERGED:
             return open_pull_request(task, texts)
         case Stage.FAILED:
-            return (retry(task, texts),)
+            return retries(task, texts)
 
 
 def cancel(task: CodeTask, texts: Texts) -> Button:
@@ -84,6 +88,20 @@ def retry(task: CodeTask, texts: Texts) -> Button:
         name=texts.say(f"button_name.{name}", ref=task.ref),
         value=value_of("retry", task.id or 0),
         style="default" if name == "queue_again" else "primary",
+    )
+
+
+def retries(task: CodeTask, texts: Texts) -> tuple[Button, ...]:
+    """The ways to run a failed code task again; a note only where a run of it failed, not where a person stopped it."""
+    again = retry(task, texts)
+    return (again,) if task.failure_reason is FailureReason.CANCELLED else (again, retry_note(task, texts))
+
+
+def retry_note(task: CodeTask, texts: Texts) -> Button:
+    return Button(
+        label=texts.say("button.retry_note"),
+        name=texts.say("button_name.retry_note", ref=task.ref),
+        value=value_of("retry_note", task.id or 0),
     )
 
 

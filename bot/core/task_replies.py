@@ -99,7 +99,7 @@ def failed_reply(task: CodeTask, texts: Texts, run: Run | None = None, mask: Mas
         head = say_markdown(texts, "reply.failed", ref=task.ref, why=why)
     text = texts.sentences((head, _next_step(task, reason, texts)))
     return Doc(
-        text=text, mention=requester_of(task), buttons=(buttons.retry(task, texts), buttons.details(task, texts))
+        text=text, mention=requester_of(task), buttons=(*buttons.retries(task, texts), buttons.details(task, texts))
     )
 
 

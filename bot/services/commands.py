@@ -33,9 +33,20 @@ from bot.core.commands import (
     TaskWord,
     WhoAmI,
     parse,
+    render,
 )
-from bot.core.inbound import BotAdded, ButtonPress, Command, Gap, MessageRef, Person, Unreadable
-from bot.core.people import Action, Role, may
+from bot.core.forms import UnfitForm, read_form
+from bot.core.inbound import (
+    BotAdded,
+    ButtonPress,
+    Command,
+    FormSent,
+    Gap,
+    MessageRef,
+    Person,
+    Unreadable,
+)
+from bot.core.people import Action, may
 from bot.core.quoting import code_span
 from bot.core.task_cards import say_doc
 from bot.core.task_replies import (
@@ -55,8 +66,10 @@ from bot.core.verbs import ListFilter
 from bot.failpoints import failpoint
 from bot.ports import Choice, Platform, Retry
 from bot.services.announcements import Announcer
+from bot.services.completions import offer_tasks
 from bot.services.languages import Wording
 from bot.services.later import Later
+from bot.services.people import known_person
 from bot.services.refusals import Refused, refuse_flag
 from bot.services.tasks import CodeTasks, Filed, Filing
 from bot.store import Delivery, Pending, Store, TaskFilter, Transaction
@@ -69,8 +82,6 @@ CONTEXT_MESSAGES: Final = 20
 THREAD_READ: Final = 200
 CONTEXT_CHARS: Final = 8_000
 LOG_ENTRIES: Final = 20
-ROLE_TRIES: Final = 5
-"""How often a person's roles are asked for before the person is told that it did not work."""
 CONTEXT_TRIES: Final = 3
 """How often a thread is read for a code task before it is filed without what was said there."""
 OPEN_STAGES: Final = tuple(ACTIVE)
@@ -81,7 +92,7 @@ class _Said:
     """One command as it is handled: who, where, and where private answers go."""
 
     item: Pending
-    event: Command | ButtonPress
+    event: Command | ButtonPress | FormSent
     person: Person
     thread_id: int | None
     wording: Wording
@@ -109,6 +120,8 @@ class ChatCommands:
                 await self._command(item, item.event)
             case ButtonPress():
                 await self._press(item, item.event)
+            case FormSent():
+                await self._form(item, item.event)
             case Gap():
                 await self.backfill(item.event)
                 await self._done(item)
@@ -125,7 +138,7 @@ class ChatCommands:
         event = item.event
 
         def unit(tx: Transaction) -> None:
-            if tx.inbox.done(item.id) and isinstance(event, Command | ButtonPress):
+            if tx.inbox.done(item.id) and isinstance(event, Command | ButtonPress | FormSent):
                 wording = self.announcer.languages.personal(tx, event.person, event.thread)
                 doc = wording.make(lambda texts: say_doc(texts, "error.unexpected", ref=ref))
                 lane = tx.threads.find(event.thread) or tx.threads.lane(event.thread)
@@ -134,9 +147,22 @@ class ChatCommands:
         await self.store.run(unit)
 
     async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
-        """Completions of the options `repo` and `agent`."""
+        """Completions of the options `repo`, `agent` and `id`."""
+        if name == "id":
+            return await self._ids(text, person)
         known = {"repo": list(self.tasks.settings.repositories), "agent": list(self.tasks.agents)}.get(name, [])
         return [Choice(label=value, value=value) for value in known if text.lower() in value.lower()]
+
+    async def _ids(self, text: str, person: Person) -> list[Choice]:
+        """The code tasks that the person may mean; none for one who may see none."""
+        try:
+            person = await self._who(person)
+        except Later:
+            return []
+        if not may(self.tasks.rights.role(person), Action.VIEW, is_requester=False):
+            return []
+        languages, mask = self.announcer.languages, self.announcer.redactor.mask
+        return await self.store.run(lambda tx: offer_tasks(tx, text, person, languages, mask), read=True)
 
     async def _bot_added(self, item: Pending, event: BotAdded) -> None:
         """Introduces the bot once per channel, and sends what could not be sent before it joined."""
@@ -180,23 +206,10 @@ class ChatCommands:
         failpoint("command.after_commit")
 
     async def _who(self, person: Person) -> Person:
-        """The person as the platform tells, else as it told last. Raises `Later` when nothing is known of the roles."""
-        platform = self.platforms.get(person.platform)
-        told = await platform.resolve(person) if platform else person
-        if not isinstance(told, Retry):
-            return told
-        stored = await self.store.run(
-            lambda tx: tx.people.find(person.platform, person.workspace_id, person.id), read=True
-        )
-        if stored is not None and (stored.roles or stored.kind != "human"):
-            kind = stored.kind if person.kind == "human" else person.kind
-            return stored.model_copy(update={"kind": kind, "name": stored.name or person.name})
-        if self.tasks.rights.role(person) is Role.ADMIN:
-            return person
-        raise Later(f"roles unknown: {told.why}", told.after, ROLE_TRIES)
+        return await known_person(person, self.platforms, self.store, self.tasks.rights)
 
     def _said(
-        self, tx: Transaction, item: Pending, event: Command | ButtonPress, person: Person, context: str = ""
+        self, tx: Transaction, item: Pending, event: Command | ButtonPress | FormSent, person: Person, context: str = ""
     ) -> _Said:
         tx.people.see(person)
         self.announcer.languages.hear(tx, event)
@@ -385,6 +398,39 @@ class ChatCommands:
 
         await self.store.run(unit)
 
+    async def _form(self, item: Pending, event: FormSent) -> None:
+        """A form is the command that it stands for: whoever sends it, and whenever, it is checked like one."""
+        person = await self._who(event.person)
+        meant = read_form(event.form, event.fields)
+
+        def unit(tx: Transaction) -> None:
+            if not tx.inbox.done(item.id):
+                return
+            said = self._said(tx, item, event, person)
+            if FEATURE not in self.tasks.settings.features:
+                self._refuse(tx, said, Refused("refused.disabled"))
+            elif meant is None:
+                self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
+            elif isinstance(meant, UnfitForm):
+                self._refuse(tx, said, Refused(f"form.{meant.why}", {"n": meant.length} if meant.length else {}))
+            else:
+                self._on_task(tx, said, meant)
+
+        await self.store.run(unit)
+
+    def _ask_note(self, tx: Transaction, said: _Said, number: int) -> None:
+        """[Retry with a note] where no form opened: the words to type instead."""
+        task = self.tasks.retriable(tx, number, said.person)
+        if isinstance(task, Refused):
+            self._refuse(tx, said, task)
+            return
+        command = RetryTask(TaskId("CT", number), "…")
+        self._whisper(
+            tx,
+            said,
+            lambda texts: say_doc(texts, "form.type_it", command=code_span(render(command, texts.language))),
+        )
+
     def _pressed(self, tx: Transaction, said: _Said, action: ButtonAction | None) -> None:
         if action is None:
             self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
@@ -395,6 +441,8 @@ class ChatCommands:
                 self._on_task(tx, said, CancelTask(target))
             case "retry":
                 self._on_task(tx, said, RetryTask(target))
+            case "retry_note":
+                self._ask_note(tx, said, action.number)
             case "details":
                 self._on_task(tx, said, ShowTask(target))
             case "status":

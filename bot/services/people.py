@@ -1,13 +1,21 @@
-"""Who may do what here: the roles of people by the settings, and the refusals that say whom to ask."""
+"""Who may do what here: people as their platforms know them, their roles, and the refusals that say whom to ask."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from bot.core.inbound import Person
 from bot.core.people import Role, RolePolicy, role_of
 from bot.core.tasks import CodeTask
 from bot.core.texts import Word
+from bot.ports import Platform, Retry
+from bot.services.later import Later
 from bot.services.refusals import Refused
 from bot.settings import Settings
+from bot.store import Store
+
+ROLE_TRIES: Final = 5
+"""How often a person's roles are asked for before the person is told that it did not work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +53,18 @@ class Rights:
         if not names:
             return Refused(f"{key}_nobody", values, "not_allowed")
         return Refused(key, {**values, "admins": tuple(f"@{name}" for name in names[:3])}, "not_allowed")
+
+
+async def known_person(person: Person, platforms: Mapping[str, Platform], store: Store, rights: Rights) -> Person:
+    """The person as the platform tells, else as it told last. Raises `Later` when nothing is known of the roles."""
+    platform = platforms.get(person.platform)
+    told = await platform.resolve(person) if platform else person
+    if not isinstance(told, Retry):
+        return told
+    stored = await store.run(lambda tx: tx.people.find(person.platform, person.workspace_id, person.id), read=True)
+    if stored is not None and (stored.roles or stored.kind != "human"):
+        kind = stored.kind if person.kind == "human" else person.kind
+        return stored.model_copy(update={"kind": kind, "name": stored.name or person.name})
+    if rights.role(person) is Role.ADMIN:
+        return person
+    raise Later(f"roles unknown: {told.why}", told.after, ROLE_TRIES)

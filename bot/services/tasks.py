@@ -143,11 +143,9 @@ class CodeTasks:
 
     def retry(self, tx: Transaction, task_id: int, person: Person, instruction: str | None) -> CodeTask | Refused:
         """Failed -> queued with one attempt more; `instruction` is added for the agent."""
-        task = tx.tasks.get(task_id)
-        if task is None:
-            return unknown(task_id)
-        if not self._may_act(person, task, Action.RETRY):
-            return self.rights.refuse_acting(task, "retry")
+        task = self.retriable(tx, task_id, person)
+        if isinstance(task, Refused):
+            return task
         attempts = [run.attempt for run in tx.runs.of_task(task_id)]
         moved = tx.tasks.move(
             task_id,
@@ -160,12 +158,21 @@ class CodeTasks:
             next_attempt_at=None,
         )
         if moved is None:
-            return Refused("refused.wrong_stage_retry", {"ref": task.ref, "stage": stage_word(task.stage)}, "state")
+            return _no_retry(task)
         tx.people.audit(actor_of(person), "retry", task.ref, {"with": instruction or ""})
         tx.runs.cancel(task_id)  # only one may be open
         run = tx.runs.enqueue(moved, max(attempts, default=0) + 1, tx.now)
         self.announcer.moved(tx, moved, run)
         return moved
+
+    def retriable(self, tx: Transaction, task_id: int, person: Person) -> CodeTask | Refused:
+        """The code task, if the person may retry it now."""
+        task = tx.tasks.get(task_id)
+        if task is None:
+            return unknown(task_id)
+        if not self._may_act(person, task, Action.RETRY):
+            return self.rights.refuse_acting(task, "retry")
+        return task if task.stage is Stage.FAILED else _no_retry(task)
 
     def mark_merged(self, tx: Transaction, task_id: int, person: Person) -> CodeTask | Refused:
         """Review -> merged by a person's word, when no pull request is tracked."""
@@ -322,6 +329,10 @@ def _by_name(tx: Transaction, name: str, person: Person | None) -> list[CodeTask
         return [task for task in found if requester in (task.requester_id, task.requester_name)]
     own = [task for task in found if person is not None and is_requester(person, task)]
     return own or found
+
+
+def _no_retry(task: CodeTask) -> Refused:
+    return Refused("refused.wrong_stage_retry", {"ref": task.ref, "stage": stage_word(task.stage)}, "state")
 
 
 def unknown(task_id: int) -> Refused:

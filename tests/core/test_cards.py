@@ -265,7 +265,7 @@ BUTTONS = {
     "review_red": ["Open pull request", "Cancel", "Details"],
     "review_no_pull_request": ["Mark merged", "Cancel", "Details"],
     "merged": ["Open pull request", "Details"],
-    "failed_timed_out": ["Retry", "Details"],
+    "failed_timed_out": ["Retry", "Retry with a note", "Details"],
     "cancelled_queued": ["Queue again", "Details"],
 }
 
@@ -331,6 +331,7 @@ def test_the_help_is_short_and_names_what_is_offered() -> None:
 FOREIGN_VALUES = """
 x codetask:cancel codetask:cancel:CT-0 codetask:cancel:FU-7 x:cancel:CT-1 codetask:drop:CT-1 codetask:cancel:CT-٣
 codetask:file:CT-1 codetask:cancel:IN-1 codetask:cancel:CT-1: codetask:cancel:CT-99999999999999999999
+codetask:retry_note:IN-1 codetask:retry__note:CT-1 codetask:_:CT-1
 """
 
 
