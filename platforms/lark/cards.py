@@ -93,6 +93,7 @@ def render(content: Content, root: str | None = None) -> str:
     shown = ""
     for room in ROOMS:
         shown = json.dumps(render_card(content, root, room), ensure_ascii=False, separators=(",", ":"))
+        shown = shown.encode("utf-8", "replace").decode()  # an address may hold half a character
         if len(shown.encode()) <= MAX_CARD:
             break
     return shown

@@ -158,6 +158,11 @@ def test_a_button_links_only_to_the_web(url: str) -> None:
     assert _buttons(check(render(Doc(text="x", buttons=(Button(label="Go", name="Go", url=url),))))) == []
 
 
+def test_half_a_character_in_an_address_breaks_nothing() -> None:
+    (go,) = _buttons(check(render(Doc(text="x", buttons=(Button(label="Go", name="Go", url="https://x.io/\ud800"),)))))
+    assert go["behaviors"][0]["default_url"] == "https://x.io/?"
+
+
 @pytest.mark.parametrize("colour", ["blue", "amber", "green", "red", "grey"])
 def test_every_colour_is_one_of_lark_s(colour: str) -> None:
     assert check(render(CARD.model_copy(update={"colour": colour})))["header"]["template"]
