@@ -6,7 +6,7 @@ ARGS ?=
 
 ##@ Try it
 
-demo: setup ## Play the whole story in this terminal, then type yourself (ARGS=--once: only the story)
+demo: setup ## Play the story on a page with three chats and in this terminal, then it is yours (ARGS=--once: only the story)
 	@$(PYTHON_BIN) -m bot.demo $(ARGS)
 
 ##@ Check it

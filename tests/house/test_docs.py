@@ -15,7 +15,7 @@ from tools.settings_page import PAGE, SECTIONS, page
 NEEDED = """
 README.md CHANGELOG.md CONTRIBUTING.md LICENSE Makefile .ci/run pyproject.toml requirements.lock manifest/slack.yaml
 docs/quickstart.md docs/slack.md docs/github.md docs/sandbox.md docs/agents.md docs/operations.md docs/settings.md
-docs/faq.md docs/map.md docs/architecture.md docs/decisions/README.md docs/pictures/thread.svg
+docs/faq.md docs/map.md docs/architecture.md docs/decisions/README.md docs/pictures/demo-light.png
 """.split()  # noqa: SIM905
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)")
 PATH_WORD = re.compile(r"`((?:bot|platforms|storage|tests|tools|docs|manifest|benchmarks)/[\w./-]*|pyproject\.toml)`")
