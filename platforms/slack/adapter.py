@@ -15,6 +15,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.cards import Card, Content, Doc
 from bot.core.inbound import Gap, MessageRef, Person, ReplyToken, ThreadRef
+from bot.core.texts import SOURCE_LANGUAGE
 from bot.ports import (
     AuthFailed,
     Capabilities,
@@ -102,7 +103,7 @@ class SlackPlatform:
     capabilities = Capabilities(
         slash=True,
         slash_in_thread=False,
-        forms=False,
+        forms=True,
         whisper=True,
         activity=False,
         sees_all_messages=True,
@@ -121,7 +122,8 @@ class SlackPlatform:
         self._session: aiohttp.ClientSession | None = None
         self._writer = self._client(_secret(settings.slack_bot_token) or None, [])
         self._reader = self._client(self._writer.token, [AsyncRateLimitErrorRetryHandler(max_retry_count=1)])
-        self.intake = Intake(clock, self._client(None, []), self._answer, (commands.register, buttons.register))
+        parts = (commands.register, buttons.register)
+        self.intake = Intake(clock, self._client(None, []), self._answer, self._show, self._language, parts)
         self._health = Health("starting")
         self._plain_plans: set[str] = set()
         self._people: dict[str, tuple[datetime, Person]] = {}
@@ -503,6 +505,16 @@ class SlackPlatform:
     async def _answer(self, url: str, answer: dict[str, Any]) -> None:
         self._open_session()
         await respond(self._writer, url, answer)
+
+    async def _show(self, trigger_id: str, view: dict[str, Any]) -> bool:
+        opened = await self._attempt(lambda: self._writer.views_open(trigger_id=trigger_id, view=view))
+        if isinstance(opened, _TROUBLE):
+            log.info("form_not_opened", trouble=type(opened).__name__, why=getattr(opened, "why", ""))
+        return not isinstance(opened, _TROUBLE)
+
+    async def _language(self, person: Person) -> str:
+        told = await self.resolve(person)
+        return (told.locale if isinstance(told, Person) else None) or SOURCE_LANGUAGE
 
     async def _has_replies(self, channel: str, root: str) -> bool:
         """An ephemeral message in a thread without replies is accepted by Slack, but never shown."""

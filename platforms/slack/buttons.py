@@ -1,6 +1,11 @@
-"""Buttons, forms and option lists: registered with Bolt, stored, then acked. The core checks rights and state."""
+"""Buttons, forms and option lists: registered with Bolt, stored, then acked. The core checks rights and state.
+
+A button with a form (`bot.core.forms`) changes nothing, so it is not stored: its form is opened, the one effect that a
+handler may have. Where that fails the press is stored, and the core says what to type instead.
+"""
 
 import asyncio
+import json
 import re
 from datetime import timedelta
 from typing import Any, Final
@@ -9,11 +14,22 @@ from slack_bolt.async_app import AsyncApp
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 
-from bot.core.inbound import Event, Person
+from bot.core.forms import Field, Form, form_of
+from bot.core.hygiene import cut
+from bot.core.inbound import ButtonPress, Event, Person, ThreadRef
+from bot.core.texts import SOURCE_LANGUAGE, Texts
 from platforms.slack.commands import EVENT, Intake, forward, log, not_saved
 
 CHOICES_BUDGET: Final = timedelta(seconds=2)
 """Slack gives an option list 3 s (ours leaves room)."""
+OPEN_BUDGET: Final = timedelta(seconds=2)
+"""A trigger opens a form for 3 s, in which the press has to be acked too (ours leaves room)."""
+LOCALE_BUDGET: Final = timedelta(seconds=0.8)
+"""How long a form waits for the language of the person (ours); then it is in English."""
+MAX_TITLE: Final = 24
+MAX_LABEL: Final = 2_000
+MAX_FIELD: Final = 3_000
+"""Characters of a title or submit button, of a label or hint, and of a field (docs.slack.dev/reference/views)."""
 
 
 def register(app: AsyncApp, intake: Intake) -> None:
@@ -21,7 +37,11 @@ def register(app: AsyncApp, intake: Intake) -> None:
     anything = re.compile(".*", re.DOTALL)
 
     async def pressed(ack: AsyncAck, context: AsyncBoltContext) -> None:
-        await forward(intake, ack, context[EVENT])
+        event: Event | None = context[EVENT]
+        if isinstance(event, ButtonPress) and await _opened(intake, event):
+            await ack()
+        else:
+            await forward(intake, ack, event)
 
     async def sent(ack: AsyncAck, context: AsyncBoltContext, body: dict[str, Any]) -> None:
         event: Event | None = context[EVENT]
@@ -42,6 +62,57 @@ def register(app: AsyncApp, intake: Intake) -> None:
     app.view(anything)(sent)
     app.view_closed(anything)(closed)
     app.options(anything)(asked)
+
+
+async def _opened(intake: Intake, press: ButtonPress) -> bool:
+    """Whether the button opened its form. False where it has none, or Slack did not take it in time."""
+    form = form_of(press.value, Texts.load(SOURCE_LANGUAGE))
+    if form is None:
+        return False
+    try:
+        async with asyncio.timeout(OPEN_BUDGET.total_seconds()):
+            texts = Texts.load(await _language(intake, press.person))
+            form = form_of(press.value, texts) or form
+            return await intake.show(str(press.raw.get("trigger_id", "")), modal(form, press.thread))
+    except Exception as error:  # the person is told in words; the SDK must not see it
+        log.warning("form_not_opened", form=form.key, error=type(error).__name__)
+        return False
+
+
+async def _language(intake: Intake, person: Person) -> str:
+    try:
+        async with asyncio.timeout(LOCALE_BUDGET.total_seconds()):
+            return await intake.language(person)
+    except TimeoutError:
+        return SOURCE_LANGUAGE
+
+
+def modal(form: Form, place: ThreadRef) -> dict[str, Any]:
+    """A form as Slack's modal. Where it was opened travels with it: a sent modal does not tell."""
+    where = {"channel_id": place.channel_id, "root": place.root}
+    return {
+        "type": "modal",
+        "callback_id": form.key,
+        "title": _plain(form.title, MAX_TITLE),
+        "submit": _plain(form.submit, MAX_TITLE),
+        "private_metadata": json.dumps(where),
+        "blocks": [_input(field) for field in form.fields],
+    }
+
+
+def _input(field: Field) -> dict[str, Any]:
+    element = {
+        "type": "plain_text_input",
+        "action_id": field.name,
+        "multiline": field.multiline,
+        "max_length": min(field.max_length, MAX_FIELD),
+    }
+    told = {"label": _plain(field.label, MAX_LABEL), "hint": _plain(field.hint, MAX_LABEL)}
+    return {"type": "input", "block_id": field.name, **told, "element": element, "optional": not field.required}
+
+
+def _plain(text: str, limit: int) -> dict[str, Any]:
+    return {"type": "plain_text", "text": cut(text, limit), "emoji": False}
 
 
 def _first_field(body: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from bot.core.inbound import Event, Unreadable
+from bot.core.inbound import Event, Person, Unreadable
 from bot.core.texts import Texts
 from bot.failpoints import failpoint
 from bot.ports import Clock, Inbox, InboxDown
@@ -48,6 +48,10 @@ INTERACTIONS: Final = frozenset(
 )
 
 Respond = Callable[[str, dict[str, Any]], Awaitable[None]]
+Show = Callable[[str, dict[str, Any]], Awaitable[bool]]
+"""Opens a modal by a trigger id; False when Slack did not take it."""
+Language = Callable[[Person], Awaitable[str]]
+"""The locale of a person."""
 Part = Callable[[AsyncApp, "Intake"], None]
 """Registers listeners: `register` here and in `buttons.py`."""
 
@@ -65,7 +69,16 @@ def not_read(ref: str) -> str:
 class Intake:
     """Stores what Slack delivers. The adapter sets `me` and `inbox` while it runs; without them nothing is acked."""
 
-    def __init__(self, clock: Clock, client: AsyncWebClient, respond: Respond, parts: Sequence[Part]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        client: AsyncWebClient,
+        respond: Respond,
+        show: Show,
+        language: Language,
+        parts: Sequence[Part],
+    ) -> None:
+        self.show, self.language = show, language
         self.me: Me | None = None
         self.inbox: Inbox | None = None
         self.last_inbound_at: datetime | None = None

@@ -120,10 +120,12 @@ class People:
         view.open = False
         return self._go(self.interactions.submission(self.world.find_user(who), view, _form_values(view, values)))
 
-    def closes_form(self, who: str | User, view: View) -> Delivery:
+    def closes_form(self, who: str | User, view: View) -> Delivery | None:
         if not view.open:
             raise LookupError("the form is closed")
         view.open = False
+        if not view.body.get("notify_on_close"):
+            return None
         return self._go(self.interactions.closed(self.world.find_user(who), view))
 
     def types_choice(self, who: str | User, action_id: str, text: str) -> Delivery:

@@ -253,8 +253,8 @@ class SlackSimulator(Readers):
 
         return self._do(show)
 
-    def user_closes_form(self, user: Who, view: View) -> Delivery:
-        """Closes a modal without sending it; the app hears of it when the view asked for that."""
+    def user_closes_form(self, user: Who, view: View) -> Delivery | None:
+        """Closes a modal without sending it; the app hears of it when the view asked for that, else None."""
         return self._do(self._people.closes_form, user, view)
 
     def user_types_choice(self, user: Who, action_id: str, text: str) -> Delivery:
