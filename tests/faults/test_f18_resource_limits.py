@@ -87,7 +87,9 @@ NAP: Final = "sleep 61.75"
 INSIDE: Final = f"""
 prompt=$(cat)
 case "$prompt" in
-*case:forks*) (n=0; while [ $n -lt 400 ]; do {NAP} & n=$((n+1)); done; wait); exec python3 -c 'import time; time.sleep(1.5); exit(2)' ;;
+*case:forks*)
+    (n=0; while [ $n -lt 400 ]; do {NAP} & n=$((n+1)); done; wait)
+    exec python3 -c 'import time; time.sleep(1.5); exit(2)' ;;
 *case:memory*) python3 -c 'bytearray(1 << 50)' ;;
 *case:network*) python3 -c "$LOOK" ;;
 esac

@@ -7,15 +7,28 @@ from typing import Any, Final
 
 import pytest
 
+from bot.core.people import Action
+from tests.contracts.items import hostile, storing
+from tests.contracts.platform import exercise
+from tests.contracts.rigs import RIGS
 from tests.faults import test_f01_worker_killed as f01
 from tests.faults import test_f02_server_killed as f02
 from tests.faults import test_f03_worker_frozen as f03
+from tests.faults import test_f05_same_text as f05
+from tests.faults import test_f06_claim_race as f06
 from tests.faults import test_f09_forge_faults as f09
 from tests.faults import test_f19_cancel as f19
 from tests.faults import test_f22_injection as f22
+from tests.faults import test_f23_output_strings as f23
+from tests.storage.conformance import queue
+from tests.web import test_fuzz as api
 
 HERE: Final = Path(__file__).parent
 PLAN: Final[dict[str, dict[str, Any]]] = tomllib.loads((HERE / "plan.toml").read_text())
+INBOUND_FUZZ: Final = 5000
+"""Mutations in tests/platforms/slack/test_inbound.py and in Lark's."""
+WHO_ASKS: Final = 6
+"""Per action in tests/core/test_people.py: nobody, a viewer, one whose it is, a filer, one whose it is, an admin."""
 
 
 def test_every_number_is_planned() -> None:
@@ -53,6 +66,18 @@ def test_the_counts_are_those_of_the_tests() -> None:
         "F3": (len(f03.FAILPOINTS), (len(f03.FAILPOINTS) + len(f03.LATER)) * 5),
         "F9": (faults, faults * 20),
         "F19": (len(f19.MOMENTS), len(f19.MOMENTS) * 20),
+    }
+    rigs, many = len(RIGS), len(f23.PLACES)
+    items = sum(item.number in (11, 24, 25) for item in exercise()) * rigs
+    fuzz = 2 * INBOUND_FUZZ + api.EXAMPLES
+    counted |= {
+        "F4": (storing.FLOOD * rigs, storing.FLOOD_LONG * rigs),
+        "F5": (2 * f05.PAIRS, 2 * f05.LONG),
+        "F6": (queue.WORKERS * queue.EACH, queue.WORKERS * f06.EACH_LONG),
+        "F15": (items, items),
+        "F23": (len(f23.TEXTS[::2]) * many, len(f23.TEXTS) * many),
+        "F25": (2 * hostile.FUZZ * rigs + fuzz, (hostile.FUZZ + hostile.FUZZ_LONG) * rigs + fuzz),
+        "F28": (len(Action) * WHO_ASKS, len(Action) * WHO_ASKS),
     }
     assert {number: (PLAN[number]["ci"], PLAN[number]["full"]) for number in counted} == counted
     assert len(f22.WORDS) * len(f22.VERBS) >= PLAN["F22"]["ci"]

@@ -30,6 +30,8 @@ ODD: Final[tuple[Any, ...]] = (
     {"": {}},
     [None] * 50,
 )
+FUZZ, FUZZ_LONG = 300, 10_000
+"""Mutated payloads per rig whose memory is measured, after `FUZZ` others (F25)."""
 MEMORY_PER_PAYLOAD: Final = 600
 """Bytes that may stay behind per payload, on average (ours): caches fill, nothing grows with every event."""
 
@@ -64,7 +66,7 @@ async def _play(rig: Rig, times: int) -> None:
     await rig.settle()
     dice = random.Random(20_260_306)
     samples = rig.samples()
-    for _ in range(min(times, 300)):
+    for _ in range(FUZZ):
         assert await rig.inject(app, _mutate(dice.choice(samples), dice)) in (True, False)
     gc.collect()
     tracemalloc.start()
@@ -85,9 +87,9 @@ async def _play(rig: Rig, times: int) -> None:
 
 @item(32)
 async def hundreds_of_mutated_payloads_harm_nothing(rig: Rig) -> None:
-    await _play(rig, 300)
+    await _play(rig, FUZZ)
 
 
 @item(32, long=True)
 async def ten_thousand_mutated_payloads_harm_nothing(rig: Rig) -> None:
-    await _play(rig, 10_000)
+    await _play(rig, FUZZ_LONG)

@@ -11,6 +11,8 @@ from tests.contracts.process import Process
 from tests.contracts.rig import Rig, Sent
 
 WISH: Final = "Add a CSV export to the report"
+FLOOD, FLOOD_LONG = 512, 10_000
+"""Deliveries of one event, from 16 connections (F4)."""
 
 
 async def _commands(rig: Rig) -> list[Command]:
@@ -169,12 +171,12 @@ async def _flood(rig: Rig, times: int) -> None:
 
 @item(28)
 async def one_event_hundreds_of_times(rig: Rig) -> None:
-    await _flood(rig, 320)
+    await _flood(rig, FLOOD)
 
 
 @item(28, long=True)
 async def one_event_ten_thousand_times(rig: Rig) -> None:
-    await _flood(rig, 10_000)
+    await _flood(rig, FLOOD_LONG)
 
 
 class Never:

@@ -11,7 +11,12 @@ WORKERS, EACH = 8, 100
 
 
 def each_run_is_claimed_by_one_worker(bench: Bench) -> None:
-    total = WORKERS * EACH
+    claim_race(bench, EACH)
+
+
+def claim_race(bench: Bench, each: int) -> None:
+    """`WORKERS` threads claim `each` runs apiece, all at once (F6)."""
+    total = WORKERS * each
     bench.do(lambda tx: [file(tx, repo=f"repo-{n % 16}") for n in range(total)])
 
     def work(number: int) -> list[int]:
