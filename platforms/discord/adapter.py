@@ -234,7 +234,7 @@ class DiscordPlatform:
         recent = list(self.intake.channels)[-10:]
         chosen = [one for one in scopes if (one.native or one.channel_id) in recent] or scopes[:10]
         for scope in chosen:
-            found = await self.history(scope, since, PAGE)
+            found = await self.history(scope, since - MILLISECOND, PAGE)
             if not isinstance(found, TROUBLE) and any(self._was_missed(past, since, latest) for past in found):
                 return True
         return False

@@ -32,6 +32,9 @@ PATIENT: Final = 6.0
 CALL_SECONDS: Final = 15.0
 """Seconds until a call counts as unanswered (ours); the SDK would wait five minutes."""
 
+CLOSING: Final = aiohttp.ClientWSTimeout(ws_close=1.0)
+"""How long a gateway that no longer answers may take to say goodbye (ours); the SDK would wait 30 s."""
+
 
 class _Silenced(logging.Filter):
     """Drops the lines about voice, which Codetask never uses."""
@@ -92,6 +95,7 @@ class Http(HTTPClient):
         if not is_safe(url, "wss"):
             raise aiohttp.InvalidURL(url)
         socket = await super().ws_connect(url, compress=compress)
+        socket._timeout = CLOSING
         self.sockets.append(socket)
         return socket
 

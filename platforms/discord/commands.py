@@ -153,9 +153,9 @@ class Intake:
         if known is not None:
             return known
         found = await self.api.call("GET", "/channels/{channel_id}", channel_id=channel, patience=3.0)
-        if isinstance(found, Mapping):
-            return self.places.remember(found)
-        return found if isinstance(found, Retry) else {}
+        if isinstance(found, Retry):
+            return found
+        return self.places.remember(found if isinstance(found, Mapping) else {"id": channel})
 
     async def place_of(self, channel: str, guild: str) -> Json | Retry:
         """The place of a channel of a server, looked up where it is not known."""

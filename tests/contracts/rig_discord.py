@@ -446,7 +446,9 @@ class DiscordRig(Rig):
         platform = replica.platform
         assert isinstance(platform, DiscordPlatform)
         known = payload if isinstance(payload, dict) else {}
-        return await platform.intake.dispatch({"t": known.get("t"), "d": known.get("d")})
+        taken = await platform.intake.dispatch({"t": known.get("t"), "d": known.get("d")})
+        del self.simulator._api.calls[:-200]  # what the simulator remembers is not the bot's memory
+        return taken
 
     def drop(self, how: Literal["clean", "abort", "blackhole", "server", "session"]) -> None:
         if how == "server":  # the server ends the session: a new one hears nothing of what was before

@@ -19,7 +19,7 @@ from tests.platforms.slack.rig import ListInbox as _ListInbox
 
 HEARTBEAT = timedelta(seconds=0.2)
 QUICK = Timings(
-    heartbeat=timedelta(seconds=2),
+    heartbeat=timedelta(seconds=2.5),
     first_backoff=timedelta(seconds=0.05),
     longest_backoff=timedelta(seconds=0.2),
     tick=timedelta(seconds=0.1),
