@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Final
 
 from bot.demo.channel import Channel
+from platforms.registry import PLATFORMS
 
 CHATS: Final[Mapping[str, str]] = {
     "slack": "bot.demo.slack_view:open_slack",
@@ -16,9 +18,14 @@ CHATS: Final[Mapping[str, str]] = {
 
 
 def open_channels(stack: AsyncExitStack) -> list[Channel]:
-    """Every channel, each on a simulator of its own that runs until the stack is closed."""
+    """Every channel whose SDK is installed, each on a simulator of its own that runs until the stack is closed."""
     chats = stack.enter_context(ExitStack())
-    return [_load(place)(chats) for place in CHATS.values()]
+    return [_load(place)(chats) for name, place in CHATS.items() if has_sdk(name)]
+
+
+def has_sdk(name: str) -> bool:
+    """Whether a platform's SDK is installed (not imported for it)."""
+    return all(find_spec(module) is not None for module in PLATFORMS[name].sdk)
 
 
 def _load(place: str) -> Callable[[ExitStack], Channel]:

@@ -138,6 +138,8 @@ async def open_stage(options: DemoOptions, folder: Path, stop: asyncio.Event, co
     async with AsyncExitStack() as stack:
         bare, base = (make_sample(folder), "main") if options.repo is None else copy_given(options.repo, folder)
         channels = open_channels(stack)
+        if not channels:
+            raise DemoRefused("No chat platform is installed. Run: pip install 'codetask[all]'")
         pages = await stack.enter_async_context(serve_pages(channels))
         settings, remark = await fenced(demo_settings(options, folder, bare, base, channels, pages.url))
         app = await stack.enter_async_context(open_app(settings))

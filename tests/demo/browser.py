@@ -220,11 +220,12 @@ def _arguments(folder: Path) -> Sequence[str]:
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
+        "--disable-background-timer-throttling",
+        "--disable-renderer-backgrounding",
         "--no-proxy-server",
         "--hide-scrollbars",
         "--force-color-profile=srgb",
         "--lang=en-GB",
-        "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4",
         # Chromium's own sandbox needs what containers and root do not have. It only ever opens the demo's own page.
         "--no-sandbox",
     ]

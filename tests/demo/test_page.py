@@ -122,6 +122,7 @@ async def test_a_visitor_files_reads_and_merges_in_every_chat(tmp_path: Path) ->
             await pull.click(".merge button")
             await pull.until("Boolean(document.querySelector('.pill.merged'))")
             assert pull.problems == []
+            await tab.send("Page.bringToFront")
             await tab.until(message(chat, f"{title}|merged"))
         assert tab.problems == []
 

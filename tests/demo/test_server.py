@@ -1,8 +1,9 @@
 """The demo's server: who may come in, what it answers, and what the page is told."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -177,3 +178,18 @@ async def test_what_was_deleted_is_taken_away() -> None:
         said = channel.simulator.messages[0]
         _, (_, some) = await first_events(browser, 2, lambda: channel.simulator.user_deletes(said))
         assert some["gone"] == [{"channel": "slack", "id": said.ts}]
+
+
+async def test_an_open_stream_ends_with_the_demo() -> None:
+    with ExitStack() as stack:
+        channel = open_slack(stack)
+        async with AsyncExitStack() as asyncs:
+            pages = await asyncs.enter_async_context(serve_pages([channel]))
+            browser = httpx.AsyncClient(trust_env=False, base_url=pages.url)
+            await come_in(pages, browser)
+            async with browser.stream("GET", "/events", timeout=20) as stream:
+                lines = stream.aiter_lines()
+                assert await anext(lines) == "event: all"
+                await asyncio.wait_for(asyncs.aclose(), 10)
+                assert [line async for line in lines if line.startswith("event")] == []
+            await browser.aclose()
