@@ -70,7 +70,7 @@ class DiscordPlatform:
     capabilities = Capabilities(
         slash=True,
         slash_in_thread=True,
-        forms=False,
+        forms=True,
         whisper=True,
         activity=False,
         sees_all_messages=True,

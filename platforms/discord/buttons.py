@@ -2,6 +2,9 @@
 
 A button that asks first (`Button.confirm`) is answered with a question that only the person sees; its two buttons carry
 all that is needed, so nothing is kept between the two presses and a restart changes nothing.
+
+A button with a form (`bot.core.forms`) changes nothing either: it is answered with the form, and not stored. Where
+Discord does not take the answer the press is stored, and the core says what to type instead.
 """
 
 import asyncio
@@ -13,6 +16,8 @@ from typing import Any, Final
 import discord
 
 from bot.core.buttons import confirmation
+from bot.core.forms import Field, Form, form_of
+from bot.core.hygiene import cut
 from bot.core.inbound import Person, Unreadable
 from platforms.discord.cards import line, question
 from platforms.discord.commands import (
@@ -31,6 +36,14 @@ from platforms.discord.inbound import DIRECT, DISMISS, is_question, value_of
 CHOICES_BUDGET: Final = timedelta(seconds=2)
 """Discord gives completions 3 s (ours leaves room)."""
 CHOICES: Final = 8
+MODAL: Final = 9
+TEXT_INPUT, LABEL = 4, 18
+SHORT, PARAGRAPH = 1, 2
+MAX_TITLE: Final = 45
+MAX_HINT: Final = 100
+MAX_FIELD: Final = 4_000
+"""Characters of a title or label, of a description under a label, and of a field
+(docs.discord.com/developers/components/reference)."""
 COMMAND, COMPONENT, AUTOCOMPLETE, FORM = 2, 3, 4, 5
 _SNOWFLAKE: Final = re.compile(r"\d{15,20}", re.ASCII)
 
@@ -58,7 +71,7 @@ async def interact(intake: Intake, raw: Json) -> bool:
         case 3:
             return await _pressed(intake, raw)
         case 5:
-            return await _sent(intake, raw)
+            return await _keep(intake, raw)
         case _:
             return await commanded(intake, raw)
 
@@ -75,15 +88,37 @@ async def _pressed(intake: Intake, raw: Json) -> bool:
             shown = question(asked[0], asked[1], texts.say("discord.question_no"), value_of(custom_id))
             return await intake.answer(raw, ANSWER, whispered(shown))
         raw = {**raw, "data": {**data, "custom_id": value_of(custom_id)}} if isinstance(data, Mapping) else raw
+    form = form_of(value_of(custom_id), texts_for(raw)) if isinstance(custom_id, str) else None
+    if form is not None and await intake.answer(raw, MODAL, modal(form)):
+        return True
     return await _keep(intake, raw)
 
 
-async def _sent(intake: Intake, raw: Json) -> bool:
-    return await _keep(intake, raw)
+def modal(form: Form) -> dict[str, Any]:
+    """A form as Discord's modal. It has no submit label of its own, and knows where it was opened."""
+    return {
+        "custom_id": form.key,
+        "title": cut(form.title, MAX_TITLE),
+        "components": [_labelled(field) for field in form.fields],
+    }
+
+
+def _labelled(field: Field) -> dict[str, Any]:
+    typed = {
+        "type": TEXT_INPUT,
+        "custom_id": field.name,
+        "style": PARAGRAPH if field.multiline else SHORT,
+        "max_length": min(field.max_length, MAX_FIELD),
+        "required": field.required,
+    }
+    told = {"label": cut(field.label, MAX_TITLE), "description": cut(field.hint, MAX_HINT)}
+    return {"type": LABEL, **told, "component": typed}
 
 
 async def _keep(intake: Intake, raw: Json) -> bool:
-    """Stores a press or a form; the answer itself comes by the relay, here the client only stops waiting."""
+    """Stores a press or a form; the answer itself comes by the relay, here the client only stops waiting.
+
+    A form opened from a card has that message too, but its answer takes the place of a line of its own."""
     event = await intake.interaction(raw)
     lost = await intake.accept(event) if event is not None else None
     texts = texts_for(raw)
@@ -91,7 +126,7 @@ async def _keep(intake: Intake, raw: Json) -> bool:
         await intake.say(raw, texts.say("error.infrastructure", ref=f"`{lost}`"))
     elif isinstance(event, Unreadable):
         await intake.say(raw, texts.say("error.unreadable", ref=f"`{event.ref}`"))
-    elif raw.get("message"):
+    elif raw.get("message") and raw.get("type") == COMPONENT:
         await intake.answer(raw, DEFER_UPDATE)
     else:
         await intake.say(raw, texts.say("discord.taken"))
@@ -107,7 +142,9 @@ async def _choices(intake: Intake, raw: Json) -> list[dict[str, Any]]:
         return []
     guild = raw.get("guild_id")
     workspace = guild if isinstance(guild, str) else DIRECT
-    person = Person(platform="discord", workspace_id=workspace, id=str(user.get("id", "")))
+    locale = raw.get("locale")
+    spoken = locale if isinstance(locale, str) else None
+    person = Person(platform="discord", workspace_id=workspace, id=str(user.get("id", "")), locale=spoken)
     name, text = focused
     try:
         async with asyncio.timeout(CHOICES_BUDGET.total_seconds()):
