@@ -5,7 +5,7 @@ The texts are hostile. Nothing here makes markup: what is no known mark stays te
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from bot.demo.channel import Code, Line, LineRole, Mark, Part, Plan, Rule, Step, Word
 
@@ -42,9 +42,9 @@ def read_inline(text: str, marks: re.Pattern[str], say: Say, plain: Callable[[st
     return tuple(word for word in found if word.text)
 
 
-def styled(words: tuple[Word, ...], style: str) -> tuple[Word, ...]:
+def styled(words: tuple[Word, ...], style: Any) -> tuple[Word, ...]:
     """Plain words in a style; links, code and mentions keep their own."""
-    return tuple(Word(word.text, style) if word.style == "plain" else word for word in words)  # type: ignore[arg-type]
+    return tuple(Word(word.text, style) if word.style == "plain" else word for word in words)
 
 
 def read_lines(

@@ -88,10 +88,11 @@ class PullPages:
 
 async def merge_pull(forge: LocalForge, repo: Repo, number: int, by: str) -> PullRequest | ForgeTrouble:
     """Merges; tried again when another merge moved the base meanwhile."""
+    merged = await forge.merge(repo, number, by)
     for _ in range(TRIES):
-        merged = await forge.merge(repo, number, by)
         if not isinstance(merged, ForgeRetry):
             break
+        merged = await forge.merge(repo, number, by)
     return merged
 
 

@@ -179,7 +179,8 @@ def read_blocks(blocks: Sequence[Json], text: str, names: Mapping[str, str]) -> 
 
 def read_mrkdwn(text: str, names: Mapping[str, str]) -> Iterator[Part]:
     """The parts of a text in Slack's dialect."""
-    return read_lines(text, lambda line: _inline(line, names), html.unescape, _STARTS)  # type: ignore[arg-type]
+    starts: Mapping[str, Any] = _STARTS
+    return read_lines(text, lambda line: _inline(line, names), html.unescape, starts)
 
 
 def _inline(text: str, names: Mapping[str, str]) -> tuple[Word, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.app import App, WorkerRefused, open_app, open_worker, pick_sandbox, run_parts
-from bot.core.redact import Redactor
+from bot.core.redact import LiveRedactor
 from bot.demo import DemoOptions
 from bot.demo.channel import Channel
 from bot.demo.chats import open_channels
@@ -244,7 +244,7 @@ def where_it_is(stage: Stage) -> str:
 
 
 def _log_to(stream: Any) -> None:
-    configure_logs("info", Redactor(()), terminal=False, stream=stream)
+    configure_logs("info", LiveRedactor(()), terminal=False, stream=stream)
     logging.captureWarnings(True)
 
 

@@ -76,8 +76,8 @@ async def _play(stage: Stage, channel: Channel, number: int) -> None:
         await _breathe(stage)
         await settle(channel, 0.3, 3.0)
         stage.terminal.catch_up()
-        if "@ana" not in reply.text.lower():
-            raise MissingStep(f"the reply with the link mentions ana ({channel.title}). It says: {reply.text}")
+        if reply is None or "@ana" not in reply.text.lower():
+            raise MissingStep(f"the reply with the link mentions ana ({channel.title}). It says: {reply}")
         await _merges(stage, channel, task)
         await _check_all(stage, channel, task, looks)
         await settle(channel, 0.3, 3.0)
