@@ -257,8 +257,8 @@ class Rig(abc.ABC):
     def add_bot(self, where: str) -> None: ...
 
     @abc.abstractmethod
-    def open_form(self, who: str) -> Any:
-        """Shows a form of ours to a person; returns its handle."""
+    async def open_form(self, who: str, what: Post | Whispered, label: str) -> Any:
+        """Presses a button that has a form; the form that opens, None where the platform has no forms."""
 
     @abc.abstractmethod
     def submit_form(self, who: str, form: Any, values: Mapping[str, str]) -> Sent: ...

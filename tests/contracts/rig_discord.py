@@ -380,10 +380,11 @@ class DiscordRig(Rig):
         self._said[channel] = Stored(self.stored, channel, expected=self._hears)
         self.simulator.adds_bot(where)
 
-    def open_form(self, who: str) -> Any:
-        field = {"type": 4, "custom_id": "note", "label": "Note", "style": 1, "required": False}
-        body = {"title": "Retry CT-1", "custom_id": "codetask:retry:CT-1"}
-        return self.simulator.shows_form(who, {**body, "components": [{"type": 1, "components": [field]}]})
+    async def open_form(self, who: str, what: Post | Whispered, label: str) -> Any:
+        asked = self.press(who, what, label)
+        await self.acked(asked)
+        assert asked.native.form is not None
+        return asked.native.form
 
     def submit_form(self, who: str, form: Any, values: Mapping[str, str]) -> Asked:
         return self._ask(self.simulator.submits_form(who, form, values))
@@ -392,7 +393,8 @@ class DiscordRig(Rig):
         return Closed()
 
     def types_choice(self, who: str, name: str, text: str) -> Asked:
-        return Asked(self.simulator.types_choice(who, "/codetask new", name, text, options={"text": "x"}))
+        line, given = ("/codetask show", {}) if name == "id" else ("/codetask new", {"text": "x"})
+        return Asked(self.simulator.types_choice(who, line, name, text, options=given))
 
     def choices_of(self, sent: Sent) -> list[str] | None:
         assert isinstance(sent, Asked)

@@ -243,18 +243,14 @@ class LarkRig(Rig):
     def add_bot(self, where: str) -> None:
         self.simulator.adds_bot(where)
 
-    def open_form(self, who: str) -> Any:
-        return self._mine(payloads.press("codetask:retry:CT-1", root=None))
+    async def open_form(self, who: str, what: Post | Whispered, label: str) -> Any:
+        await self.acked(self.press(who, what, label))
 
     def submit_form(self, who: str, form: Any, values: Mapping[str, str]) -> Sent:
-        self.serial += 1
-        sent = copy.deepcopy(form)
-        sent["header"]["event_id"] = f"f{self.serial:031}"
-        sent["event"]["action"]["form_value"] = dict(values)
-        return LarkSent(self.simulator.delivers(sent, "callback"))
+        raise AssertionError("a bot of Lark opens no forms")
 
     def close_form(self, who: str, form: Any) -> Sent:
-        return Nothing()
+        raise AssertionError("a bot of Lark opens no forms")
 
     def types_choice(self, who: str, name: str, text: str) -> Sent:
         raise AssertionError("Lark's fields have no completions by a bot")

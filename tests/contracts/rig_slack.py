@@ -105,6 +105,12 @@ class SlackSent(Sent):
         return len(self.native.attempts)
 
 
+class Unheard(Sent):
+    """Slack tells the bot nothing of it."""
+
+    acked, acked_at, latencies, attempts = True, None, (), 0  # type: ignore[assignment]
+
+
 class SlackRig(Rig):
     """`SlackSimulator`, the real adapter and the application."""
 
@@ -234,26 +240,18 @@ class SlackRig(Rig):
     def add_bot(self, where: str) -> None:
         self.simulator.adds_bot(where)
 
-    def open_form(self, who: str) -> Any:
-        place = self.place("general")
-        field = {"type": "plain_text_input", "action_id": "note"}
-        label = {"type": "plain_text", "text": "Note"}
-        view = {
-            "type": "modal",
-            "title": {"type": "plain_text", "text": "Retry CT-1"},
-            "submit": {"type": "plain_text", "text": "Retry"},
-            "notify_on_close": True,
-            "callback_id": "codetask:retry:CT-1",
-            "private_metadata": json.dumps({"channel_id": place.channel_id}),
-            "blocks": [{"type": "input", "block_id": "b1", "label": label, "element": field, "optional": True}],
-        }
-        return self.simulator.shows_form(who, view)
+    async def open_form(self, who: str, what: Post | Whispered, label: str) -> Any:
+        known = len(self.simulator.views)
+        await self.acked(self.press(who, what, label))
+        (view,) = self.simulator.views[known:]
+        return view
 
     def submit_form(self, who: str, form: Any, values: Mapping[str, str]) -> SlackSent:
         return SlackSent(self.simulator.submits_form(who, form, values))
 
-    def close_form(self, who: str, form: Any) -> SlackSent:
-        return SlackSent(self.simulator.user_closes_form(who, form))
+    def close_form(self, who: str, form: Any) -> Sent:
+        told = self.simulator.user_closes_form(who, form)
+        return Unheard() if told is None else SlackSent(told)
 
     def types_choice(self, who: str, name: str, text: str) -> SlackSent:
         return SlackSent(self.simulator.user_types_choice(who, name, text))

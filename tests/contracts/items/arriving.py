@@ -4,11 +4,13 @@ from datetime import timedelta
 from typing import Final
 
 from bot.core.inbound import Command, FormSent, Gap, Message
-from bot.core.tasks import Stage
+from bot.core.tasks import FailureReason, Stage
 from tests.contracts.items.register import item
-from tests.contracts.rig import Rig
+from tests.contracts.replica import Replica
+from tests.contracts.rig import Post, Rig
 
 WISH: Final = "Add a CSV export to the report"
+NOTE: Final = "Retry with a note"
 STRANGERS: Final = ("bot", "webhook", "guest", "external")
 
 
@@ -182,20 +184,71 @@ async def buttons_know_what_is_the_case_now(rig: Rig) -> None:
     assert (await app.tasks())[0].stage is Stage.MERGED
 
 
-@item(30)
-async def forms_are_taken_in_and_may_be_closed(rig: Rig) -> None:
-    app = await rig.start()
-    first, second = rig.open_form("ana"), rig.open_form("ana")
-    sent, closed = rig.submit_form("ana", first, {"note": "use the other table"}), rig.close_form("ana", second)
-    await rig.acked(sent, closed)
+async def a_failed_card(rig: Rig) -> tuple[Replica, Post]:
+    """CT-1 of ana, failed."""
+    app = await rig.start(filers=())
+    rig.file("ana", WISH)
     await rig.settle()
-    (form,) = [event for event in await app.events() if isinstance(event, FormSent)]
-    assert (form.form, form.fields) == ("codetask:retry:CT-1", {"note": "use the other table"})
-    assert form.person.id == rig.person("ana").id
+    await app.move(1, Stage.FAILED, failure_reason=FailureReason.AGENT_FAILED)
+    await rig.settle()
+    card = await rig.card("CT-1")
+    assert [label for label in card.buttons if label.startswith("Retry")] == ["Retry", NOTE]
+    return app, card
+
+
+@item(30)
+async def a_form_opens_is_sent_once_and_may_be_cancelled(rig: Rig) -> None:
+    app, card = await a_failed_card(rig)
+    rows, told = len(await app.events()), len(rig.whispers)
+    cancelled = await rig.open_form("ana", card, NOTE)
+    if cancelled is None:
+        await rig.settle()
+        (hint,) = rig.whispers[told:]
+        assert (hint.to, "retry CT-1 with …" in hint.text) == ("ana", True)
+        assert (await app.tasks())[0].stage is Stage.FAILED
+        return
+    await rig.acked(rig.close_form("ana", cancelled))
+    stale = await rig.open_form("ana", card, NOTE)
+    filled = await rig.open_form("ana", card, NOTE)
+    await rig.settle()
+    assert (len(await app.events()), len(rig.whispers)) == (rows, told)
+    await rig.acked(rig.submit_form("ana", filled, {"note": "use the other table"}))
+    await rig.settle()
+    (task,) = await app.tasks()
+    assert (task.stage, task.instruction) == (Stage.QUEUED, "use the other table")
+    await rig.acked(rig.submit_form("ana", stale, {"note": "and the first one again"}))
+    await rig.settle()
+    (task,) = await app.tasks()
+    assert (task.stage, task.instruction) == (Stage.QUEUED, "use the other table")
+    forms = [event for event in await app.events() if isinstance(event, FormSent)]
+    assert [(one.fields["note"], one.person.id) for one in forms] == [
+        ("use the other table", rig.person("ana").id),
+        ("and the first one again", rig.person("ana").id),
+    ]
+    answers = [one.text for one in rig.whispers[told:] if one.to == "ana"]
+    assert len(answers) == 2
+    assert "CT-1 is queued again." in answers[0]
+    assert "can't be retried" in answers[1]
+
+
+@item(30)
+async def a_form_counts_only_for_whom_it_may_and_when_it_is_stored(rig: Rig) -> None:
+    app, card = await a_failed_card(rig)
+    form = await rig.open_form("bo", card, NOTE)
+    if form is None:
+        await rig.settle()
+        assert "You can't retry CT-1" in rig.whispers[-1].text
+        return
+    await rig.acked(rig.submit_form("bo", form, {"note": "mine now"}))
+    await rig.settle()
+    assert "You can't retry CT-1" in rig.whispers[-1].text
+    assert (await app.tasks())[0].stage is Stage.FAILED
+    form = await rig.open_form("ana", card, NOTE)
     async with app.locked():
-        lost = rig.submit_form("ana", rig.open_form("ana"), {"note": "lost"})
-        await rig.acked(lost)
+        await rig.acked(rig.submit_form("ana", form, {"note": "lost"}))
+    await rig.settle()
     assert len([event for event in await app.events() if isinstance(event, FormSent)]) == 1
+    assert (await app.tasks())[0].stage is Stage.FAILED
 
 
 @item(30)
@@ -210,6 +263,12 @@ async def completions_are_few_quick_and_never_an_error(rig: Rig) -> None:
     everything = rig.types_choice("ana", "repo", "")
     await rig.acked(everything)
     assert len(rig.choices_of(everything) or []) == 25
+    rig.mention("ana", f"--repo=repo-00 {WISH}")
+    await rig.settle()
+    for typed in ("csv", "ct-1", "#1", ""):
+        id = rig.types_choice("ana", "id", typed)
+        await rig.acked(id)
+        assert rig.choices_of(id) == ["CT-1"], typed
     app.app.inbox._handler = _Slow()  # type: ignore[assignment]
     slow = rig.types_choice("ana", "repo", "")
     await rig.acked(slow)
