@@ -8,7 +8,7 @@ from tests.storage.conformance import Bench
 from tests.storage.conformance.queue import EACH, claim_race
 from tests.stores import every_store
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800)]
 EACH_LONG = 1000
 
 
