@@ -28,6 +28,7 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "reactions.add": ("reactions:write",),
     "reactions.remove": ("reactions:write",),
     "users.info": ("users:read",),
+    "views.open": (),
 }
 """Every Web API method the adapter calls, with the scopes it needs (`connections:write` is the app token's)."""
 
