@@ -37,7 +37,7 @@ def work(turn: Turn) -> None:
                 turn.say(recipe.done)
                 return
     _carry_out(turn, add_note(turn.cwd, request), pace)
-    turn.say("I have no script for this request, so I wrote it down in NOTES.md. Configure an agent for real work.")
+    turn.say("I have no script for this request, so I wrote it down below notes/. Configure an agent for real work.")
 
 
 def _carry_out(turn: Turn, edits: list[NewContent], pace: float) -> None:

@@ -7,6 +7,7 @@ import ast
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from bot.worker.agents.patches import NewContent
@@ -101,10 +102,11 @@ def _in_tests(root: Path) -> list[NewContent]:
 
 
 def add_note(root: Path, request: str) -> list[NewContent]:
-    """The request as one more entry of NOTES.md."""
-    before = _read(root, "NOTES.md") or "# Notes\n"
+    """The request as a file of its own below notes/, so that two requests never change the same lines."""
     entry = " ".join(request.split())[:_NOTE_CHARS] or "(an empty request)"
-    return [NewContent("NOTES.md", f"{before.rstrip()}\n\n- {entry}\n")]
+    words = "-".join(re.findall(r"[a-z0-9]+", entry.lower())[:6])[:40].strip("-") or "note"
+    name = f"notes/{words}-{sha256(entry.encode()).hexdigest()[:6]}.md"
+    return [] if _read(root, name) else [NewContent(name, f"{entry}\n")]
 
 
 RECIPES = (

@@ -135,10 +135,13 @@ async def test_demo_changes_a_greeting_and_its_test(checkout: Path) -> None:
 
 
 async def test_demo_notes_what_it_has_no_script_for(checkout: Path) -> None:
-    (checkout / "NOTES.md").write_text("# Notes\n\n- old\n")
     ended = await ask("demo", NoSandbox(), checkout, "Rewrite it\nin COBOL")
-    assert (checkout / "NOTES.md").read_text() == "# Notes\n\n- old\n\n- Rewrite it in COBOL\n"
+    (note,) = (checkout / "notes").iterdir()
+    assert note.name.startswith("rewrite-it-in-cobol-")
+    assert note.read_text() == "Rewrite it in COBOL\n"
     assert "no script" in ended.result.text
+    await ask("demo", NoSandbox(), checkout, "用 COBOL 重写")
+    assert len(list((checkout / "notes").iterdir())) == 2, "no two requests change one file"
 
 
 async def test_demo_applies_a_patch_too(checkout: Path) -> None:
@@ -156,7 +159,7 @@ async def test_a_cancel_ends_a_turn_in_its_middle(sandbox: Sandbox, checkout: Pa
         await run.cancel()
     result = await run.result()
     assert (result.stop, result.exit_code) == ("cancelled", 0), "it stopped by itself, not by a signal"
-    assert not (checkout / "NOTES.md").exists()
+    assert not (checkout / "notes").exists()
 
 
 @pytest.mark.parametrize("name", ["patch", "demo"])
