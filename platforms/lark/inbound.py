@@ -87,8 +87,10 @@ def read(payload: Json, me: Me, now: datetime) -> Event | None:
         return unreadable(payload, f"{type(error).__name__}: {error}"[:200], me, now)
 
 
-def read_past(item: Json, me: Me, now: datetime) -> Posted | None:
-    """One message of `message.list`, as the live transport would have brought it; None for what is no message."""
+def read_past(item: Json, me: Me, now: datetime, direct: bool = False) -> Posted | None:
+    """One message of `message.list`, as the live transport would have brought it; None for what is no message.
+
+    `direct`: it was said in the chat with the bot alone."""
     try:
         entry = cast("dict[str, Any]", tidy(item))
         sender = _dict(entry, "sender")
@@ -104,7 +106,7 @@ def read_past(item: Json, me: Me, now: datetime) -> Posted | None:
             "human" if sender.get("sender_type") == "user" else "bot",
             _optional(sender, "tenant_key"),
             bool(entry.get("root_id")),
-            False,
+            direct,
         )
         return Posted(message=reader.message(said), own=own, event=None if own else reader.spoken(said))
     except _UNREADABLE:

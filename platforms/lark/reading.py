@@ -30,6 +30,8 @@ class Reader:
     def __init__(self, api: LarkApi, attempt: Attempt, me: Callable[[], Me | None], clock: Clock) -> None:
         self._api, self._attempt, self._me, self._clock = api, attempt, me, clock
         self._people: dict[str, tuple[datetime, Person]] = {}
+        self._groups: set[str] = set()
+        self._direct: set[str] = set()
 
     async def get(self, path: str, **query: Any) -> Json | Trouble:
         """The data of one GET."""
@@ -47,13 +49,28 @@ class Reader:
             raw = await self._chat(scope.channel_id, after, limit)
         else:
             raw = await self._thread(scope, after)
+        direct = await self._is_direct(scope.channel_id) if raw and not isinstance(raw, TROUBLE) else False
         if isinstance(raw, TROUBLE):
             return raw
+        if isinstance(direct, TROUBLE):
+            return direct
         now = self._clock.now()
-        found = [past for item in raw if (past := read_past(item, me, now))]
+        found = [past for item in raw if (past := read_past(item, me, now, direct))]
         found.sort(key=lambda past: (past.message.sent_at, past.message.message_id))
         found = [past for past in found if after is None or past.message.sent_at > after]
         return found[-limit:] if after is None else found[:limit]
+
+    async def _is_direct(self, chat: str) -> bool | Retry | AuthFailed:
+        """Whether a chat that can be read is the bot's with one person, where every word is addressed to it.
+
+        The history does not tell, and Lark lists groups alone: what can be read and is none of them is such a chat."""
+        if chat not in self._groups and chat not in self._direct:
+            listed = await self.chats()
+            if isinstance(listed, Retry | AuthFailed):
+                return listed
+            if not isinstance(listed, TROUBLE) and chat not in self._groups:
+                self._direct.add(chat)
+        return chat in self._direct
 
     async def _chat(self, chat: str, after: datetime | None, limit: int) -> list[Json] | Trouble:
         """The roots of a chat: from an instant on, else the latest. Lark takes whole seconds."""
@@ -117,6 +134,8 @@ class Reader:
             token = str(page.get("page_token") or "")
             if not page.get("has_more") or not token:
                 break
+        self._groups = {str(chat.get("chat_id")) for chat in found}
+        self._direct -= self._groups
         return found
 
     async def channels(self) -> list[ThreadRef] | Trouble:
