@@ -207,6 +207,8 @@ class LarkPlatform:
         if not open_id:
             return NotAllowed("Turn on the Bot feature of the app (Add Features, Bot) and publish a version.", "no_bot")
         self._granted, tenant = await asyncio.gather(self._scopes(), self._tenant())
+        if isinstance(tenant, Retry):
+            return tenant
         me = Me(self._app_id, tenant, open_id)
         self.intake.me = me
         return Identity("lark", me.app_id, me.workspace_id, open_id, str(bot.get("app_name") or ""), self._granted)
@@ -218,11 +220,15 @@ class LarkPlatform:
         entries = [entry for entry in listed or [] if isinstance(entry, Mapping) and entry.get("grant_status") == 1]
         return frozenset(str(entry.get("scope_name")) for entry in entries)
 
-    async def _tenant(self) -> str:
-        """The tenant's key. Nothing tells it directly: the bot's own groups do, later the first event does."""
+    async def _tenant(self) -> str | Retry:
+        """The tenant's key. Nothing tells it directly: the bot's own groups do, later the first event does.
+
+        Lark has to be asked again when it cannot tell now: what is read back without the tenant is stored twice."""
         if self.intake.me and self.intake.me.workspace_id:
             return self.intake.me.workspace_id
         chats = await self._reader.chats()
+        if isinstance(chats, Retry):
+            return chats
         own = [] if isinstance(chats, TROUBLE) else [chat for chat in chats if not chat.get("external")] or list(chats)
         return next((str(chat["tenant_key"]) for chat in own if chat.get("tenant_key")), "")
 

@@ -103,6 +103,18 @@ async def test_missing_scopes_are_named_and_optional_ones_are_not(simulator: Lar
     assert "contact" not in refused.fix
 
 
+async def test_nobody_is_identified_without_the_tenant(simulator: LarkSimulator) -> None:
+    """What is read back without the tenant would be stored once more beside the live event."""
+    async with rigged(simulator, start=False) as rig:
+        simulator.fail_next("chat.list", status=503)
+        assert isinstance(await rig.platform.preflight(), NotAllowed)
+        simulator.fail_next("chat.list", status=503)
+        await rig.start()
+        simulator.user_says("ana", "!codetask fix it", "dev")
+        (event,) = await rig.seen()
+        assert rig.inbox.gaps[0].workspace_id == event.workspace_id == simulator.tenant_key
+
+
 @pytest.mark.parametrize("how", ["clean", "abort", "blackhole"])
 async def test_a_lost_connection_is_replaced(
     simulator: LarkSimulator, how: Literal["clean", "abort", "blackhole"]
