@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
+from packaging.requirements import Requirement
 
 from bot.core.cards import Button, Card, Doc, Step
 from bot.core.inbound import ButtonPress, Command, MessageEdited, MessageRef, Person, ThreadRef
@@ -55,6 +57,7 @@ WHERE: Final = {
     22: f"{ITEMS}/connecting.py::only_the_platforms_own_requests_come_in",
     23: f"{LARK}/test_adapter_supervision.py::test_the_connection_loads_a_small_part_of_the_sdk_and_prints_nothing",
     24: f"{ITEMS}/delivering.py::nothing_that_is_said_pings_or_links_by_itself",
+    25: f"{HERE}::test_p25_the_sdks_get_the_versions_they_work_with",
     26: f"{HERE}::test_p26_the_command_line_loads_no_chat_sdk",
     27: f"{HERE}::test_p27_the_simulator_has_a_loop_of_its_own",
     28: "tests/journeys/test_slack_thread.py::test_from_the_first_word_to_the_merge",
@@ -73,15 +76,10 @@ WHERE: Final = {
     41: f"{LARK}/test_pitfalls.py::test_p41_one_app_id_at_two_services_has_two_tokens",
     42: f"{ITEMS}/arriving.py::the_bots_own_words_are_not_heard",
 }
-COMING: Final = {
-    "packaging": (25,),
-}
 
 
 def test_every_pitfall_has_its_place() -> None:
-    coming = {number for numbers in COMING.values() for number in numbers}
-    assert coming | set(WHERE) == set(range(1, 43))
-    assert not coming & set(WHERE)
+    assert set(WHERE) == set(range(1, 43))
 
 
 @pytest.mark.parametrize("number", sorted(WHERE), ids=lambda number: f"p{number:02}")
@@ -145,6 +143,17 @@ async def test_p09_the_bots_own_edits_are_no_events(rig: Rig) -> None:
     await rig.platform.edit(sent, CARD.model_copy(update={"summary": "CT-1 running"}), "b" * 24)
     await rig.simulator.wait_for(lambda: all(one.acked for one in rig.simulator.deliveries))
     assert not [event for event in rig.inbox.said if isinstance(event, MessageEdited)]
+
+
+def test_p25_the_sdks_get_the_versions_they_work_with() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    needed = {Requirement(line).name: Requirement(line) for extra in ("discord", "lark") for line in extras[extra]}
+    assert not needed["websockets"].specifier.contains("16.0"), "lark-oapi 1.7 breaks on it"
+    assert not needed["lark-oapi"].specifier.contains("1.8.0"), "its private names are used"
+    marker = needed["audioop-lts"].marker
+    assert marker is not None
+    assert marker.evaluate({"python_version": "3.13"}), "Python 3.13 has no audioop, which discord.py imports"
+    assert not marker.evaluate({"python_version": "3.11"})
 
 
 def test_p26_the_command_line_loads_no_chat_sdk() -> None:
