@@ -16,6 +16,8 @@ _LINE_START: Final = re.compile(r"^([ \t]*)([#+=-]|\d{1,9}(?=[.)](?:\s|$)))", re
 _TAG: Final = re.compile(r"<(?=\s*/?\s*(?:at|person|a|link|font|text_tag|number_tag)\b)", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"(?<=:)(?=//)|(?<=\bwww)(?=\.)", re.IGNORECASE)
 _EMOJI: Final = re.compile(r":(?=[A-Za-z0-9_]{1,40}:)")
+_FENCE_LINE: Final = re.compile(r"^\s*(?:>\s*|[-•]\s*|\d+\.\s*)*```", re.MULTILINE)
+_CODE: Final = re.compile(r"`[^`]*`")
 _NOTHING: Final = "\u200b"
 
 
@@ -51,13 +53,22 @@ def fit(rendered: str, limit: int) -> str:
         return rendered
     if limit < 8:
         return ""
-    head = rendered[: limit - 6]
-    head = re.sub(r"&(?:#\d*)?\Z", "", head)
-    link = head.rfind("[")
-    if link >= 0 and not re.search(r"\]\([^()\s]*\)", head[link:]):
-        head = head[:link]
-    ticks = len(re.findall(r"^\s*(?:>\s*|[-•]\s*)*```", head, re.MULTILINE))
-    return head.rstrip() + ("…\n```" if ticks % 2 else "…")
+    head = re.sub(r"&(?:#\d*)?\Z", "", rendered[: limit - 6])
+    if len(_FENCE_LINE.findall(head)) % 2:
+        return head.rstrip() + "…\n```"
+    before, newline, last = head.rpartition("\n")
+    return f"{before}{newline}{_closed(last)}".rstrip() + "…"
+
+
+def _closed(line: str) -> str:
+    """A rendered line without the code or the link that a cut left open: what was code would come to life."""
+    if _FENCE_LINE.match(line):
+        return line
+    if line.count("`") % 2:
+        line = line[: line.rfind("`")]
+    words = _CODE.sub(lambda found: " " * len(found[0]), line)
+    link = words.rfind("[")
+    return line if link < 0 or re.search(r"\]\([^()\s]*\)", words[link:]) else line[:link]
 
 
 def _block(block: markup.Block) -> str:

@@ -336,6 +336,16 @@ def test_a_cut_never_leaves_half_an_entity_or_a_code_block(text: str, limit: int
 # --- Toasts -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("limit", range(8, 75))
+def test_a_cut_brings_no_code_to_life(limit: int) -> None:
+    shown = fit(
+        markdown("run `x](y) [here](https://evil.example) **b** <a>` and `a[0]` of [docs](https://ok.example)"), limit
+    )
+    outside = re.sub(r"`[^`]*`", "", shown)
+    assert ("`" in outside, "evil" in outside) == (False, False)
+    assert re.fullmatch(r"[^\[\]]*(\[docs\]\(https://ok\.example\))?…?", outside)
+
+
 def test_a_short_private_answer_is_a_toast_in_every_language() -> None:
     doc = Doc(
         text="**CT-1** is cancelled.", mention=PERSON, translations={"zh": Doc(text="CT-1 已取消。", language="zh")}
