@@ -440,7 +440,7 @@ class _Reader:
             **self._acted(),
             thread=here,
             door="slash",
-            text=plain(slash_text(data), self._resolved_names(data)).strip(),
+            text=plain(slash_text(data, here.root is not None), self._resolved_names(data)).strip(),
             command="followup" if name == "followup" else "codetask",
             in_thread=here.root is not None,
         )

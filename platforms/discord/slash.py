@@ -8,7 +8,7 @@ names 32, descriptions 100).
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
-from bot.core.commands import FileTask, Options, parse
+from bot.core.commands import FileTask, NotYet, Options, Send, parse
 from bot.core.texts import Texts
 from bot.core.verbs import FILTERS, FLAGS, VERBS, Flag, Verb
 
@@ -21,6 +21,8 @@ LATER_MENU: Final = "Follow up later"
 MENUS: Final[Mapping[str, str]] = {FILE_MENU: "codetask", LATER_MENU: "followup"}
 """Message menu entry -> command."""
 NEW: Final = "new"
+FILES: Final = "--draft=no"
+"""An option that changes nothing, but in a code task's thread makes a text a new code task, not words to its agent."""
 MAX_TEXT: Final = 6000
 """Characters of one text option: Discord's limit."""
 MAX_ID: Final = 101
@@ -128,8 +130,10 @@ def _options(verb: Verb, texts: Texts) -> list[Json]:
 # --- Reading back -----------------------------------------------------------------------------------------------------
 
 
-def slash_text(data: Mapping[str, Any]) -> str:
-    """The text behind the command that a person could have typed instead. Raises KeyError, TypeError on nonsense."""
+def slash_text(data: Mapping[str, Any], in_thread: bool = False) -> str:
+    """The text behind the command that a person could have typed instead. Raises KeyError, TypeError on nonsense.
+
+    Who chose `new` means a new code task, in a code task's thread too, and who chose a verb never does."""
     options = data.get("options") or []
     if data["name"] == "followup":
         given = _given(options)
@@ -139,9 +143,20 @@ def slash_text(data: Mapping[str, Any]) -> str:
     (chosen,) = (option for option in options if option["type"] == SUB_COMMAND)
     given = _given(chosen.get("options") or [])
     if chosen["name"] == NEW:
-        return _filing(given)
-    words = [chosen["name"], *(_word(name, value) for name, value in given.items())]
-    return " ".join(words)
+        return _filing(given, in_thread)
+    text = " ".join([chosen["name"], *(_word(name, value) for name, value in given.items())])
+    return text if _reads_as(chosen["name"], text, in_thread) else f"help {chosen['name']}"
+
+
+def _reads_as(verb: str, text: str, in_thread: bool) -> bool:
+    """Whether a verb with its options is read as that verb, not as the words of a request."""
+    match parse(text, door="slash", in_task_thread=in_thread):
+        case FileTask():
+            return False
+        case Send() | NotYet(verb="send"):
+            return verb == "send"
+        case _:
+            return True
 
 
 def _given(options: list[Mapping[str, Any]]) -> dict[str, str | bool]:
@@ -159,10 +174,12 @@ def _word(name: str, value: str | bool) -> str:
     return f"with {value}" if name == "with" else str(value)
 
 
-def _filing(given: dict[str, str | bool]) -> str:
+def _filing(given: dict[str, str | bool], in_thread: bool) -> str:
     """`--repo=x -- text`; the text alone where it cannot be taken for anything else."""
     text = str(given.get("text", "")).strip()
     options = [_option(name, value) for name, value in given.items() if name != "text" and value is not False]
+    if not options and in_thread:
+        options = [FILES]
     if not options and parse(text, door="slash", in_task_thread=False) == FileTask(text, Options()):
         return text
     return " ".join([*options, "--", text])

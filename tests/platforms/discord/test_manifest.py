@@ -96,6 +96,8 @@ WISH = "Add a CSV export to the report"
     [
         (subcommand("new", text=WISH), WISH, FileTask(WISH)),
         (subcommand("new", text="cancel 42"), "-- cancel 42", FileTask("cancel 42")),
+        (subcommand("retry", **{"with": "the other table"}), "help retry", Help("retry")),
+        (subcommand("cancel", id="the big one now"), "help cancel", Help("cancel")),
         (
             subcommand("new", text=WISH, repo="web", draft=True, priority="high"),
             f"--repo=web --draft --priority=high -- {WISH}",
@@ -115,6 +117,20 @@ def test_options_read_back_to_a_command(data: dict[str, Any], text: str, meant: 
     assert slash_text(data) == text
     expected = meant or RetryTask(TaskId("CT", 1), "the other table")
     assert parse(text, door="slash", in_task_thread=False) == expected
+
+
+@pytest.mark.parametrize("text", [WISH, "cancel 42", "-- fix it", "--repo is not read", "任务"])
+def test_new_is_a_new_code_task_also_in_the_thread_of_one(text: str) -> None:
+    said = slash_text(subcommand("new", text=text), in_thread=True)
+    for in_task_thread in (True, False):
+        assert parse(said, door="slash", in_task_thread=in_task_thread) == FileTask(text)
+
+
+def test_a_verb_chosen_in_a_thread_is_no_message_to_its_agent() -> None:
+    assert slash_text(subcommand("cancel", id="the big one now"), in_thread=True) == "help cancel"
+    assert (
+        slash_text(subcommand("retry", **{"with": "the other table"}), in_thread=True) == "retry with the other table"
+    )
 
 
 def test_followup_reads_back_as_time_and_text() -> None:
