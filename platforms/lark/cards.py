@@ -23,7 +23,7 @@ from platforms.lark.markdown import defuse, escape, fit, line, markdown, render_
 C = TypeVar("C", Card, Doc)
 
 MAX_CARD: Final = 30 * 1024 - 512
-"""Bytes of a card's JSON: Lark's limit, less a reserve (ours)."""
+"""Bytes of a card as it stands in a request: Lark's limit, less a reserve for the rest of the request (ours)."""
 MAX_ELEMENT: Final = 4000
 """Characters of one markdown element (ours): a client lays out shorter ones faster."""
 MAX_BUTTONS: Final = 10
@@ -94,9 +94,14 @@ def render(content: Content, root: str | None = None) -> str:
     for room in ROOMS:
         shown = json.dumps(render_card(content, root, room), ensure_ascii=False, separators=(",", ":"))
         shown = shown.encode("utf-8", "replace").decode()  # an address may hold half a character
-        if len(shown.encode()) <= MAX_CARD:
+        if size(shown) <= MAX_CARD:
             break
     return shown
+
+
+def size(card: str) -> int:
+    """Bytes of a card in a request, where it is a string within JSON: quotes and line ends count twice."""
+    return len(json.dumps(card, ensure_ascii=False).encode())
 
 
 def render_card(content: Content, root: str | None = None, room: _Room = ROOMS[0]) -> dict[str, Any]:

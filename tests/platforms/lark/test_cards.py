@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.core.cards import Button, Card, Doc, Step
 from bot.core.inbound import Person
-from platforms.lark.cards import MAX_BUTTONS, MAX_CARD, MAX_ELEMENT, MAX_TOAST, render, toast
+from platforms.lark.cards import MAX_BUTTONS, MAX_CARD, MAX_ELEMENT, MAX_TOAST, render, size, toast
 from platforms.lark.markdown import fit, markdown
 from platforms.lark.simulator import card_problem
 from tests.platforms.lark.payloads import ANA, BO, ROOT
@@ -77,7 +77,7 @@ DOC = Doc(text="PR ready: [acme/web#87](<https://github.com/acme/web/pull/87>)",
 
 def check(shown: str) -> dict[str, Any]:
     """What Lark's published rules say, and its limit in bytes."""
-    assert len(shown.encode()) <= MAX_CARD
+    assert size(shown) <= MAX_CARD
     card: dict[str, Any] = json.loads(shown)
     assert card_problem(card) is None
     assert card["config"]["update_multi"] is True
@@ -313,7 +313,15 @@ def test_no_text_breaks_a_card(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x" * 50_000, "<&>" * 20_000, "word " * 10_000, "🙂" * 20_000, "```\n" + "line <&>\n" * 9_000 + "```"]
+    "text",
+    [
+        "x" * 50_000,
+        "<&>" * 20_000,
+        "word " * 10_000,
+        "🙂" * 20_000,
+        '"said"\n\n' * 9_000,
+        "```\n" + "line <&>\n" * 9_000 + "```",
+    ],
 )
 def test_what_is_too_long_loses_its_body_never_its_buttons(text: str) -> None:
     card = hostile_card(text).model_copy(update={"buttons": (*[CANCEL] * 20, OPEN)})
