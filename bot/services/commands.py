@@ -166,9 +166,11 @@ class ChatCommands:
 
     async def _bot_added(self, item: Pending, event: BotAdded) -> None:
         """Introduces the bot once per channel, and sends what could not be sent before it joined."""
+        platform = self.platforms.get(event.platform)
+        door = "/codetask" if platform is None or platform.capabilities.slash else "@codetask"
 
         def hello(texts: Texts) -> Doc:
-            return say_doc(texts, "first.channel", command=code_span(f"/codetask {texts.say('help.wish_start')}"))
+            return say_doc(texts, "first.channel", command=code_span(f"{door} {texts.say('help.wish_start')}"))
 
         def unit(tx: Transaction) -> None:
             if not tx.inbox.done(item.id):
