@@ -1,6 +1,7 @@
 """The Discord platform on the real SDK: preflight, connection with supervision, and everything sent."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,7 +32,7 @@ from platforms.discord.api import TROUBLE, Api, is_safe
 from platforms.discord.buttons import interact
 from platforms.discord.cards import EPHEMERAL, MAX_BUTTONS, MAX_TEXT, render, render_doc, render_one, thread_name
 from platforms.discord.commands import Intake, log
-from platforms.discord.inbound import DIRECT, Me
+from platforms.discord.inbound import DIRECT, TOKEN_LIFE, Me
 from platforms.discord.reading import PAGE, Reading
 from platforms.discord.settings import DiscordSettings
 from platforms.discord.setup import (
@@ -51,6 +52,8 @@ ARCHIVE_MINUTES: Final = 4320
 NUMBERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 """What the nonce of a document's further messages ends in: a key has 24 characters, a nonce at most 25."""
 MAX_THREADS: Final = 2000
+ANSWER_WINDOW: Final = timedelta(seconds=4)
+"""How long after an interaction its first answer may still come: 3 s, and one for clocks that differ (ours)."""
 MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -260,6 +263,8 @@ class DiscordPlatform:
             if isinstance(sent, TROUBLE):
                 return _in_thread(sent) if where != to.channel_id else sent
             ids.append(str(sent["id"]))
+        if isinstance(content, Card):
+            self.intake.settle(to)
         native = where if where != to.channel_id else None
         if to.root is None and isinstance(content, Card) and to.workspace_id != DIRECT:
             opened = await self._open_thread(to.channel_id, ids[0], content)
@@ -310,6 +315,8 @@ class DiscordPlatform:
         sent = await self._unarchived(where, change)
         if isinstance(sent, TROUBLE):
             return _in_thread(sent) if where != message.thread.channel_id else sent
+        if isinstance(content, Card):
+            self.intake.settle(message.thread, edited=True)
         return message
 
     async def react(self, message: MessageRef, mark: str, on: bool, key: str) -> MessageRef | Trouble:
@@ -335,6 +342,10 @@ class DiscordPlatform:
             told = await self._answer(reply_token, doc)
             if told is None:
                 return MessageRef(thread=to, message_id=f"ephemeral:{key}")
+            if isinstance(told, Retry):
+                return told
+            if isinstance(told, Gone) and reply_token.expires_at - self._clock.now() > TOKEN_LIFE - ANSWER_WINDOW:
+                return Retry(timedelta(0), why="not answered yet")  # by the process that listens
             log.info("reply_token_refused", trouble=type(told).__name__, why=getattr(told, "why", ""))
         sent = await self._write_to(person, doc, key)
         if isinstance(sent, NotAllowed) and to.workspace_id != DIRECT and person.kind in ("human", "guest"):
@@ -346,12 +357,18 @@ class DiscordPlatform:
     async def _answer(self, token: ReplyToken, doc: Doc) -> Trouble | None:
         """By the interaction's token: the first answer takes the place of "On it.", the others follow."""
         use, _, secret = token.value.split(":", 2)
+        if secret in self.intake.unanswered:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.intake.unanswered[secret].wait(), ANSWER_WINDOW.total_seconds())
+        self.intake.taken.pop(secret, None)
         app_id = self.intake.me.app_id if self.intake.me else ""
         first = use == "first" and secret not in self._answered
         for page in render_doc(doc):
             body = page.payload(flags=0 if first else EPHEMERAL)
             call = self._api.edit_answer if first else self._api.follow_up
             told = await call(app_id, secret, body)
+            if first and told == Gone("message", "10008"):  # taken away, by the person or by `settle`
+                told = await self._api.follow_up(app_id, secret, page.payload(flags=EPHEMERAL))
             if isinstance(told, TROUBLE):
                 return told
             first = False

@@ -211,16 +211,20 @@ class Api:
         path = "/webhooks/{webhook_id}/{webhook_token}/messages/@original"
         return await self._by_token("PATCH", path, app_id, token, body)
 
-    async def _by_token(self, method: str, path: str, id: str, token: str, body: Json) -> Any:
+    async def delete_answer(self, app_id: str, token: str) -> Any:
+        """Takes the first answer to an interaction away."""
+        path = "/webhooks/{webhook_id}/{webhook_token}/messages/@original"
+        return await self._by_token("DELETE", path, app_id, token, None)
+
+    async def _by_token(self, method: str, path: str, id: str, token: str, body: Json | None) -> Any:
         if self._answers is None:
             opened = await self.open()
             if isinstance(opened, TROUBLE):
                 return opened
         http = self._answers
         assert http is not None, "opened above"
-        return await self.attempt(
-            lambda: http.request(Route(method, path, webhook_id=id, webhook_token=token), json=body)
-        )
+        sent: dict[str, Any] = {} if body is None else {"json": body}
+        return await self.attempt(lambda: http.request(Route(method, path, webhook_id=id, webhook_token=token), **sent))
 
 
 def is_safe(url: str, scheme: str) -> bool:

@@ -22,6 +22,7 @@ from bot.core.inbound import Person, Unreadable
 from platforms.discord.cards import line, question
 from platforms.discord.commands import (
     ANSWER,
+    COMPONENT,
     DEFER_UPDATE,
     UPDATE,
     Intake,
@@ -31,7 +32,7 @@ from platforms.discord.commands import (
     texts_for,
     whispered,
 )
-from platforms.discord.inbound import DIRECT, DISMISS, is_question, value_of
+from platforms.discord.inbound import DIRECT, DISMISS, is_private, is_question, value_of
 
 CHOICES_BUDGET: Final = timedelta(seconds=2)
 """Discord gives completions 3 s (ours leaves room)."""
@@ -44,7 +45,6 @@ MAX_HINT: Final = 100
 MAX_FIELD: Final = 4_000
 """Characters of a title or label, of a description under a label, and of a field
 (docs.discord.com/developers/components/reference)."""
-COMMAND, COMPONENT, AUTOCOMPLETE, FORM = 2, 3, 4, 5
 _SNOWFLAKE: Final = re.compile(r"\d{15,20}", re.ASCII)
 
 
@@ -126,10 +126,10 @@ async def _keep(intake: Intake, raw: Json) -> bool:
         await intake.say(raw, texts.say("error.infrastructure", ref=f"`{lost}`"))
     elif isinstance(event, Unreadable):
         await intake.say(raw, texts.say("error.unreadable", ref=f"`{event.ref}`"))
-    elif raw.get("message") and raw.get("type") == COMPONENT:
+    elif raw.get("type") == COMPONENT and not is_private(raw):
         await intake.answer(raw, DEFER_UPDATE)
     else:
-        await intake.say(raw, texts.say("discord.taken"))
+        await intake.take(raw)
     return lost is None
 
 

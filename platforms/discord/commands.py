@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import structlog
 
-from bot.core.inbound import Event, Unreadable
+from bot.core.inbound import Event, ThreadRef, Unreadable
 from bot.core.texts import Texts
 from bot.failpoints import failpoint
-from bot.ports import Clock, Inbox, InboxDown, Retry
+from bot.ports import Clock, Inbox, InboxDown, Retry, Unsendable
 from platforms.discord.api import Api
 from platforms.discord.cards import EPHEMERAL, Rendered, line
 from platforms.discord.inbound import Me, read, short_ref, unreadable
@@ -28,6 +28,10 @@ ACCEPT_BUDGET: Final = timedelta(seconds=2.5)
 KEEP_TRYING: Final = timedelta(seconds=60)
 """How long a message that cannot be stored is tried again: Discord never sends it twice. Then the channel is read."""
 ANSWER, DEFER_UPDATE, UPDATE = 4, 6, 7
+COMPONENT: Final = 3
+"""The kind of an interaction that a press is."""
+ALREADY_ANSWERED: Final = "40060"
+MAX_TAKEN: Final = 500
 HEARD: Final = frozenset(
     {
         "MESSAGE_CREATE",
@@ -75,6 +79,10 @@ class Intake:
         """From when on messages could not be stored; the supervision makes a `Gap` of it."""
         self.channels: dict[str, datetime] = {}
         """Channels lately heard from, newest last."""
+        self.unanswered: dict[str, asyncio.Event] = {}
+        """Tokens of interactions whose first answer is not sent yet; set once it is."""
+        self.taken: dict[str, tuple[str, bool]] = {}
+        """Tokens that were answered with "On it." only: the channel, and whether it was a press on a line."""
         self._clock = clock
         self._interact = interact
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -114,11 +122,21 @@ class Intake:
             self._note_message(data)
         try:
             if name == "INTERACTION_CREATE" and isinstance(data, Mapping):
-                return await self._interact(self, data)
+                return await self._interacted(data)
             return await self._message(payload, data)
         except Exception as error:  # nobody above could do better
             log.exception("event_not_read", error=type(error).__name__)
             return await self.accept(unreadable(payload, type(error).__name__, self.me, self._clock.now())) is None
+
+    async def _interacted(self, raw: Json) -> bool:
+        """Whoever answers privately meanwhile waits: before the first answer Discord does not know the token."""
+        token = str(raw.get("token"))
+        answered = self.unanswered[token] = asyncio.Event()
+        try:
+            return await self._interact(self, raw)
+        finally:
+            answered.set()
+            self.unanswered.pop(token, None)
 
     async def _message(self, payload: Json, data: Any) -> bool:
         """Stores what is not an interaction, again and again for a minute: Discord does not send it twice."""
@@ -215,6 +233,8 @@ class Intake:
             return False
         trouble = await self.api.answer(id, token, kind, data)
         failpoint("inbox.acked")
+        if isinstance(trouble, Unsendable) and trouble.why == ALREADY_ANSWERED:
+            trouble = None  # by a first try of this request that looked failed, or by another process
         if trouble is not None:
             log.info("answer_lost", trouble=type(trouble).__name__, why=getattr(trouble, "why", ""))
         return trouble is None
@@ -222,6 +242,27 @@ class Intake:
     async def say(self, raw: Json, text: str) -> bool:
         """Answers an interaction with one line that only the person sees."""
         return await self.answer(raw, ANSWER, whispered(line(text)))
+
+    async def take(self, raw: Json) -> bool:
+        """Says "On it.": on a press in the place of the line that was pressed, else as a line of its own."""
+        shown, pressed = line(texts_for(raw).say("discord.taken")), raw.get("type") == COMPONENT
+        sent = await self.answer(raw, UPDATE if pressed else ANSWER, shown.payload() if pressed else whispered(shown))
+        if sent:
+            kept = list(self.taken.items())[-MAX_TAKEN:]
+            self.taken = {**dict(kept), raw["token"]: (str(raw.get("channel_id")), pressed)}
+        return sent
+
+    def settle(self, place: ThreadRef, edited: bool = False) -> None:
+        """Takes "On it." away where a card now says so. Of whom it is does not matter: later answers follow anew."""
+        if self.taken or self.unanswered:
+            self._spawn(self._settled({place.channel_id, place.native}, edited))
+
+    async def _settled(self, here: set[str | None], edited: bool) -> None:
+        for answered in list(self.unanswered.values()):
+            await answered.wait()  # a card may be there before its "On it."
+        for token, (channel, pressed) in list(self.taken.items()):
+            if channel in here and (pressed or not edited) and self.taken.pop(token, None) is not None:
+                await self.api.delete_answer(self.me.app_id if self.me else "", token)
 
     # --- Tasks --------------------------------------------------------------------------------------------------------
 
@@ -266,5 +307,5 @@ async def commanded(intake: Intake, raw: Json) -> bool:
         ref = event.ref if event else ref_of(str(raw.get("id")))
         await intake.say(raw, texts.say("error.unreadable", ref=f"`{ref}`"))
     else:
-        await intake.say(raw, texts.say("discord.taken"))
+        await intake.take(raw)
     return lost is None

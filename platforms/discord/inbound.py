@@ -415,14 +415,9 @@ class _Reader:
         """The right to answer. A press on a card leaves the card alone: it is answered by messages of their own."""
         if not self.token:
             return None
-        ours = self.body.get("type") == 3 and not self._on_ephemeral()
+        ours = self.body.get("type") == 3 and not is_private(self.body)
         value = f"{'more' if ours else 'first'}:{id}:{self.token}"
         return ReplyToken(value=value, expires_at=self.now + TOKEN_LIFE, uses_left=TOKEN_USES)
-
-    def _on_ephemeral(self) -> bool:
-        message = self.body.get("message")
-        flags = message.get("flags") if isinstance(message, dict) else 0
-        return isinstance(flags, int) and bool(flags & 64)
 
     def _here(self) -> ThreadRef:
         """Where an interaction happened: a channel without a root, or the thread it was used in."""
@@ -478,7 +473,7 @@ class _Reader:
         message = _dict(self.body, "message")
         channel, thread = self._place()
         id = _snowflake(message, "id")
-        root = thread or (None if self._on_ephemeral() else id)
+        root = thread or (None if is_private(self.body) else id)
         return ButtonPress(
             **self._acted(),
             thread=self._thread(channel, root, thread),
@@ -493,6 +488,13 @@ class _Reader:
         components = data.get("components")
         fields = dict(_fields(components if isinstance(components, list) else []))
         return FormSent(**self._acted(), thread=self._here(), form=form, fields=fields)
+
+
+def is_private(interaction: Json) -> bool:
+    """Whether the message that was pressed is one that only the person sees."""
+    message = interaction.get("message")
+    flags = message.get("flags") if isinstance(message, Mapping) else 0
+    return isinstance(flags, int) and bool(flags & 64)
 
 
 def is_question(custom_id: str) -> bool:
