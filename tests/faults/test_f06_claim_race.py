@@ -9,7 +9,7 @@ from tests.storage.conformance.queue import EACH, claim_race
 from tests.stores import every_store
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800)]
-EACH_LONG = 1000
+EACH_LONG = 300
 
 
 @every_store

@@ -17,7 +17,7 @@ def each_run_is_claimed_by_one_worker(bench: Bench) -> None:
 def claim_race(bench: Bench, each: int) -> None:
     """`WORKERS` threads claim `each` runs apiece, all at once (F6)."""
     total = WORKERS * each
-    bench.do(lambda tx: [file(tx, repo=f"repo-{n % 16}") for n in range(total)])
+    bench.do(lambda tx: [file(tx, repo=f"repo-{n // 50}") for n in range(total)])
 
     def work(number: int) -> list[int]:
         mine: list[int] = []
