@@ -32,7 +32,9 @@ from platforms.discord.api import TROUBLE, Api, is_safe
 from platforms.discord.buttons import interact
 from platforms.discord.cards import EPHEMERAL, MAX_BUTTONS, MAX_TEXT, render, render_doc, render_one, thread_name
 from platforms.discord.commands import Intake, log
+from platforms.discord.errors import FIXES, LOCKED
 from platforms.discord.inbound import DIRECT, TOKEN_LIFE, Me
+from platforms.discord.places import FORUMS
 from platforms.discord.reading import PAGE, Reading
 from platforms.discord.settings import DiscordSettings
 from platforms.discord.setup import (
@@ -231,6 +233,13 @@ class DiscordPlatform:
             return Fatal(f"Discord refused: {told.why}", told.fix)
         if isinstance(told, TROUBLE):
             return False
+        try:
+            async with asyncio.timeout(self._timings.connect.total_seconds()):  # the lease is not renewed meanwhile
+                return await self._misses(since)
+        except TimeoutError:
+            return False
+
+    async def _misses(self, since: datetime) -> bool:
         latest = self._clock.now() - self._timings.deaf_age
         joined = await self._reading.channels()
         scopes = [] if isinstance(joined, TROUBLE) else joined
@@ -295,18 +304,22 @@ class DiscordPlatform:
         async def send() -> Any:
             return await self._api.call("POST", "/channels/{channel_id}/messages", channel_id=channel, body=payload)
 
-        return await self._unarchived(channel, send)
+        return await self._unarchived(channel, send, locked=True)  # a message opens any other thread by itself
 
-    async def _unarchived(self, channel: str, call: Any) -> Any:
-        """The answer of a call; once more after an archived thread was opened again."""
+    async def _unarchived(self, channel: str, call: Any, locked: bool = False) -> Any:
+        """The answer of a call; once more after an archived thread was opened again. `locked`: if archived, it is."""
         told = await call()
         if not (isinstance(told, Unsendable) and told.why == "50083"):
             return told
         opened = await self._api.call("PATCH", "/channels/{channel_id}", channel_id=channel, body={"archived": False})
+        if isinstance(opened, NotAllowed) and locked:
+            return NotAllowed(FIXES[LOCKED], str(LOCKED))
         return opened if isinstance(opened, TROUBLE) else await call()
 
     async def edit(self, message: MessageRef, content: Content, key: str) -> MessageRef | Trouble:
-        where, payload = _channel_of(message), render_one(content).payload()
+        where, payload = await self._home(message), render_one(content).payload()
+        if isinstance(where, TROUBLE):
+            return where
 
         async def change() -> Any:
             path = "/channels/{channel_id}/messages/{message_id}"
@@ -320,7 +333,9 @@ class DiscordPlatform:
         return message
 
     async def react(self, message: MessageRef, mark: str, on: bool, key: str) -> MessageRef | Trouble:
-        where = _channel_of(message)
+        where = await self._home(message)
+        if isinstance(where, TROUBLE):
+            return where
         path = "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me"
         told = await self._unarchived(
             where,
@@ -393,18 +408,28 @@ class DiscordPlatform:
 
     async def permalink(self, message: MessageRef) -> str | None:
         guild = "@me" if message.thread.workspace_id == DIRECT else message.thread.workspace_id
-        return f"https://discord.com/channels/{guild}/{_channel_of(message)}/{message.message_id}"
+        where = await self._home(message)
+        return (
+            None if isinstance(where, TROUBLE) else f"https://discord.com/channels/{guild}/{where}/{message.message_id}"
+        )
+
+    async def _home(self, message: MessageRef) -> str | Trouble:
+        """The channel or thread that a message is in. A root is outside its thread, but a forum's in it."""
+        thread = message.thread
+        if thread.root is None or thread.workspace_id == DIRECT:
+            return thread.channel_id
+        inside = thread.native or thread.root
+        if message.message_id != thread.root:
+            return inside
+        if thread.native is None:
+            return thread.channel_id
+        place = await self.intake.place_of(thread.channel_id, thread.workspace_id)
+        if isinstance(place, Retry):
+            return place
+        return inside if place.get("type") in FORUMS else thread.channel_id
 
     async def resolve(self, person: Person) -> Person | Retry:
         return await self._reading.resolve(person)
-
-
-def _channel_of(message: MessageRef) -> str:
-    """The channel or thread that a message is in: a root is outside its thread, unless there is no message to it."""
-    thread = message.thread
-    if thread.root is None or message.message_id == thread.root or thread.workspace_id == DIRECT:
-        return thread.channel_id
-    return thread.native or thread.root
 
 
 def _in_thread(trouble: Trouble) -> Trouble:

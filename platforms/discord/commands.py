@@ -15,7 +15,7 @@ import structlog
 from bot.core.inbound import Event, ThreadRef, Unreadable
 from bot.core.texts import Texts
 from bot.failpoints import failpoint
-from bot.ports import Clock, Inbox, InboxDown, Retry, Unsendable
+from bot.ports import AuthFailed, Clock, Inbox, InboxDown, Retry, Unsendable
 from platforms.discord.api import Api
 from platforms.discord.cards import EPHEMERAL, Rendered, line
 from platforms.discord.inbound import Me, read, short_ref, unreadable
@@ -173,6 +173,8 @@ class Intake:
         found = await self.api.call("GET", "/channels/{channel_id}", channel_id=channel, patience=3.0)
         if isinstance(found, Retry):
             return found
+        if isinstance(found, AuthFailed):
+            return Retry(timedelta(seconds=1), why=found.why)  # says nothing about the channel
         return self.places.remember(found if isinstance(found, Mapping) else {"id": channel})
 
     async def place_of(self, channel: str, guild: str) -> Json | Retry:

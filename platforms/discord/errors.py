@@ -22,6 +22,7 @@ GONE: Final[Mapping[int, Literal["message", "thread", "channel"]]] = {
     30046: "message",
     50027: "message",
 }
+LOCKED: Final = 160005
 INVITE: Final = (
     "Invite the bot to this channel: channel settings, Permissions, give the Codetask role View Channel, "
     "Send Messages, Read Message History, Create Public Threads and Send Messages in Threads."
@@ -33,7 +34,7 @@ FIXES: Final[Mapping[int, str]] = {
     50024: "Threads cannot be opened in this kind of channel; use a text channel.",
     20016: "The channel is in slow mode for the bot; give it Manage Messages or turn slow mode off.",
     20022: "The server's announcement limit is reached; wait until Discord lifts it.",
-    160005: "The thread is locked; a moderator can unlock it.",
+    LOCKED: "The thread is locked; a moderator can unlock it.",
     30033: "The channel's limit of active threads is reached; archive some.",
     10004: "The bot is no longer in that server; invite it again.",
 }

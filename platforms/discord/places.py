@@ -16,6 +16,8 @@ ADMINISTRATOR, MANAGE_GUILD, VIEW, SEND = 1 << 3, 1 << 5, 1 << 10, 1 << 11
 EVERYTHING: Final = (1 << 53) - 1
 TEXT_CHANNELS: Final = frozenset({0, 5})
 """Kinds of channels that messages are read in: text and announcements."""
+FORUMS: Final = frozenset({15, 16})
+"""Kinds of channels that hold threads only: the message that such a thread hangs on is in the thread itself."""
 MAX_KNOWN: Final = 20_000
 """Channels and threads that are remembered (ours); the oldest are forgotten and looked up again."""
 
@@ -104,7 +106,7 @@ class Places:
             case "CHANNEL_UPDATE":
                 return self._opened(data, lambda guild: self._channel(data))
             case "CHANNEL_DELETE" | "THREAD_DELETE":
-                self._known.pop(str(data.get("id")), None)
+                self._forget(data)
             case "THREAD_LIST_SYNC":
                 for thread in _maps(data.get("threads")):
                     self.remember(thread)
@@ -142,6 +144,13 @@ class Places:
         guild = self._guilds.get(str(data.get("guild_id")))
         if guild is not None and data.get("type") not in THREADS:
             guild.channels[str(data.get("id"))] = data
+
+    def _forget(self, data: Json) -> None:
+        id = str(data.get("id"))
+        self._known.pop(id, None)
+        guild = self._guilds.get(str(data.get("guild_id")))
+        if guild is not None:
+            guild.channels.pop(id, None)
 
     def _opened(self, data: Json, change: Any) -> list[str]:
         """The channels that are writable after a change and were not before."""

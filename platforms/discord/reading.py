@@ -9,7 +9,15 @@ from bot.ports import AuthFailed, Clock, Gone, Posted, Retry, Trouble
 from platforms.discord.api import PATIENT, TROUBLE, Api
 from platforms.discord.commands import Intake
 from platforms.discord.inbound import DIRECT, GUEST, read_past, snowflake_at
-from platforms.discord.places import ADMINISTRATOR, MANAGE_GUILD, TEXT_CHANNELS, VIEW, bits_of, permissions_in
+from platforms.discord.places import (
+    ADMINISTRATOR,
+    FORUMS,
+    MANAGE_GUILD,
+    TEXT_CHANNELS,
+    VIEW,
+    bits_of,
+    permissions_in,
+)
 
 READ_HISTORY: Final = 1 << 16
 PAGE: Final = 100
@@ -96,17 +104,18 @@ class Reading:
                 return answer
         roles = roles_of(guild)
         readable: set[str] = set()
+        forums: set[str] = set()
         for channel in listed:
             self._intake.places.remember(channel)
             held = permissions_in(
                 roles, member.get("roles") or [], guild_id, channel.get("permission_overwrites"), self._me
             )
-            if channel.get("type") in TEXT_CHANNELS and held & VIEW and held & READ_HISTORY:
-                readable.add(str(channel["id"]))
+            if held & VIEW and held & READ_HISTORY and channel.get("type") in TEXT_CHANNELS | FORUMS:
+                (readable if channel["type"] in TEXT_CHANNELS else forums).add(str(channel["id"]))
         here = [_place(guild_id, id) for id in sorted(readable, key=int)]
         for thread in active.get("threads") or []:
             self._intake.places.remember(thread)
-            if str(thread.get("parent_id")) in readable:
+            if str(thread.get("parent_id")) in readable | forums:
                 here.append(_place(guild_id, str(thread["parent_id"]), str(thread["id"])))
         return here
 
