@@ -3,25 +3,23 @@
 Nothing is done here but read, persist, ack; whatever goes wrong, no exception reaches the transport.
 """
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
 
 from bot.core.inbound import ButtonPress, Command, Event, FormSent, Message, Unreadable
-from bot.ports import Clock, Inbox, InboxDown
+from bot.ports import Clock
+from platforms.intake import Keeper
 from platforms.lark.buttons import Press, Presses, Toast, say
-from platforms.lark.inbound import Me, is_callback, read, short_ref, unreadable
+from platforms.lark.inbound import Me, is_callback, read, unreadable
 
 log: Final = structlog.get_logger(__name__)
 
-ACCEPT_BUDGET: Final = timedelta(seconds=2.5)
-"""The inbox has 2 s of Lark's 3 s; half a second on top is for a busy loop (ours)."""
 TWINS: Final = 5000
 """How many recent messages are remembered by what they say, to know one that comes again under another id (ours)."""
 
@@ -35,20 +33,12 @@ class Answer:
     press: Press | None = None
 
 
-class Intake:
-    """Stores what Lark delivers. The adapter sets `me` and `inbox` while it runs; without them nothing is acked."""
+class Intake(Keeper[Me]):
+    """Stores what Lark delivers, and answers presses."""
 
     def __init__(self, clock: Clock, hold: timedelta) -> None:
-        self.me: Me | None = None
-        self.inbox: Inbox | None = None
-        self.last_inbound_at: datetime | None = None
-        self.refused = asyncio.Event()
-        """Set when Lark refused our credentials in a call."""
-        self.channels: dict[str, datetime] = {}
-        """Chats lately heard from, newest last."""
+        super().__init__(clock)
         self.presses = Presses(hold)
-        self._clock = clock
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._twins: dict[str, str] = {}
 
     async def take(self, payload: bytes) -> Answer:
@@ -88,7 +78,7 @@ class Intake:
             self.me = replace(me, workspace_id=event.workspace_id)
         thread = getattr(event, "thread", None)
         if thread is not None and thread.channel_id.startswith("oc_"):
-            self._note_channel(thread.channel_id)
+            self.note_channel(thread.channel_id)
         return self._same(event) if isinstance(event, Message | Command) and event.message_id else event
 
     def _same(self, event: Message | Command) -> Event:
@@ -98,12 +88,6 @@ class Intake:
         while len(self._twins) > TWINS:
             del self._twins[next(iter(self._twins))]
         return event if known == event.key else event.model_copy(update={"key": known})
-
-    def _note_channel(self, channel: str) -> None:
-        self.channels.pop(channel, None)
-        self.channels[channel] = self._clock.now()
-        while len(self.channels) > 20:
-            del self.channels[next(iter(self.channels))]
 
     async def _pressed(self, event: Event | None) -> Answer:
         """A press is never sent again: it is answered, whatever became of it."""
@@ -119,42 +103,3 @@ class Intake:
         if lost:
             return Answer(True, say("not_saved", "error", ref=lost), press)
         return Answer(True, await self.presses.answer(press), press)
-
-    async def accept(self, event: Event) -> str | None:
-        """Stores an event. None when it is safe; else the reference under which the loss is logged."""
-        if isinstance(event, Unreadable):
-            log.warning("unreadable_payload", ref=event.ref, why=event.why)
-        try:
-            if self.inbox is None:
-                raise InboxDown(_ref(event.key))
-            async with asyncio.timeout(ACCEPT_BUDGET.total_seconds()):
-                await self.inbox.accept(event)
-        except InboxDown as error:
-            log.error("event_not_stored", ref=error.ref, key=event.key)
-            return error.ref
-        except Exception:  # the transport must not see it
-            ref = _ref(event.key)
-            log.exception("event_not_stored", ref=ref, key=event.key)
-            return ref
-        return None
-
-    # --- What is under way --------------------------------------------------------------------------------------------
-
-    def track(self, task: "asyncio.Task[Any]") -> None:
-        """Makes `drain` wait for a task."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def drain(self, limit: timedelta) -> None:
-        """Waits for what is being stored or answered, then cancels the rest."""
-        left = {task for task in self._tasks if task is not asyncio.current_task()}
-        if not left:
-            return
-        _, late = await asyncio.wait(left, timeout=limit.total_seconds())
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-
-
-def _ref(key: str) -> str:
-    return short_ref(hashlib.sha256(key.encode()).digest())

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from bot.ports import Clock
+from platforms.addresses import LOOPBACK
 from platforms.lark.errors import STALE_TOKEN, LarkRefused
 
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 EARLY: Final = timedelta(minutes=5)
 """How long before its end a token is replaced."""
 TIMEOUT: Final = httpx.Timeout(15, connect=5)
@@ -120,12 +120,3 @@ def _after(headers: Mapping[str, str]) -> float:
     except ValueError:
         return 0
     return seconds if math.isfinite(seconds) else 0
-
-
-def is_safe(url: str, scheme: str) -> bool:
-    """Whether an address is encrypted (`https`, `wss`), or at least stays on this machine."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme == scheme or (parts.scheme == scheme[:-1] and parts.hostname in LOOPBACK)
-    except ValueError:
-        return False

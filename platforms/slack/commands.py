@@ -6,12 +6,11 @@ goes wrong, no exception reaches the SDK.
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -31,16 +30,15 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from bot.core.inbound import Event, Person, Unreadable
 from bot.core.texts import Texts
 from bot.failpoints import failpoint
-from bot.ports import Clock, Inbox, InboxDown
+from bot.ports import Clock
+from platforms.intake import Keeper
 from platforms.slack.errors import WebhookRefused
-from platforms.slack.inbound import Me, read, short_ref
+from platforms.slack.inbound import Me, read
 
 log: Final = structlog.get_logger(__name__)
 sdk_log: Final = logging.getLogger("platforms.slack.sdk")
 """What the SDK says goes here; ours is structured."""
 
-ACCEPT_BUDGET: Final = timedelta(seconds=2.5)
-"""The inbox has 2 s of Slack's 3 s; half a second on top is for a busy loop (ours)."""
 EVENT: Final = "codetask_event"
 """Where the middleware leaves the event that it read for the listener."""
 INTERACTIONS: Final = frozenset(
@@ -66,8 +64,8 @@ def not_read(ref: str) -> str:
     return Texts.load().say("error.unreadable", ref=f"`{ref}`")
 
 
-class Intake:
-    """Stores what Slack delivers. The adapter sets `me` and `inbox` while it runs; without them nothing is acked."""
+class Intake(Keeper[Me]):
+    """Stores what Slack delivers, through Bolt. `revoked` is also set when Slack says that the app was removed."""
 
     def __init__(
         self,
@@ -78,17 +76,9 @@ class Intake:
         language: Language,
         parts: Sequence[Part],
     ) -> None:
+        super().__init__(clock)
         self.show, self.language = show, language
-        self.me: Me | None = None
-        self.inbox: Inbox | None = None
-        self.last_inbound_at: datetime | None = None
-        self.revoked = asyncio.Event()
-        """Set when Slack says that the tokens were revoked or the app was removed."""
-        self.channels: dict[str, datetime] = {}
-        """Channels lately heard from, newest last."""
-        self._clock = clock
         self._respond = respond
-        self._tasks: set[asyncio.Task[Any]] = set()
         self.app = self._build(client)
         for part in parts:
             part(self.app, self)
@@ -151,36 +141,13 @@ class Intake:
         if isinstance(body, Mapping):
             if body.get("type") in ("tokens_revoked", "app_uninstalled"):
                 self.revoked.set()
-            self._note_channel(body.get("channel"))
+            channel = body.get("channel")
+            if isinstance(channel, str):
+                self.note_channel(channel)
         return event
 
     def _me(self) -> Me:
         return self.me or Me("", "", "", "")
-
-    def _note_channel(self, channel: object) -> None:
-        if isinstance(channel, str):
-            self.channels.pop(channel, None)
-            self.channels[channel] = self._clock.now()
-            while len(self.channels) > 20:
-                del self.channels[next(iter(self.channels))]
-
-    async def accept(self, event: Event) -> str | None:
-        """Stores an event. None when it is safe; else the reference under which the loss is logged."""
-        if isinstance(event, Unreadable):
-            log.warning("unreadable_payload", ref=event.ref, why=event.why)
-        try:
-            if self.inbox is None:
-                raise InboxDown(_ref(event.key))
-            async with asyncio.timeout(ACCEPT_BUDGET.total_seconds()):
-                await self.inbox.accept(event)
-        except InboxDown as error:
-            log.error("event_not_stored", ref=error.ref, key=event.key)
-            return error.ref
-        except Exception:  # the SDK must not see it: it would ack or print as it likes
-            ref = _ref(event.key)
-            log.exception("event_not_stored", ref=ref, key=event.key)
-            return ref
-        return None
 
     # --- Private answers ----------------------------------------------------------------------------------------------
 
@@ -190,32 +157,13 @@ class Intake:
         if token is None:
             return
         answer = {"text": text, "response_type": "ephemeral", "replace_original": False}
-        self._spawn(self._tell(token.value, answer))
+        self.spawn(self._tell(token.value, answer))
 
     async def _tell(self, url: str, answer: dict[str, Any]) -> None:
         try:
             await self._respond(url, answer)
         except Exception as error:  # a courtesy: see tell
             log.warning("private_answer_lost", error=type(error).__name__)
-
-    def _spawn(self, work: Awaitable[Any]) -> None:
-        task = asyncio.ensure_future(work)
-        self.track(task)
-
-    def track(self, task: "asyncio.Task[Any]") -> None:
-        """Makes `drain` wait for a task."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def drain(self, limit: timedelta) -> None:
-        """Waits for what is being stored or answered, then cancels the rest."""
-        left = {task for task in self._tasks if task is not asyncio.current_task()}
-        if not left:
-            return
-        _, late = await asyncio.wait(left, timeout=limit.total_seconds())
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
 
 
 class Connection(SocketModeClient):
@@ -280,10 +228,6 @@ class Connection(SocketModeClient):
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self.aiohttp_client_session.close()
-
-
-def _ref(key: str) -> str:
-    return short_ref(hashlib.sha256(key.encode()).digest())
 
 
 def register(app: AsyncApp, intake: Intake) -> None:

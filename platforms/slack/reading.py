@@ -1,0 +1,140 @@
+"""Reading back from Slack: messages of a channel or thread, the channels the bot is in, people, links."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.core.inbound import MessageRef, Person, ThreadRef
+from bot.ports import AuthFailed, Clock, Gone, NotAllowed, Posted, Retry, Trouble, Unsendable
+from platforms.slack.inbound import Me, read_past
+
+Attempt = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+"""The answer of one call, or what its failure means."""
+
+TROUBLE: Final = (Retry, Gone, NotAllowed, AuthFailed, Unsendable)
+PERSON_LIFE: Final = timedelta(minutes=10)
+"""How long a person's name and roles are remembered (ours)."""
+PAGE: Final = 200
+MAX_PAGES: Final = 50
+UNIDENTIFIED: Final = Retry(timedelta(seconds=1), why="not identified yet")
+"""Until `auth.test` has told who the bot is, its own messages cannot be told from other people's."""
+
+
+class Reading:
+    """Reads by the bot's token. `attempt` turns failures into values; `me` tells who the bot is, once that is known."""
+
+    def __init__(self, client: AsyncWebClient, attempt: Attempt, me: Callable[[], Me | None], clock: Clock) -> None:
+        self._client, self._attempt, self._me, self._clock = client, attempt, me, clock
+        self._people: dict[str, tuple[datetime, Person]] = {}
+        self._threads_with_replies: set[tuple[str, str]] = set()
+
+    async def history(self, scope: ThreadRef, after: datetime | None, limit: int) -> list[Posted] | Trouble:
+        me, now = self._me(), self._clock.now()
+        if me is None:
+            return UNIDENTIFIED
+        raw: list[Mapping[str, Any]] = []
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            page = await self._page(scope, after, cursor)
+            if isinstance(page, TROUBLE):
+                return page
+            raw += page.get("messages") or []
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor or (after is None and scope.root is None and len(raw) >= limit):
+                break
+        found = [past for message in raw if (past := read_past(message, scope.channel_id, me, now))]
+        found.sort(key=lambda past: (past.message.sent_at, past.message.message_id))
+        return found[-limit:] if after is None else found[:limit]
+
+    async def has_replies(self, channel: str, root: str) -> bool:
+        """An ephemeral message in a thread without replies is accepted by Slack, but never shown."""
+        if (channel, root) in self._threads_with_replies:
+            return True
+        found = await self._attempt(lambda: self._client.conversations_replies(channel=channel, ts=root, limit=2))
+        has = not isinstance(found, TROUBLE) and len(found.get("messages") or []) > 1
+        if has:
+            self._threads_with_replies = {*list(self._threads_with_replies)[-999:], (channel, root)}
+        return has
+
+    async def channels(self) -> list[ThreadRef] | Trouble:
+        me, cursor = self._me(), ""
+        if me is None:
+            return UNIDENTIFIED
+        joined: list[ThreadRef] = []
+        for _ in range(MAX_PAGES):
+            asked = {"types": "public_channel,private_channel", "exclude_archived": True, "limit": PAGE}
+            more = {"cursor": cursor} if cursor else {}
+            page = await self._attempt(lambda: self._client.conversations_list(**asked, **more))  # noqa: B023
+            if isinstance(page, TROUBLE):
+                return page
+            ids = [str(channel["id"]) for channel in page.get("channels") or [] if channel.get("is_member")]
+            joined += [ThreadRef(platform="slack", workspace_id=me.workspace_id, channel_id=id) for id in ids]
+            cursor = str((page.get("response_metadata") or {}).get("next_cursor") or "")
+            if not cursor:
+                break
+        return joined
+
+    async def _page(self, scope: ThreadRef, after: datetime | None, cursor: str | None) -> Any:
+        asked: dict[str, Any] = {"channel": scope.channel_id, "limit": PAGE, "include_all_metadata": True}
+        if after is not None:
+            asked["oldest"] = f"{int(after.timestamp())}.{after.microsecond:06d}"
+        if cursor:
+            asked["cursor"] = cursor
+        if scope.root is None:
+            return await self._attempt(lambda: self._client.conversations_history(**asked))
+        root = scope.root
+        return await self._attempt(lambda: self._client.conversations_replies(ts=root, **asked))
+
+    async def permalink(self, message: MessageRef) -> str | None:
+        channel, ts = message.thread.channel_id, message.message_id
+        found = await self._attempt(lambda: self._client.chat_getPermalink(channel=channel, message_ts=ts))
+        return None if isinstance(found, TROUBLE) else str(found["permalink"])
+
+    async def resolve(self, person: Person) -> Person | Retry:
+        if person.kind in ("bot", "webhook"):
+            return person
+        now = self._clock.now()
+        known = self._people.get(person.id)
+        if known is None or known[0] <= now:
+            found = await self._attempt(lambda: self._client.users_info(user=person.id, include_locale=True))
+            user = None if isinstance(found, TROUBLE) else found.get("user")
+            if not isinstance(user, Mapping):
+                passing = found if isinstance(found, Retry) else _until_trusted(found)
+                return known[1] if known else passing or person
+            known = (now + PERSON_LIFE, describe(person, user))
+            self._people = {**dict(list(self._people.items())[-4999:]), person.id: known}
+        kind = person.kind if person.kind == "external" else known[1].kind
+        return known[1].model_copy(update={"workspace_id": person.workspace_id, "kind": kind})
+
+
+def _until_trusted(trouble: object) -> Retry | None:
+    """Refused credentials say nothing about a person: ask again with better ones."""
+    return Retry(timedelta(seconds=1), why=trouble.why) if isinstance(trouble, AuthFailed) else None
+
+
+def describe(person: Person, user: Mapping[str, Any]) -> Person:
+    """A person as `users.info` describes them."""
+    given = user.get("profile")
+    profile: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    roles = {"member"} if not (user.get("is_restricted") or user.get("is_ultra_restricted")) else set[str]()
+    roles |= {"owner"} if user.get("is_owner") or user.get("is_primary_owner") else set[str]()
+    roles |= {"admin"} if user.get("is_admin") else set[str]()
+    team = user.get("team_id")
+    kind = person.kind
+    if user.get("is_bot") or user.get("id") == "USLACKBOT":
+        kind, roles = "bot", set[str]()
+    elif user.get("is_stranger") or (isinstance(team, str) and team.startswith("T") and team != person.workspace_id):
+        kind, roles = "external", set[str]()
+    elif "member" not in roles:
+        kind = "guest"
+    name = profile.get("display_name") or user.get("real_name") or user.get("name") or person.name
+    told = {
+        "name": str(name),
+        "kind": kind,
+        "roles": frozenset(roles),
+        "locale": user.get("locale"),
+        "timezone": user.get("tz"),
+    }
+    return Person.model_validate({**person.model_dump(), **told})
