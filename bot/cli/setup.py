@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -34,7 +35,8 @@ def setup(
             verb = "is" if len(missing) == 1 else "are"
             say(f"{' and '.join(missing)} {verb} not set yet. Run this again when you have them, to check them.")
             return
-        given = {name: _ask(name) for name in missing}
+        given = _registered(platform, settings.chat[platform], missing)
+        given |= {name: _ask(name) for name in missing if name not in given}
         settings = _with(given)
     with explained(settings):
         asyncio.run(_check(platform, settings, channel))
@@ -45,6 +47,23 @@ def setup(
 
 def _missing(own: PlatformSettings) -> list[str]:
     return [name.upper() for name in own.asked if not getattr(own, name)]
+
+
+def _registered(platform: str, own: PlatformSettings, missing: list[str]) -> dict[str, str]:
+    """What a person has who is asked for the first setting: a new app's settings, when the platform can make one by a
+    link and they only press Enter, else that first one."""
+    register: Callable[[Callable[[str], None], PlatformSettings], dict[str, str] | str] | None
+    register = getattr(platform_setup(platform), "register", None)
+    if register is None or len(missing) < len(own.asked):
+        return {}
+    prompt = f"No app yet? Press Enter to make one by a link (or its QR code), or type {missing[0]}"
+    typed: str = typer.prompt(prompt, default="", show_default=False, err=True).strip()
+    if typed:
+        return {missing[0]: typed}
+    made = register(lambda link: say(f"Open this link and confirm: {link}"), own)
+    if isinstance(made, str):
+        raise Failure(made, FAILED, "Run this again, or make the app by the steps above.")
+    return made
 
 
 def _ask(name: str) -> str:

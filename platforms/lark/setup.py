@@ -7,8 +7,11 @@ them equal. Scopes and events: platforms.md 2.3 and the API pages of open.larksu
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from platforms.lark.inbound import CALLBACK, MENU
+from platforms.lark.rest import LOOPBACK
+from platforms.lark.settings import LarkSettings
 
 SENSITIVE_SCOPE: Final = "im:message.group_msg"
 """Sees every message of the bot's groups, not only mentions: for `!codetask`, reading back and suggestions."""
@@ -71,6 +74,18 @@ MENU_NAMES: Final[Mapping[str, tuple[str, str]]] = {
     "help": ("Help", "帮助"),
 }
 DOMAINS: Final[Mapping[str, str]] = {"lark": "https://open.larksuite.com", "feishu": "https://open.feishu.cn"}
+
+
+ADDONS: Final[Mapping[str, Any]] = {
+    "scopes": {"tenant": list(SCOPES)},
+    "events": {"items": {"tenant": list(EVENTS)}},
+    "callbacks": {"items": list(CALLBACKS)},
+}
+"""What an app made by a link asks for beyond Lark's own template."""
+_REFUSED: Final = {
+    "access_denied": "The app was not approved.",
+    "expired_token": "The link was not used in time.",
+}
 
 
 def build_manifest(request_url: str = "") -> dict[str, Any]:
@@ -156,23 +171,29 @@ def missing_scopes(granted: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted(lacking - OPTIONAL))
 
 
-def register_app(show_link: Callable[[str], None]) -> dict[str, str]:
-    """Creates the app by a link (or its QR code) that a person opens; the settings to keep, by their names.
+def register(show: Callable[[str], None], own: LarkSettings) -> dict[str, str] | str:
+    """Makes an app by a link, given to `show`, that a person opens; the settings to keep, by their names.
 
-    Blocks until the person is done. Raises the SDK's `RegisterAppError` when they refuse or the link expires. Loads all
-    of the SDK, which takes seconds.
-    """
-    from lark_oapi.scene.registration import register_app as register
-
-    addons = {
-        "scopes": {"tenant": list(SCOPES)},
-        "events": {"items": {"tenant": list(EVENTS)}},
-        "callbacks": {"items": list(CALLBACKS)},
-    }
-    made = register(on_qr_code=lambda told: show_link(str(told["url"])), source="codetask", addons=addons)
-    brand = (made.get("user_info") or {}).get("tenant_brand")
-    return {
-        "LARK_APP_ID": str(made["client_id"]),
-        "LARK_APP_SECRET": str(made["client_secret"]),
-        "CODETASK_LARK_API_URL": DOMAINS["lark" if brand == "lark" else "feishu"],
-    }
+    A sentence instead when nothing came of it. Blocks until the person is done, ten minutes at most. Loads all of the
+    SDK, which takes seconds. An address on this machine (a simulator) stands for Lark's accounts server too."""
+    try:
+        from lark_oapi.scene.registration import RegisterAppError, register_app
+        from requests import RequestException
+    except ModuleNotFoundError:
+        return "Making an app needs Lark's SDK; run: pip install codetask[lark]"
+    known = own.codetask_lark_api_url.rstrip("/")
+    here = {"domain": known, "lark_domain": known} if urlsplit(known).hostname in LOOPBACK else {}
+    try:
+        made = register_app(
+            on_qr_code=lambda told: show(str(told["url"])), source="codetask", addons=ADDONS, create_only=True, **here
+        )
+        brand = (made.get("user_info") or {}).get("tenant_brand")
+        return {
+            "LARK_APP_ID": str(made["client_id"]),
+            "LARK_APP_SECRET": str(made["client_secret"]),
+            "CODETASK_LARK_API_URL": known if here else DOMAINS["lark" if brand == "lark" else "feishu"],
+        }
+    except RegisterAppError as error:
+        return _REFUSED.get(str(error.code), "Lark did not make the app.")
+    except (RequestException, ValueError, KeyError, TypeError, AttributeError):
+        return "Lark's accounts server could not be reached, or said nothing that can be read."

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bot.cli.env_file import write_env
+from platforms.lark.simulator import LarkSimulator
 from platforms.registry import load_settings
 from platforms.slack.simulator import SlackSimulator
 from tests.cli.terminal import DEADLINE, Terminal
@@ -24,6 +25,12 @@ from tests.cli.terminal import DEADLINE, Terminal
 @pytest.fixture
 def slack() -> Iterator[SlackSimulator]:
     with SlackSimulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def lark() -> Iterator[LarkSimulator]:
+    with LarkSimulator() as simulator:
         yield simulator
 
 
@@ -61,6 +68,37 @@ def test_setup_without_a_terminal_says_what_is_missing(terminal: Terminal) -> No
     assert "SLACK_BOT_TOKEN and SLACK_APP_TOKEN are not set yet" in done.stderr
     unknown = terminal.run("setup", "irc")
     assert (unknown.returncode, "Known: slack" in unknown.stderr) == (2, True)
+
+
+NO_APP = "No app yet? Press Enter to make one by a link (or its QR code), or type LARK_APP_ID"
+
+
+def test_an_app_is_made_by_a_link(terminal: Terminal, lark: LarkSimulator) -> None:
+    code, shown = typed(terminal, ["setup", "lark"], {NO_APP: ""}, CODETASK_LARK_API_URL=lark.api_url)
+    assert code == 0, shown
+    assert f"Open this link and confirm: {lark.api_url}/page/launcher?user_code=" in shown
+    assert "The credentials work: @Codetask" in shown
+    assert lark.app_secret not in shown
+    written = (terminal.home / ".env").read_text()
+    assert lark.app_id in written and lark.app_secret in written
+
+
+def test_an_app_that_is_there_is_typed_in(terminal: Terminal, lark: LarkSimulator) -> None:
+    answers = {NO_APP: lark.app_id, "LARK_APP_SECRET": lark.app_secret}
+    code, shown = typed(terminal, ["setup", "lark"], answers, CODETASK_LARK_API_URL=lark.api_url)
+    assert code == 0, shown
+    assert "Open this link" not in shown
+
+
+def test_a_refused_app_says_so_and_writes_nothing(terminal: Terminal, lark: LarkSimulator) -> None:
+    lark.registration.consent = "access_denied"
+    code, shown = typed(terminal, ["setup", "lark"], {NO_APP: ""}, CODETASK_LARK_API_URL=lark.api_url)
+    assert code == 1
+    assert "The app was not approved." in shown and "Traceback" not in shown
+    code, shown = typed(terminal, ["setup", "lark"], {NO_APP: ""}, CODETASK_LARK_API_URL="http://127.0.0.1:9")
+    assert code == 1
+    assert "could not be reached" in shown and "Traceback" not in shown
+    assert not (terminal.home / ".env").exists()
 
 
 def test_a_channel_is_proved_by_doing(terminal: Terminal, slack: SlackSimulator) -> None:

@@ -17,6 +17,8 @@ from platforms.lark.simulator.events import Events
 from platforms.lark.simulator.messages import Messages
 from platforms.lark.simulator.people import People
 from platforms.lark.simulator.readers import Readers
+from platforms.lark.simulator.registration import PATH as REGISTRATION
+from platforms.lark.simulator.registration import Registration
 from platforms.lark.simulator.sender import Sender
 from platforms.lark.simulator.sockets import Sockets
 from platforms.lark.simulator.state import Chat, ChatKind, StoredMessage, User, World
@@ -72,6 +74,7 @@ class LarkSimulator(Readers):
         self._runner: web.AppRunner | None = None
         self._base = ""
         self._furnish()
+        self.registration = Registration(keys)
         self._register(access, directory)
 
     # --- Lifecycle ----------------------------------------------------------------------------------------------------
@@ -465,6 +468,7 @@ class LarkSimulator(Readers):
     async def _open(self) -> None:
         app = web.Application(client_max_size=4 * 1024 * 1024)
         app.router.add_get("/ws/v2", self._sockets.link)
+        app.router.add_post(REGISTRATION, self.registration.answer)
         self._api.add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()

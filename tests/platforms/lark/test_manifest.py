@@ -11,6 +11,7 @@ import yaml
 
 from platforms.lark import adapter, inbound, reading, rest, sending
 from platforms.lark.inbound import MENU
+from platforms.lark.settings import LarkSettings
 from platforms.lark.setup import (
     CALLBACKS,
     EVENTS,
@@ -21,7 +22,7 @@ from platforms.lark.setup import (
     SENSITIVE_SCOPE,
     build_manifest,
     missing_scopes,
-    register_app,
+    register,
     render_manifest,
     setup_steps,
 )
@@ -92,12 +93,14 @@ def test_the_app_can_be_registered_by_a_link(monkeypatch: pytest.MonkeyPatch, br
         return {"client_id": "cli_a1", "client_secret": "s", "user_info": {"tenant_brand": brand}}
 
     scene = ModuleType("lark_oapi.scene.registration")
-    scene.register_app = flow  # type: ignore[attr-defined]
+    scene.register_app, scene.RegisterAppError = flow, RuntimeError  # type: ignore[attr-defined]
     for name in ("lark_oapi", "lark_oapi.scene"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, "lark_oapi.scene.registration", scene)
     links: list[str] = []
-    made = register_app(links.append)
+    made = register(links.append, LarkSettings())
     assert links == ["https://accounts.larksuite.com/x"]
     assert made == {"LARK_APP_ID": "cli_a1", "LARK_APP_SECRET": "s", "CODETASK_LARK_API_URL": domain}
     assert asked["addons"]["scopes"]["tenant"] == list(SCOPES)
+    assert asked["create_only"] is True
+    assert "domain" not in asked
