@@ -160,7 +160,8 @@ class Intake:
             return place
         assert self.me is not None, "checked by dispatch"
         self._note_channel(place, data)
-        return read({**payload, "place": place}, self.me, self._clock.now())
+        locale = self.places.language_of(data.get("guild_id")) if isinstance(data, Mapping) else None
+        return read({**payload, "place": {**place, "locale": locale}}, self.me, self._clock.now())
 
     async def _place(self, data: Json) -> Json | Retry:
         """Where the event's channel is: Discord does not say it with a message."""

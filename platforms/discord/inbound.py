@@ -251,8 +251,15 @@ class _Reader:
             "event_id": _string(self.body.get("id")),
             "sent_at": sent_at,
             "received_at": self.now,
+            "workspace_locale": self._workspace_locale(),
             "raw": self.raw,
         }
+
+    def _workspace_locale(self) -> str | None:
+        """The server's language: interactions bring it, `commands.py` adds it to the place of everything else."""
+        if self.body.get("guild_locale") is not None:
+            return guild_language(self.body.get("guild_locale"), _maybe(self.body, "guild").get("features"))
+        return _string(_maybe(self.raw, "place").get("locale")) or None
 
     def _other(self) -> dict[str, Any]:
         digest = hashlib.sha256(json.dumps(self.raw, sort_keys=True).encode()).hexdigest()
@@ -488,6 +495,13 @@ class _Reader:
         components = data.get("components")
         fields = dict(_fields(components if isinstance(components, list) else []))
         return FormSent(**self._acted(), thread=self._here(), form=form, fields=fields)
+
+
+def guild_language(locale: object, features: object) -> str | None:
+    """The locale a server chose. None where it could not: all but community servers have `en-US`, which says nothing
+    (docs.discord.com/developers/resources/guild, `preferred_locale`)."""
+    chosen = isinstance(features, list) and "COMMUNITY" in features
+    return _string(locale) or None if chosen or locale != "en-US" else None
 
 
 def is_private(interaction: Json) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from platforms.discord.inbound import THREADS
+from platforms.discord.inbound import THREADS, guild_language
 
 Json = Mapping[str, Any]
 
@@ -60,6 +60,7 @@ class Guild:
     roles: dict[str, int] = field(default_factory=dict)
     mine: list[str] = field(default_factory=list)
     channels: dict[str, Json] = field(default_factory=dict)
+    locale: str | None = None
 
 
 class Places:
@@ -82,6 +83,11 @@ class Places:
         """What a payload's `place` must say of a channel; None when it is not known."""
         return self._known.get(channel_id) if isinstance(channel_id, str) else None
 
+    def language_of(self, guild_id: object) -> str | None:
+        """The locale a server chose for itself, where it did and the gateway told."""
+        guild = self._guilds.get(guild_id) if isinstance(guild_id, str) else None
+        return guild.locale if guild else None
+
     def remember(self, channel: Json) -> dict[str, Any]:
         """Notes a channel or thread and answers its place."""
         place = {"type": channel.get("type"), "parent_id": channel.get("parent_id")}
@@ -101,6 +107,8 @@ class Places:
                 self._guilds.pop(str(data.get("id")), None)
                 if not data.get("unavailable"):
                     self._before.discard(str(data.get("id")))
+            case "GUILD_UPDATE" if str(data.get("id")) in self._guilds:
+                self._guilds[str(data.get("id"))].locale = _language(data)
             case "CHANNEL_CREATE" | "THREAD_CREATE" | "THREAD_UPDATE":
                 self._channel(data)
             case "CHANNEL_UPDATE":
@@ -120,7 +128,7 @@ class Places:
 
     def _guild(self, data: Json) -> list[str]:
         id = str(data.get("id"))
-        guild = self._guilds[id] = Guild()
+        guild = self._guilds[id] = Guild(locale=_language(data))
         self._roles(guild, _maps(data.get("roles")))
         for member in _maps(data.get("members")):
             if _id(member.get("user")) == self.me:
@@ -171,6 +179,10 @@ class Places:
 
         found = guild.channels.items()
         return {key for key, channel in found if channel.get("type") in TEXT_CHANNELS and may(channel)}
+
+
+def _language(guild: Json) -> str | None:
+    return guild_language(guild.get("preferred_locale"), guild.get("features"))
 
 
 def _maps(value: object) -> list[Json]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bot.core.inbound import EVENT, BotAdded, ButtonPress, Command, FormSent, Message, MessageEdited, Unreadable
 from platforms.discord.inbound import instant, plain, read, read_past, snowflake_at, tidy, value_of
+from platforms.discord.places import Places
 from tests.platforms.discord.payloads import (
     ANA,
     APP,
@@ -266,3 +267,24 @@ def test_what_makes_no_sense_is_kept_with_a_reference(payload: dict[str, Any]) -
 
 def test_what_no_store_can_hold_is_tidied() -> None:
     assert tidy({"a\x00": "\ud800", "n": 2**70, "f": float("inf")}) == {"a\ufffd": "?", "n": None, "f": None}
+
+
+@pytest.mark.parametrize(
+    ("locale", "features", "expected"),
+    [("zh-CN", ["COMMUNITY"], "zh-CN"), ("zh-CN", [], "zh-CN"), ("en-US", ["COMMUNITY"], "en-US"), ("en-US", [], None)],
+)
+def test_the_language_of_a_server_that_chose_one(locale: str, features: list[str], expected: str | None) -> None:
+    """Servers that are no community cannot choose: theirs is always `en-US` and must not undo the default."""
+    guild = {"id": GUILD, "locale": locale, "features": features}
+    assert see(interaction(2, subcommand("status"), guild=guild, guild_locale=locale)).workspace_locale == expected
+    places = Places()
+    told = {"id": GUILD, "preferred_locale": locale, "features": features, "channels": [], "roles": []}
+    places.learn("GUILD_CREATE", told)
+    assert places.language_of(GUILD) == expected
+    here = {"type": 0, "parent_id": None, "locale": places.language_of(GUILD)}
+    assert see({**said("hello"), "place": here}).workspace_locale == expected
+    joined = event("CHANNEL_UPDATE", {"id": DEV, "guild_id": GUILD}, joined=DEV)
+    assert see({**joined, "place": here}).workspace_locale == expected
+    places.learn("GUILD_UPDATE", {**told, "preferred_locale": "ja"})
+    assert places.language_of(GUILD) == "ja"
+    assert see(interaction(2, subcommand("status"), guild_id=None, guild_locale=None)).workspace_locale is None

@@ -110,3 +110,12 @@ async def test_a_refused_token_says_nothing_about_where_a_thread_is(rig: Rig) ->
     rig.simulator.fail_next("get_channel", status=401)
     await intake.place_of(thread.id, rig.simulator.guild_id)
     assert await intake.place_of(thread.id, rig.simulator.guild_id) == {"type": 11, "parent_id": root.channel}
+
+
+async def test_everything_from_a_server_tells_its_language(rig: Rig) -> None:
+    rig.platform.intake.hear(
+        "GUILD_UPDATE", {"id": rig.simulator.guild_id, "preferred_locale": "zh-CN", "features": ["COMMUNITY"]}
+    )
+    rig.simulator.user_mentions("ana", WISH, "dev")
+    (event,) = await rig.seen()
+    assert event.workspace_locale == "zh-CN"
