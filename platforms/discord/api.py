@@ -7,11 +7,11 @@ a request that already succeeded: here it waits at most half a second, and else 
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 import discord
@@ -19,12 +19,12 @@ from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from discord.http import HTTPClient, Ratelimit, Route
 
 from bot.ports import AuthFailed, Gone, NotAllowed, Retry, Trouble, Unsendable
+from platforms.addresses import is_safe
 from platforms.discord.errors import trouble_of
 
 T = TypeVar("T")
 Json = dict[str, Any]
 TROUBLE: Final = (Retry, Gone, NotAllowed, AuthFailed, Unsendable)
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 PATIENCE: Final = 0.5
 """Seconds that a call may wait by itself for a rate limit (ours)."""
 PATIENT: Final = 6.0
@@ -43,7 +43,18 @@ class _Silenced(logging.Filter):
         return "voice will NOT be supported" not in record.getMessage()
 
 
+class _WithoutTokens(logging.Filter):
+    """Takes the tokens of interactions out of addresses: whoever reads one can answer in the bot's name."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        args = record.args if isinstance(record.args, tuple) else ()
+        record.args = tuple(_TOKEN.sub(r"\1***", one) if isinstance(one, str) else one for one in args)
+        return True
+
+
+_TOKEN: Final = re.compile(r"(/(?:webhooks|interactions)/\d+/|\A\d{15,20}\+)[^/?\s]+")
 logging.getLogger("discord.client").addFilter(_Silenced())
+logging.getLogger("discord.http").addFilter(_WithoutTokens())
 
 
 class _Bucket(Ratelimit):
@@ -225,9 +236,3 @@ class Api:
         assert http is not None, "opened above"
         sent: dict[str, Any] = {} if body is None else {"json": body}
         return await self.attempt(lambda: http.request(Route(method, path, webhook_id=id, webhook_token=token), **sent))
-
-
-def is_safe(url: str, scheme: str) -> bool:
-    """Whether an address is encrypted (`https`, `wss`), or at least stays on this machine."""
-    parts = urlsplit(url)
-    return parts.scheme == scheme or (parts.scheme == scheme[:-1] and parts.hostname in LOOPBACK)

@@ -130,3 +130,19 @@ async def test_on_it_that_comes_after_the_card_is_taken_away_too(rig: Rig) -> No
     sent = rig.command("ana", WISH)
     await rig.simulator.wait_for(lambda: sent.answers and sent.whisper is None)
     assert [rig.shown(one) for one in sent.answers] == ["On it."]
+
+
+async def test_no_token_is_in_the_log_when_discord_is_busy(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    sent = rig.command("ana", WISH)
+    event = await asked(rig)
+    await rig.simulator.wait_for(lambda: sent.acked)
+    for status in ({"status": 429, "retry_after": 20}, {"status": 429, "retry_after": 0.1}, {"status": 403}):
+        rig.simulator.fail_next("update_original_webhook_message", **status)  # type: ignore[arg-type]
+        await rig.platform.whisper(rig.person(), event.thread, Doc(text="x"), event.reply_token, KEY)
+    lines = [record.getMessage() for record in caplog.records if record.name == "discord.http"]
+    assert any("We are being rate limited" in line and "/***/" in line for line in lines)
+    ours = [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"]
+    said = "\n".join([*lines, *ours])
+    assert sent.token not in said
+    assert rig.simulator.bot_token not in said
