@@ -51,8 +51,8 @@ class Identifies:
         if self.left < self._least:
             return max(self.resets_in, timedelta(seconds=1))
         now = self._clock.now()
-        while self._used and now - self._used[0] >= self._window:
-            self._used.popleft()
+        while self._used and not timedelta(0) <= now - self._used[0] < self._window:
+            self._used.popleft()  # long ago, or the clock was set back
         return self._window - (now - self._used[0]) if len(self._used) >= self._most else timedelta(0)
 
     def take(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -204,6 +204,24 @@ def test_sessions_are_counted_in_a_window_and_against_the_day() -> None:
     assert budget.wait() == timedelta(0)
     budget.told({"remaining": 49, "reset_after": 3_600_000})
     assert budget.wait() == timedelta(hours=1)
+
+
+def test_a_clock_that_is_set_back_does_not_keep_the_bot_away() -> None:
+    now = datetime.now(UTC)
+
+    class Set:
+        def __init__(self) -> None:
+            self.at = now
+
+        def now(self) -> datetime:
+            return self.at
+
+    clock = Set()
+    budget = Identifies(clock, 5, timedelta(minutes=10), 50)
+    for _ in range(5):
+        budget.take()
+    clock.at = now - timedelta(hours=1)
+    assert budget.wait() == timedelta(0)
 
 
 async def test_a_crash_loop_does_not_waste_the_sessions_of_the_day(simulator: DiscordSimulator) -> None:
