@@ -8,7 +8,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
@@ -169,7 +169,8 @@ class Supervision(Generic[C]):
                 why = "another process listens"
             elif self._is_quiet(max(self._heard_at(connected_at), asked_at)):
                 asked_at, quiet_since = self._clock.now(), self._heard_at(connected_at)
-                probed = await until(stop, self._probe(quiet_since))
+                limit = self._timings.connect if lease else None  # the lease is not renewed meanwhile
+                probed = await until(stop, self._probe(quiet_since, limit))
                 if isinstance(probed, Fatal):
                     return probed
                 deaf = bool(probed) and live.can_rebuild
@@ -193,7 +194,7 @@ class Supervision(Generic[C]):
     def _is_quiet(self, last: datetime) -> bool:
         return self._intake.revoked.is_set() or self._clock.now() - last >= self._timings.deaf_after
 
-    async def _probe(self, since: datetime) -> bool | Fatal:
+    async def _probe(self, since: datetime, limit: timedelta | None) -> bool | Fatal:
         """Whether messages were posted that never arrived here. Fatal when the credentials are no longer good."""
         self._intake.revoked.clear()
         told = await self._line.ask()
@@ -201,7 +202,13 @@ class Supervision(Generic[C]):
             return Fatal(f"{self._line.title} refused: {told.why}", told.fix)
         if isinstance(told, Trouble):
             return False
-        since -= self._line.precision
+        try:
+            async with asyncio.timeout(limit.total_seconds() if limit else None):
+                return await self._misses(since - self._line.precision)
+        except TimeoutError:
+            return False
+
+    async def _misses(self, since: datetime) -> bool:
         latest = self._clock.now() - self._timings.deaf_age
         for scope in await self._line.places():
             found = await self._line.reader.history(scope, since, self._line.page)

@@ -28,14 +28,15 @@ from bot.ports import (
     Trouble,
     Unsendable,
 )
-from platforms.discord.api import TROUBLE, Api, is_safe
+from platforms.addresses import is_safe
+from platforms.discord.api import TROUBLE, Api
 from platforms.discord.buttons import interact
 from platforms.discord.cards import EPHEMERAL, MAX_BUTTONS, MAX_TEXT, render, render_doc, render_one, thread_name
 from platforms.discord.commands import Intake, log
 from platforms.discord.errors import FIXES, LOCKED
 from platforms.discord.inbound import DIRECT, TOKEN_LIFE, Me
 from platforms.discord.places import FORUMS
-from platforms.discord.reading import PAGE, Reading
+from platforms.discord.reading import Reading
 from platforms.discord.settings import DiscordSettings
 from platforms.discord.setup import (
     CONTENT_FIX,
@@ -46,7 +47,8 @@ from platforms.discord.setup import (
     granted_by,
     intents_for,
 )
-from platforms.discord.supervision import Checked, Supervision, Timings
+from platforms.discord.supervision import Checked, DiscordLine, Timings
+from platforms.supervision import Supervision, in_time, noted, preflight_answer
 
 MARKS: Final = {"seen": "👀", "done": "✅", "idea": "💡"}
 ARCHIVE_MINUTES: Final = 4320
@@ -56,7 +58,6 @@ NUMBERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 MAX_THREADS: Final = 2000
 ANSWER_WINDOW: Final = timedelta(seconds=4)
 """How long after an interaction its first answer may still come: 3 s, and one for clocks that differ (ours)."""
-MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def create(settings: DiscordSettings, clock: Clock) -> "DiscordPlatform":
@@ -107,10 +108,8 @@ class DiscordPlatform:
         known = self._health
         return Health(known.state, self.intake.last_inbound_at, known.last_error, known.reconnects)
 
-    def _note(self, state: Any = None, error: str | None = None, reconnects: int = 0) -> None:
-        known = self._health
-        said = known.last_error if error is None else error
-        self._health = Health(state or known.state, None, said, known.reconnects + reconnects)
+    def _note(self, *told: Any, **more: Any) -> None:
+        self._health = noted(self._health, *told, **more)
 
     def _refused(self, why: str) -> None:
         self._note(error=f"Discord refused: {why}")
@@ -119,27 +118,11 @@ class DiscordPlatform:
     # --- Preflight ----------------------------------------------------------------------------------------------------
 
     async def preflight(self) -> Identity | AuthFailed | NotAllowed:
-        match await self._check():
-            case Checked(identity=identity):
-                return identity
-            case Retry(why=why):
-                where = self._settings.codetask_discord_api_url
-                return NotAllowed(f"Discord could not be reached at {where}; check the network and the address.", why)
-            case Gone(why=why) | Unsendable(why=why):
-                return NotAllowed(f"Discord refused the check ({why}).", why)
-            case trouble:
-                return trouble
+        return preflight_answer(await self._check(), "Discord", self._settings.codetask_discord_api_url)
 
     async def _check(self) -> Checked | Trouble:
         """Token, application and gateway, in 10 s."""
-        refusal = self._check_settings()
-        if refusal is not None:
-            return refusal
-        try:
-            async with asyncio.timeout(self._timings.connect.total_seconds()):
-                return await self._identify()
-        except TimeoutError:
-            return Retry(self._timings.first_backoff, why="no answer in time")
+        return self._check_settings() or await in_time(self._timings, self._identify())
 
     def _check_settings(self) -> AuthFailed | NotAllowed | None:
         if not is_safe(self._settings.codetask_discord_api_url, "https"):
@@ -204,58 +187,17 @@ class DiscordPlatform:
     # --- Running ------------------------------------------------------------------------------------------------------
 
     async def run(self, inbox: Inbox, stop: asyncio.Event) -> Fatal | None:
-        self.intake.inbox = inbox
-        supervision = Supervision(
+        line = DiscordLine(
             self.intake,
-            self._clock,
-            self._timings,
-            self._token,
+            self._reading,
+            self._api,
             self._check,
-            self._probe,
             self._sync_commands,
             self._note,
+            self._clock,
+            self._timings,
         )
-        try:
-            fatal = await supervision.run(inbox, stop)
-        finally:
-            await self.intake.drain(self._timings.drain)
-            self.intake.inbox = None
-        if fatal is not None:
-            log.error("platform_failed", platform="discord", why=fatal.why, fix=fatal.fix)
-            self._note("failed", fatal.why)
-        return fatal
-
-    async def _probe(self, since: datetime) -> bool | Fatal:
-        """Whether messages were posted that never arrived here. Fatal when the token is no longer good."""
-        self.intake.revoked.clear()
-        told = await self._api.open()
-        if isinstance(told, AuthFailed):
-            return Fatal(f"Discord refused: {told.why}", told.fix)
-        if isinstance(told, TROUBLE):
-            return False
-        try:
-            async with asyncio.timeout(self._timings.connect.total_seconds()):  # the lease is not renewed meanwhile
-                return await self._misses(since)
-        except TimeoutError:
-            return False
-
-    async def _misses(self, since: datetime) -> bool:
-        latest = self._clock.now() - self._timings.deaf_age
-        joined = await self._reading.channels()
-        scopes = [] if isinstance(joined, TROUBLE) else joined
-        recent = list(self.intake.channels)[-10:]
-        chosen = [one for one in scopes if (one.native or one.channel_id) in recent] or scopes[:10]
-        for scope in chosen:
-            found = await self.history(scope, since - MILLISECOND, PAGE)
-            if not isinstance(found, TROUBLE) and any(self._was_missed(past, since, latest) for past in found):
-                return True
-        return False
-
-    def _was_missed(self, past: Posted, since: datetime, latest: datetime) -> bool:
-        """Whether a person wrote this after the last that was heard. An id tells the time to the millisecond only."""
-        said = past.message
-        new = int(said.message_id) > self.intake.last_message and said.sent_at + MILLISECOND >= since
-        return new and past.event is not None and said.person.kind == "human" and said.sent_at <= latest
+        return await Supervision(line, self._clock, self._timings, self._note).run(inbox, stop)
 
     async def receive(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         return HttpAnswer(404)  # Discord has no webhook transport here

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
@@ -15,16 +14,15 @@ import structlog
 from bot.core.inbound import Event, ThreadRef, Unreadable
 from bot.core.texts import Texts
 from bot.failpoints import failpoint
-from bot.ports import AuthFailed, Clock, Inbox, InboxDown, Retry, Unsendable
+from bot.ports import AuthFailed, Clock, Retry, Unsendable
 from platforms.discord.api import Api
 from platforms.discord.cards import EPHEMERAL, Rendered, line
-from platforms.discord.inbound import Me, read, short_ref, unreadable
+from platforms.discord.inbound import Me, read, unreadable
 from platforms.discord.places import Places
+from platforms.intake import Keeper, ref_of
 
 log: Final = structlog.get_logger(__name__)
 
-ACCEPT_BUDGET: Final = timedelta(seconds=2.5)
-"""The inbox has 2 s of Discord's 3 s; half a second on top is for a busy loop (ours)."""
 KEEP_TRYING: Final = timedelta(seconds=60)
 """How long a message that cannot be stored is tried again: Discord never sends it twice. Then the channel is read."""
 ANSWER, DEFER_UPDATE, UPDATE = 4, 6, 7
@@ -62,30 +60,22 @@ def texts_for(raw: Json) -> Texts:
     return Texts.load(locale if isinstance(locale, str) else "en")
 
 
-class Intake:
-    """Stores what Discord delivers. The adapter sets `me` and `inbox` while it runs; without them nothing is taken."""
+class Intake(Keeper[Me]):
+    """Stores what Discord delivers, message by message for a minute, and answers interactions."""
 
     def __init__(self, clock: Clock, api: Api, interact: Interact) -> None:
-        self.me: Me | None = None
-        self.inbox: Inbox | None = None
+        super().__init__(clock)
         self.api = api
         self.places = Places()
-        self.last_inbound_at: datetime | None = None
         self.last_message = 0
         """The id of the newest message that was heard."""
-        self.revoked = asyncio.Event()
-        """Set when a call was refused because of the token."""
         self.lost_since: datetime | None = None
         """From when on messages could not be stored; the supervision makes a `Gap` of it."""
-        self.channels: dict[str, datetime] = {}
-        """Channels lately heard from, newest last."""
         self.unanswered: dict[str, asyncio.Event] = {}
         """Tokens of interactions whose first answer is not sent yet; set once it is."""
         self.taken: dict[str, tuple[str, bool]] = {}
         """Tokens that were answered with "On it." only: the channel, and whether it was a press on a line."""
-        self._clock = clock
         self._interact = interact
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- The way in ---------------------------------------------------------------------------------------------------
 
@@ -100,13 +90,13 @@ class Intake:
             joined = []
         if name == "MESSAGE_DELETE_BULK":
             for id in data.get("ids") or []:
-                self._spawn(self.dispatch({"t": "MESSAGE_DELETE", "d": {**data, "id": id}}))
+                self.spawn(self.dispatch({"t": "MESSAGE_DELETE", "d": {**data, "id": id}}))
         elif name == "GUILD_CREATE" or (name.startswith(("CHANNEL_", "GUILD_ROLE_", "GUILD_MEMBER_")) and joined):
             for channel in joined:
                 told = {"t": "CHANNEL_UPDATE", "joined": channel, "d": {"id": channel, "guild_id": _guild(name, data)}}
-                self._spawn(self.dispatch(self._dated(told)))
+                self.spawn(self.dispatch(self._dated(told)))
         elif name in KEPT and name != "CHANNEL_CREATE" and name != "CHANNEL_UPDATE":
-            self._spawn(self.dispatch({"t": name, "d": data} if name in HEARD else self._dated({"t": name, "d": data})))
+            self.spawn(self.dispatch({"t": name, "d": data} if name in HEARD else self._dated({"t": name, "d": data})))
 
     def _dated(self, payload: dict[str, Any]) -> dict[str, Any]:
         """With the instant it came: what may happen again has no id of its own."""
@@ -187,10 +177,7 @@ class Intake:
         parent = place.get("parent_id") if place.get("type") in (10, 11, 12) else None
         for id in (parent, channel):
             if isinstance(id, str) and data.get("guild_id"):
-                self.channels.pop(id, None)
-                self.channels[id] = self._clock.now()
-        while len(self.channels) > 20:
-            del self.channels[next(iter(self.channels))]
+                self.note_channel(id)
 
     def _note_message(self, data: Any) -> None:
         id = data.get("id") if isinstance(data, Mapping) and "content" in data else None
@@ -200,24 +187,6 @@ class Intake:
     def _missed(self, since: datetime) -> None:
         self.lost_since = min(since, self.lost_since or since)
         log.error("messages_missed", since=since.isoformat())
-
-    async def accept(self, event: Event) -> str | None:
-        """Stores an event. None when it is safe; else the reference under which the loss is logged."""
-        if isinstance(event, Unreadable):
-            log.warning("unreadable_payload", ref=event.ref, why=event.why)
-        try:
-            if self.inbox is None:
-                raise InboxDown(ref_of(event.key))
-            async with asyncio.timeout(ACCEPT_BUDGET.total_seconds()):
-                await self.inbox.accept(event)
-        except InboxDown as error:
-            log.error("event_not_stored", ref=error.ref, key=event.key)
-            return error.ref
-        except Exception:  # the SDK must not see it
-            ref = ref_of(event.key)
-            log.exception("event_not_stored", ref=ref, key=event.key)
-            return ref
-        return None
 
     # --- Answers ------------------------------------------------------------------------------------------------------
 
@@ -258,7 +227,7 @@ class Intake:
     def settle(self, place: ThreadRef, edited: bool = False) -> None:
         """Takes "On it." away where a card now says so. Of whom it is does not matter: later answers follow anew."""
         if self.taken or self.unanswered:
-            self._spawn(self._settled({place.channel_id, place.native}, edited))
+            self.spawn(self._settled({place.channel_id, place.native}, edited))
 
     async def _settled(self, here: set[str | None], edited: bool) -> None:
         for answered in list(self.unanswered.values()):
@@ -267,36 +236,15 @@ class Intake:
             if channel in here and (pressed or not edited) and self.taken.pop(token, None) is not None:
                 await self.api.delete_answer(self.me.app_id if self.me else "", token)
 
-    # --- Tasks --------------------------------------------------------------------------------------------------------
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def spawn(self, work: Any) -> None:
-        """Runs something that `drain` waits for."""
-        self._spawn(work)
-
-    async def drain(self, limit: timedelta) -> None:
-        """Waits for what is being stored or answered, then cancels the rest."""
-        left = {task for task in self._tasks if task is not asyncio.current_task()}
-        if not left:
-            return
-        _, late = await asyncio.wait(left, timeout=limit.total_seconds())
-        for task in late:
-            task.cancel()
-        if late:
+    async def drain(self, limit: timedelta) -> bool:
+        done = await super().drain(limit)
+        if not done:
             self._missed(self._clock.now() - KEEP_TRYING)
-        await asyncio.gather(*late, return_exceptions=True)
+        return done
 
 
 def _guild(name: str, data: Json) -> Any:
     return data.get("id") if name == "GUILD_CREATE" else data.get("guild_id")
-
-
-def ref_of(key: str) -> str:
-    return short_ref(hashlib.sha256(key.encode()).digest())
 
 
 async def commanded(intake: Intake, raw: Json) -> bool:
