@@ -239,9 +239,10 @@ class _Reader:
 
     def received(self, event: dict[str, Any]) -> Event | None:
         message, sender = _dict(event, "message"), _dict(event, "sender")
-        person = _text(_dict(sender, "sender_id"), "open_id")
+        human = _text(sender, "sender_type") == "user"
+        person = _text(_dict(sender, "sender_id"), "open_id") if human else _bot_id(sender)
         kind = message.get("message_type")
-        if kind == "system" or person == self.me.bot_user_id:
+        if kind == "system" or person in (self.me.bot_user_id, self.me.app_id):
             return None
         # The root of a topic chat's thread has a thread id too; a message typed into a thread may lack its root.
         inside = bool(message.get("thread_id")) and message.get("chat_type") != "topic_group"
@@ -251,7 +252,7 @@ class _Reader:
                 _text(message, "message_type"),
                 _optional(message, "content"),
                 person,
-                "human" if sender.get("sender_type") == "user" else "bot",
+                "human" if human else "bot",
                 _optional(sender, "tenant_key"),
                 bool(message.get("root_id")) or inside,
                 message.get("chat_type") == "p2p",
@@ -351,6 +352,13 @@ class _Reader:
             kept = {str(name): text for name, text in fields.items() if isinstance(text, str)}
             return FormSent(**told, form=value, fields=kept)
         return ButtonPress(**told, value=value, message_id=message_id)
+
+
+def _bot_id(sender: Json) -> str:
+    """Who a bot is. Lark does not promise it an open id."""
+    ids = sender.get("sender_id")
+    known = cast("dict[str, Any]", ids) if isinstance(ids, dict) else {}
+    return _optional(known, "open_id") or _optional(known, "app_id") or "app"
 
 
 def _words(said: _Said) -> str:

@@ -19,6 +19,7 @@ from platforms.lark.buttons import say as fixed_toast
 from platforms.lark.cards import MAX_ELEMENT, render
 from platforms.lark.inbound import Me, read
 from platforms.lark.simulator import (
+    BOTS_SCOPE,
     SENSITIVE_SCOPE,
     Attempt,
     Delivery,
@@ -126,6 +127,7 @@ class LarkRig(Rig):
         self.simulator = LarkSimulator(seed=11)
         self.simulator.start()
         self.simulator.grant_scope(SENSITIVE_SCOPE)
+        self.simulator.grant_scope(BOTS_SCOPE)
         self._runner: web.AppRunner | None = None
         self._turn = 0
         self._port: int | str = 0
@@ -193,7 +195,9 @@ class LarkRig(Rig):
         return ThreadRef(platform="lark", workspace_id=self.simulator.tenant_key, channel_id=channel, root=root)
 
     def stranger(self, kind: Literal["bot", "webhook", "guest", "external"]) -> str:
-        """Lark has no guests and passes on no words of bots: strangers are people of other companies."""
+        """Lark has no guests and tells no webhooks from other bots: guests are people of other companies."""
+        if kind in ("bot", "webhook"):
+            return self.simulator.add_user(f"some-{kind}", is_bot=True).name
         tenant = f"7{len(kind):014x}"
         return self.simulator.add_user(f"some-{kind}", is_external=True, tenant_key=tenant).name
 

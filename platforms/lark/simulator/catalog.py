@@ -9,6 +9,9 @@ from datetime import timedelta
 SENSITIVE_SCOPE = "im:message.group_msg"
 """Lets the app see and list every message of its groups. Needs an administrator's approval, so it is off at first."""
 
+BOTS_SCOPE = "im:message.group_msg.include_bot:read"
+"""Lets the app see what other bots say in its groups. Off at first, so that bots do not answer each other for ever."""
+
 MANIFEST_SCOPES = frozenset(
     {
         "im:message:send_as_bot",

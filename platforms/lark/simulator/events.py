@@ -3,7 +3,13 @@
 import json
 from collections.abc import Callable
 
-from platforms.lark.simulator.catalog import DIRECT_SCOPES, EVENT_SCOPES, GROUP_MENTION_SCOPES, SENSITIVE_SCOPE
+from platforms.lark.simulator.catalog import (
+    BOTS_SCOPE,
+    DIRECT_SCOPES,
+    EVENT_SCOPES,
+    GROUP_MENTION_SCOPES,
+    SENSITIVE_SCOPE,
+)
 from platforms.lark.simulator.delivery import Courier, Delivery, Kind
 from platforms.lark.simulator.state import Chat, Json, StoredMessage, User, World, milliseconds
 
@@ -24,8 +30,10 @@ class Events:
         self.token = token
 
     def posted(self, message: StoredMessage) -> Delivery | None:
-        """`im.message.receive_v1`, for messages of people: in groups only with a mention, unless all may be seen."""
+        """`im.message.receive_v1`: in groups only with a mention, unless all may be seen; of other bots by a scope."""
         chat = self.world.chats[message.chat]
+        if self.world.users[message.user].is_bot and BOTS_SCOPE not in self.scopes:
+            return None
         if message.user == self.world.bot.id or not self._hears(chat, message):
             return None
         return self.emit("im.message.receive_v1", self._received(chat, message), chat, message)
@@ -133,7 +141,8 @@ class Events:
         }
         if message.mentions:
             shown["mentions"] = [self._mention(mention) for mention in message.mentions]
-        person = {"sender_id": user_ids(sender), "sender_type": "user", "tenant_key": sender.tenant_key}
+        kind = "app" if sender.is_bot else "user"
+        person = {"sender_id": user_ids(sender), "sender_type": kind, "tenant_key": sender.tenant_key}
         return {"sender": person, "message": shown}
 
     def _mention(self, mention: Json) -> Json:
@@ -146,8 +155,9 @@ def message_json(world: World, message: StoredMessage, content: Callable[[Stored
     """A message as the API shows it. `content` says how a card is shown."""
     own = message.user == world.bot.id
     person = world.users[message.user]
-    sender: Json = {"id": world.app_id, "id_type": "app_id", "sender_type": "app"}
-    sender = sender if own else {"id": person.id, "id_type": "open_id", "sender_type": "user"}
+    app_id = world.app_id if own else f"cli_{person.id[3:19]}"
+    sender: Json = {"id": app_id, "id_type": "app_id", "sender_type": "app"}
+    sender = sender if person.is_bot else {"id": person.id, "id_type": "open_id", "sender_type": "user"}
     shown: Json = {"message_id": message.id}
     shown |= {"root_id": message.root_id, "parent_id": message.parent_id} if message.is_reply else {}
     shown |= {"thread_id": message.thread_id} if message.thread_id else {}

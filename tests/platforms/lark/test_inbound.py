@@ -160,6 +160,11 @@ def test_what_is_not_for_us_is_dropped(payload: dict[str, Any]) -> None:
 
 def test_bots_and_people_of_other_tenants_are_told_apart() -> None:
     assert see(received(sender_type="app")).person.kind == "bot"
+    nameless = received(sender_type="bot")
+    nameless["event"]["sender"]["sender_id"] = None
+    assert (see(nameless).person.kind, see(nameless).text) == ("bot", "hello")
+    nameless["event"]["sender"]["sender_id"] = {"app_id": APP}
+    assert see(nameless) is None, "own words, under the app's id"
     assert see(received(tenant="another")).person.kind == "external"
     assert see(received(tenant="")).person.kind == "human"
     stranger = press()
