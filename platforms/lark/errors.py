@@ -17,20 +17,26 @@ STALE_TOKEN: Final = frozenset({99991661, 99991663, 99991664, 99991665, 99991668
 """The access token is missing, wrong or expired: one new token is worth a try."""
 WRONG_SECRET: Final = frozenset({10003, 10012, 10014, 10015, 1000040344, 1000040345})
 WRONG_DOMAIN: Final = 1000040351
-PASSING: Final = frozenset({230020, 11232, 11233, 11247, 99991400, 230049, 1000040350})
-"""Rates, a message that is just being sent (230049), too many long connections (1000040350)."""
+PASSING: Final = frozenset({230020, 11232, 11233, 11247, 99991400, 99991403, 230049, 1000040350})
+"""Rates, the quota of a month (99991403), a message that is just being sent (230049), too many long connections (1000040350)."""
 UNSURE: Final = frozenset({1, 2200, 1000040343})
 """Lark's own faults: the effect may have happened."""
 GONE: Final[Mapping[int, Literal["message", "thread", "channel"]]] = {
     230011: "message",  # recalled
     230031: "message",  # older than 14 days
+    230050: "message",  # invisible to the bot
     230110: "message",  # deleted
+    230111: "message",  # about to delete itself
     231003: "message",
     230019: "thread",
+    231005: "thread",
     230005: "channel",
     232006: "channel",
     232009: "channel",  # dissolved
+    231004: "channel",
 }
+NO_THREAD: Final = frozenset({"230071", "230072"})
+"""What is answered cannot have a thread: the group allows none, or the message is one of several shown as one."""
 FIXES: Final[Mapping[int, str]] = {
     230002: "Add the bot to the group: Settings, Bots, Add Bot.",
     232011: "Add the bot to the group: Settings, Bots, Add Bot.",
@@ -42,6 +48,11 @@ FIXES: Final[Mapping[int, str]] = {
     230018: "The group's settings do not let the bot speak; a group admin can change them.",
     230027: "Grant the app im:message.group_msg (an admin must approve it) and publish a version.",
     230035: "The group's settings do not let the bot send messages; a group admin can change them.",
+    230053: "This person has stopped the bot from writing to them.",
+    231008: "Add the bot to the group: Settings, Bots, Add Bot.",
+    99991401: "Add this server's address to the app's IP allow list (Security Settings), or turn the list off.",
+    99991662: "Turn the app on again: the tenant's admin has disabled it (Admin Console, Apps).",
+    99991673: "Turn the app on again: the tenant's admin has disabled it (Admin Console, Apps).",
     230038: "The bot cannot write to people of another organisation.",
     WRONG_DOMAIN: (
         "This app belongs to the other service: set CODETASK_LARK_API_URL to https://open.feishu.cn for Feishu, "

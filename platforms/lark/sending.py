@@ -8,10 +8,11 @@ from typing import Any, Final
 from bot.core.cards import Content, Doc
 from bot.core.inbound import MessageRef, Person, ReplyToken, ThreadRef
 from bot.core.texts import SOURCE_LANGUAGE, Texts
-from bot.ports import AuthFailed, Clock, Gone, NotAllowed, Retry, Trouble
+from bot.ports import AuthFailed, Clock, Gone, NotAllowed, Retry, Trouble, Unsendable
 from platforms.lark.buttons import Presses, say
 from platforms.lark.cards import LOCALES, render, toast
 from platforms.lark.commands import log
+from platforms.lark.errors import NO_THREAD
 from platforms.lark.reading import IM, TROUBLE, Attempt, Reader, created_at
 from platforms.lark.rest import Json, LarkApi
 
@@ -35,6 +36,8 @@ class Writer:
         if to.root is not None:
             path = f"{IM}/messages/{to.root}/reply"
             sent = await self._call("POST", path, {**card, "reply_in_thread": True})
+            if isinstance(sent, Unsendable) and sent.why in NO_THREAD:
+                sent = await self._call("POST", path, card)  # then a plain answer, which names what it answers
             if isinstance(sent, Gone) and sent.what == "message":
                 return Gone("thread", sent.why)  # what it answers was recalled
         else:

@@ -376,6 +376,16 @@ async def test_a_lost_card_is_gone_and_so_is_the_thread_of_a_recalled_root(rig: 
     assert await rig.platform.post(place(rig, root=root.id), CARD, KEY) == Gone("thread", "230011")
 
 
+async def test_where_lark_allows_no_thread_the_answer_is_a_plain_one(rig: Rig) -> None:
+    root = rig.simulator.user_says("ana", "!codetask fix it", "dev")
+    rig.simulator.fail_next("message.reply", error=230071)
+    sent = await rig.platform.post(place(rig, root=root.id), CARD, KEY)
+    assert isinstance(sent, MessageRef)
+    assert sent.thread.root == root.id
+    (shown,) = rig.simulator.sent
+    assert (shown.parent_id, shown.thread_id) == (root.id, None)
+
+
 async def test_a_card_of_thirteen_days_is_given_up_a_day_before_lark_does(rig: Rig, simulator: LarkSimulator) -> None:
     message = await posted(rig)
     simulator.advance(timedelta(days=12, hours=23))

@@ -18,6 +18,8 @@ SECOND = timedelta(seconds=1)
         (LarkRefused(11232, "", 400), Retry(SECOND, False, "11232")),
         (LarkRefused(99991400, "", 429, after=7), Retry(timedelta(seconds=7), False, "99991400")),
         (LarkRefused(1000040350, ""), Retry(SECOND, False, "1000040350")),
+        (LarkRefused(99991403, "", 400), Retry(SECOND, False, "99991403")),
+        (LarkRefused(230050, "", 400), Gone("message", "230050")),
         (LarkRefused(0, "", 429, after=3), Retry(timedelta(seconds=3), False, "http 429")),
         (LarkRefused(0, "", 502), Retry(SECOND, True, "http 502")),
         (LarkRefused(0, "", 200), Retry(SECOND, True, "http 200")),
