@@ -3,6 +3,7 @@
 Nothing is done here but read, persist, ack; whatever goes wrong, no exception reaches the transport.
 """
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import structlog
 
 from bot.core.inbound import ButtonPress, Command, Event, FormSent, Message, Unreadable
 from bot.ports import Clock
-from platforms.intake import Keeper
+from platforms.intake import Keeper, ref_of
 from platforms.lark.buttons import Press, Presses, Toast, say
 from platforms.lark.inbound import Me, is_callback, read, unreadable
 
@@ -52,7 +53,7 @@ class Intake(Keeper[Me]):
     async def dispatch(self, payload: Any) -> Answer:
         """Stores the event of a payload. Never raises."""
         if self.me is None or self.inbox is None:
-            return Answer(False)
+            return self._too_early(payload)
         self.last_inbound_at = self._clock.now()
         try:
             event = self._read(payload, self.me)
@@ -99,7 +100,20 @@ class Intake(Keeper[Me]):
             return Answer(True, say("not_saved", "error", ref=lost) if lost else say("not_read", "error", ref=ref))
         message_id = event.message_id if isinstance(event, ButtonPress) else ""
         press = self.presses.open(event.reply_token.value, message_id)
-        lost = await self.accept(event)
-        if lost:
-            return Answer(True, say("not_saved", "error", ref=lost), press)
-        return Answer(True, await self.presses.answer(press), press)
+        try:
+            lost = await self.accept(event)
+            if lost:
+                return Answer(True, say("not_saved", "error", ref=lost), press)
+            return Answer(True, await self.presses.answer(press), press)
+        except asyncio.CancelledError:
+            self.presses.close(press)  # nobody answers it any more: its card must not wait
+            raise
+
+    @staticmethod
+    def _too_early(payload: Any) -> Answer:
+        """Nothing can be stored before a start and after a stop. Lark sends events again, presses never."""
+        if not is_callback(payload):
+            return Answer(False)
+        ref = ref_of(str(payload["header"].get("event_id")))
+        log.error("press_not_stored", ref=ref)
+        return Answer(True, say("not_saved", "error", ref=ref))

@@ -393,6 +393,26 @@ async def test_an_unreadable_press_is_answered() -> None:
     assert (foreign.stored, foreign.body) == (True, None)
 
 
+async def test_a_press_before_the_start_is_answered_and_an_event_comes_again() -> None:
+    platform, inbox = offline()
+    platform.intake.inbox = None
+    answer = await platform.intake.dispatch(press())
+    assert answer.stored and answer.body is not None
+    assert answer.body["content"].startswith("I couldn't save that (ref ")
+    assert not (await platform.intake.dispatch(received())).stored
+    assert inbox.said == []
+
+
+async def test_a_press_that_is_given_up_holds_up_no_card() -> None:
+    platform, inbox = offline()
+    inbox.gate.clear()
+    given_up = asyncio.ensure_future(platform.intake.dispatch(press()))
+    await inbox.until(lambda: inbox.waiting)
+    given_up.cancel()
+    await asyncio.wait([given_up])
+    assert platform.intake.presses._open == {}
+
+
 async def test_the_tenant_is_learnt_from_the_first_event() -> None:
     platform, _ = offline()
     platform.intake.me = type(ME)(APP, "", ME.bot_user_id)
