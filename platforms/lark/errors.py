@@ -18,7 +18,7 @@ STALE_TOKEN: Final = frozenset({99991661, 99991663, 99991664, 99991665, 99991668
 WRONG_SECRET: Final = frozenset({10003, 10012, 10014, 10015, 1000040344, 1000040345})
 WRONG_DOMAIN: Final = 1000040351
 PASSING: Final = frozenset({230020, 11232, 11233, 11247, 99991400, 99991403, 230049, 1000040350})
-"""Rates, the quota of a month (99991403), a message just being sent (230049), too many long connections (1000040350)."""
+"""Rates, the month's quota (99991403), a message just being sent (230049), too many long connections (1000040350)."""
 UNSURE: Final = frozenset({1, 2200, 1000040343})
 """Lark's own faults: the effect may have happened."""
 GONE: Final[Mapping[int, Literal["message", "thread", "channel"]]] = {
