@@ -1,0 +1,131 @@
+"""Lengths of time in English: `in 2h`, `1h 30m`, `an hour and a half from now`, `+90min`, `2 weeks ago`."""
+
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Final
+
+from bot.core.when.items import MANY, PAST, Item, Shift
+from bot.core.when.numbers import NUMBER_WORD, english_number
+
+MOST: Final = 10**6
+"""More than this of any unit is beyond every horizon; it keeps the sums small."""
+
+_UNITS: Final = {
+    "seconds": ("s", "sec", "secs", "second", "seconds"),
+    "minutes": ("m", "min", "mins", "minute", "minutes"),
+    "hours": ("h", "hr", "hrs", "hour", "hours"),
+    "days": ("d", "day", "days"),
+    "weeks": ("w", "wk", "wks", "week", "weeks"),
+    "fortnights": ("fortnight", "fortnights"),
+    "months": ("mo", "mos", "mth", "mths", "month", "months"),
+    "years": ("y", "yr", "yrs", "year", "years"),
+    "workdays": ("working day", "working days", "business day", "business days", "workday", "workdays"),
+}
+_UNIT_OF: Final = {word: unit for unit, words in _UNITS.items() for word in words}
+_UNIT: Final = "|".join(sorted((word.replace(" ", r"\s+") for word in _UNIT_OF), key=len, reverse=True))
+_NUMBER: Final = rf"(?:\d{{1,18}}(?:[.,]\d{{1,6}})?|{NUMBER_WORD})"
+_AMOUNT: Final = rf"""(?:
+    (?P<quarters>(?:an?\s+|three\s+|1\s+|3\s+)?quarters?\s+of\s+an?)
+  | (?P<half>half\s+(?:of\s+)?an?|an?\s+half|half|1/2|½)
+  | (?P<fourth>¼|1/4|¾|3/4)(?:\s+of\s+an?)?
+  | (?P<couple>(?:an?\s+)?couple(?:\s+of)?)
+  | (?P<number>{_NUMBER})(?P<more>\s*½|\s+1/2|\s+and\s+a\s+half|\s+and\s+1/2)?
+  | (?P<one>an?|another)
+)"""
+_PIECE: Final = re.compile(
+    rf"{_AMOUNT}(?P<gap>\s*-?\s*)(?P<unit>{_UNIT})(?![a-z'_])(?P<half_more>\s+and\s+a\s+half(?![a-z]))?", re.VERBOSE
+)
+_HOUR_AND_MINUTES: Final = re.compile(r"(\d{1,2})\s?h\s?([0-5]\d)(?![\w:])")
+_JOIN: Final = re.compile(r"(?:\s*,)?\s*(?:and\s+|&\s*)?")
+_BEFORE: Final = re.compile(
+    r"(?P<in>in|after|\+)\s*(?:about\s+|around\s+|approx\.?\s+|~\s*|exactly\s+)?(?P<minus>-)?|(?P<less>-)"
+)
+_AFTER: Final = re.compile(
+    r"'?\s*(?:(?P<on>(?:from\s+now|from\s+today|hence|later|time)\b|(?:之后|以后|过后|后))|(?P<back>(?:ago|back|earlier|before)\b|前|之前|以前))"
+)
+_RANGE: Final = re.compile(
+    rf"(?:in\s+)?{_NUMBER}\s*(?:-|to|or|~|到|至)\s*{_NUMBER}\s*(?:{_UNIT})(?![a-z'_])(?:\s+from\s+now)?"
+)
+_WITHIN: Final = re.compile(r"\s*[之以]?内")
+
+
+@dataclass(frozen=True, slots=True)
+class _Length:
+    shift: Shift
+    end: int
+    article: bool
+    """Said with an article only (`an hour`), which without `in` is too common a phrase to be a time."""
+
+
+def read_length(text: str, at: int) -> tuple[tuple[Item, ...], int] | None:
+    """The length of time at a position of the plain text, as a shift from now; a range or the past is a refusal."""
+    several = _RANGE.match(text, at)
+    if several:
+        return (MANY,), several.end()
+    before = _BEFORE.match(text, at)
+    length = _length(text, before.end() if before else at)
+    if length is None or _WITHIN.match(text, length.end):
+        return None
+    after = _AFTER.match(text, length.end)
+    end = after.end() if after else length.end
+    if (before and (before["minus"] or before["less"])) or (after and after["back"]):
+        return (PAST,), end
+    if length.article and before is None and after is None:
+        return None
+    return (length.shift,), end
+
+
+def _length(text: str, at: int) -> _Length | None:
+    total, end, article, pieces = Shift(), at, True, 0
+    while True:
+        start = _JOIN.match(text, end) if pieces else None
+        position = start.end() if start else end
+        clock_like = _HOUR_AND_MINUTES.match(text, position)
+        if clock_like:
+            minutes = int(clock_like[1]) * 60 + int(clock_like[2])
+            return _Length(added(total, "minutes", Fraction(minutes)), clock_like.end(), False)
+        piece = _PIECE.match(text, position)
+        amount = _amount(piece) if piece else None
+        if piece is None or amount is None:
+            return _Length(total, end, article) if pieces else None
+        total = added(total, _UNIT_OF[re.sub(r"\s+", " ", piece["unit"])], amount)
+        article = article and bool(piece["one"])
+        end, pieces = piece.end(), pieces + 1
+
+
+def _amount(piece: re.Match[str]) -> Fraction | None:
+    extra = Fraction(1, 2) if piece["half_more"] or piece["more"] else Fraction(0)
+    if piece["quarters"]:
+        return Fraction(3 if piece["quarters"][0] in "t3" else 1, 4)
+    if piece["half"]:
+        return Fraction(1, 2)
+    if piece["fourth"]:
+        return Fraction(3 if piece["fourth"][0] in "¾3" else 1, 4)
+    if piece["couple"]:
+        return Fraction(2)
+    if piece["one"]:
+        return 1 + extra
+    number = piece["number"]
+    if not number[0].isdigit() and not piece["gap"]:
+        return None
+    value = Fraction(number.replace(",", ".")) if number[0].isdigit() else Fraction(english_number(number))
+    return value + extra
+
+
+def added(shift: Shift, unit: str, amount: Fraction) -> Shift:
+    """A shift that is longer by so many of a unit. Halves of a month are 15 days, of a year 6 months."""
+    amount = min(amount, Fraction(MOST))
+    match unit:
+        case "seconds" | "minutes" | "hours":
+            factor = {"seconds": 1, "minutes": 60, "hours": 3600}[unit]
+            return replace(shift, seconds=shift.seconds + amount * factor)
+        case "days" | "weeks" | "fortnights":
+            factor = {"days": 1, "weeks": 7, "fortnights": 14}[unit]
+            return replace(shift, days=min(shift.days + amount * factor, Fraction(MOST)))
+        case "workdays":
+            return replace(shift, workdays=min(shift.workdays + int(amount), 1000))
+        case _:
+            months = amount * (12 if unit == "years" else 1)
+            whole = min(int(months), 12_000)
+            return replace(shift, months=shift.months + whole, days=shift.days + (months % 1) * 30)

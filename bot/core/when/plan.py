@@ -1,0 +1,137 @@
+"""How the pieces of a text fit together: at most one day, one time of day, one zone; or one length; or one instant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from bot.core.when.items import (
+    Clock,
+    Date,
+    Day,
+    DayPart,
+    Exact,
+    Half,
+    Item,
+    Month,
+    MonthDay,
+    Part,
+    Relative,
+    SameTime,
+    Shift,
+    Slashed,
+    Stop,
+    Week,
+    Weekday,
+    Weekend,
+)
+from bot.core.when.zones import Zone
+
+
+@dataclass(slots=True)
+class Plan:
+    """What the pieces say together."""
+
+    days: list[Day]
+    clock: Clock | None = None
+    part: DayPart | None = None
+    same_time: bool = False
+    shift: Shift | None = None
+    exact: Exact | None = None
+    zone: Zone | None = None
+    stop: Stop | None = None
+
+
+def plan(items: Sequence[Item], *, whole: bool) -> Plan | None:
+    """The pieces as one time, or None when they do not make one. `whole`: nothing follows them, so that a bare `9`
+    behind a day, or a bare `morning`, can only be meant as a time."""
+    made = Plan([])
+    for item in items:
+        if not _add(made, item):
+            return None
+    if made.stop is not None:
+        return made
+    return made if _fits(made, whole) else None
+
+
+def _add(made: Plan, item: Item) -> bool:
+    match item:
+        case Stop():
+            made.stop = made.stop or item
+            return True
+        case Exact():
+            free, made.exact = made.exact is None, item
+        case Shift():
+            free, made.shift = made.shift is None, item
+        case Clock():
+            free, made.clock = made.clock is None, item
+        case DayPart():
+            free, made.part = made.part is None or made.part == item, item
+        case SameTime():
+            free, made.same_time = not made.same_time, True
+        case Zone():
+            free, made.zone = made.zone is None, item
+        case Relative() | Weekday() | Week() | Weekend() | Date() | Slashed() | MonthDay() | Month():
+            free = item not in made.days or isinstance(item, Relative)
+            if item not in made.days:
+                made.days.append(item)
+        case _:
+            assert_never(item)
+    return free
+
+
+def _fits(made: Plan, whole: bool) -> bool:
+    timed = made.clock is not None or made.part is not None or made.same_time
+    if made.exact is not None:
+        return not (timed or made.days or made.shift)
+    if made.shift is not None:
+        return not made.days and not (timed and made.shift.seconds) and not (timed and made.clock and made.clock.loose)
+    if made.same_time and (made.clock or made.part or not made.days):
+        return False
+    if not made.days:
+        return _clock_alone(made, whole)
+    if not _fit_days(made):
+        return False
+    if made.clock is not None and made.clock.loose:
+        return whole and not isinstance(made.days[0], Date | Slashed | MonthDay)
+    return not isinstance(made.days[0], Week) or made.days[0].weeks > 0
+
+
+def _clock_alone(made: Plan, whole: bool) -> bool:
+    if made.clock is None:
+        return made.part is not None and (whole or not made.part.loose)
+    if made.clock.loose and made.part is None:
+        return False
+    return True
+
+
+def _fit_days(made: Plan) -> bool:
+    """One day is left in front: `next week` + `monday`, `next month` + `the 3rd` become one; a weekday may stand
+    behind a date, which is then checked."""
+    made.days.sort(key=_order)
+    match made.days:
+        case [MonthDay(loose=True)]:
+            return False
+        case [Week(weeks), Weekday(day, weeks=0)]:
+            made.days = [Week(weeks), Weekday(day)]
+            return True
+        case [Month(months), MonthDay(day)]:
+            made.days = [MonthDay(day, months)]
+            return True
+        case [Date() | Slashed() | MonthDay(), Weekday()] | [_]:
+            return True
+        case _:
+            return False
+
+
+def _order(day: Day) -> int:
+    return 2 if isinstance(day, Weekday) else 1 if isinstance(day, MonthDay) else 0
+
+
+def part_of(made: Plan) -> Part | None:
+    """The part of the day that was said."""
+    return made.part.part if made.part else None
+
+
+def is_midnight(made: Plan) -> bool:
+    """`midnight` in words, which of a named day is the start to some and the end to others."""
+    return part_of(made) is Part.MIDNIGHT and (made.clock is None or made.clock.half is not Half.FULL)

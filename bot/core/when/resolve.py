@@ -1,0 +1,216 @@
+"""From the pieces to the instants that they can mean."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+
+from bot.core.when.days import Days, Line, days, shifted
+from bot.core.when.items import MonthDay, Relative, Shift, Week, Weekday
+from bot.core.when.local import instants
+from bot.core.when.parts import DEFAULT, USUAL, Hours, Moment, hours
+from bot.core.when.plan import Plan, is_midnight, part_of
+from bot.core.when.values import GRACE, HORIZON, Ask, Choice, Reading, Refused, When
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """From where a time is seen: `now` in UTC, the zone that it is said in, the person's own, and what was read."""
+
+    now: datetime
+    zone: tzinfo
+    home: tzinfo
+    used: str
+
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(self.zone).date()
+
+    def refused(self, key: str, choices: tuple[Choice, ...] = (), **values: object) -> Refused:
+        return Refused(key, self.home, self.used, {"text": self.used, **values}, choices)
+
+    def passed(self, at: datetime) -> bool:
+        return at < self.now - GRACE
+
+
+@dataclass(slots=True)
+class Found:
+    """Instants gathered for the readings of a text, the reason to ask, and the first that has passed."""
+
+    choices: list[Choice] = field(default_factory=list[Choice])
+    key: str = ""
+    values: dict[str, object] = field(default_factory=dict[str, object])
+    passed: tuple[datetime, tuple[Choice, ...]] | None = None
+
+
+def resolve(made: Plan, frame: Frame, *, today: date | None = None) -> Reading:
+    """The instant, the question, or the refusal. `today`: the date from which `tomorrow` and the like are counted."""
+    if made.stop is not None:
+        return frame.refused(made.stop.key)
+    if made.exact is not None:
+        return _settled(Found([Choice(made.exact.at or frame.now)]), frame)
+    if made.shift is not None:
+        return _shifted(made, made.shift, frame)
+    return _of_day(made, frame, today or frame.today)
+
+
+def _shifted(made: Plan, shift: Shift, frame: Frame) -> Reading:
+    """Months, days and working days keep the clock on the wall; what is left elapses."""
+    local = frame.now.astimezone(frame.zone).replace(tzinfo=None)
+    day = shifted(local.date(), shift)
+    if day is None:
+        return frame.refused("when.too_far")
+    if made.clock or made.part or made.same_time:
+        return _on(made, Days((Line((day,), said=True),)), frame)
+    if not (shift.days or shift.months or shift.workdays):
+        return _settled(Found([Choice(_after(frame.now, shift))]), frame)
+    rest = timedelta(days=float(shift.days % 1))
+    wall = datetime.combine(day, local.time()) + rest
+    read = instants(wall, frame.zone)
+    if shift.seconds or len({choice.at.replace(second=0) for choice in read.choices}) == 1:
+        return _settled(Found([Choice(_after(read.choices[0].at, shift))]), frame)
+    return _settled(Found(list(read.choices), read.key, {"at": wall} if read.key else {}), frame)
+
+
+def _after(at: datetime, shift: Shift) -> datetime:
+    try:
+        return at + timedelta(seconds=float(shift.seconds))
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _of_day(made: Plan, frame: Frame, today: date) -> Reading:
+    if not made.days:
+        return _on(made, Days((Line((today, today + timedelta(days=1), today + timedelta(days=2))),)), frame, bare=True)
+    first, *more = made.days
+    if isinstance(first, Week) and more and isinstance(more[0], Weekday):
+        monday = today + timedelta(days=7 * first.weeks - today.weekday())
+        return _on(made, Days((Line((monday + timedelta(days=more[0].day),), said=True, offer=7),)), frame)
+    found = days(first, today)
+    if not found.lines:
+        return frame.refused("when.no_such_date")
+    if more and isinstance(more[0], Weekday):
+        found = _checked(first, more[0], found, today)
+    elif isinstance(first, Weekday) and made.clock is not None and made.clock.loose and made.clock.hour > 12:
+        found = _or_day_of_month(made, found, today)
+    return _on(made, found, frame)
+
+
+def _checked(first: object, weekday: Weekday, found: Days, today: date) -> Days:
+    """A date beside a weekday: the date when it falls on that weekday, else both are offered."""
+    agreeing = tuple(line for line in found.lines if line.dates[0].weekday() == weekday.day)
+    if agreeing:
+        return Days(agreeing, "" if len(agreeing) == 1 else found.key, found.values)
+    if isinstance(first, MonthDay) and first.months is None:
+        later = days(MonthDay(first.day, None), today)
+        on = [day for line in later.lines for day in line.dates if day.weekday() == weekday.day]
+        if on:
+            return Days((Line((on[0],)),))
+    near = days(Weekday(weekday.day), today)
+    return Days((*found.lines, *near.lines), "when.which_day")
+
+
+def _or_day_of_month(made: Plan, found: Days, today: date) -> Days:
+    """`mon 16` is Monday the 16th to some: asked, unless no Monday near is one."""
+    assert made.clock is not None
+    day = days(MonthDay(made.clock.hour), today)
+    matching = [line.dates[0] for line in day.lines if line.dates[0].weekday() == found.lines[0].dates[0].weekday()]
+    return Days((*found.lines, Line((matching[0],))), "when.which_day") if matching else found
+
+
+def _on(made: Plan, picked: Days, frame: Frame, *, bare: bool = False) -> Reading:
+    """Every reading of the day at every reading of the time of day."""
+    told = _hours(made, frame, picked, bare=bare)
+    if told is None:
+        return frame.refused("when.unclear")
+    found = Found(key=picked.key, values=dict(picked.values))
+    for line in picked.lines:
+        _gather(found, line, told, frame, bare=bare)
+    if len(found.choices) > 1 and not found.key:
+        found.key = "when.which_hour"
+    said = made.clock is not None or made.part is not None or made.same_time
+    return _settled(found, frame, told.assumed if said else "time")
+
+
+def _hours(made: Plan, frame: Frame, picked: Days, *, bare: bool) -> Hours | None:
+    if made.same_time:
+        return Hours((Moment(frame.now.astimezone(frame.zone).time()),))
+    if is_midnight(made) and made.clock is None:
+        return Hours(_midnight(made, bare=bare))
+    part = part_of(made)
+    if made.clock is not None:
+        return hours(made.clock, part, on_a_day=not bare)
+    if part is None:
+        return Hours((Moment(DEFAULT),))
+    return Hours((Moment(USUAL[part]),)) if part in USUAL else None
+
+
+def _midnight(made: Plan, *, bare: bool) -> tuple[Moment, ...]:
+    start, end = Moment(time(0)), Moment(time(0), 1)
+    if bare:
+        return (start,)
+    return (end,) if made.days and made.days[0] == Relative(0) else (start, end)
+
+
+def _gather(found: Found, line: Line, told: Hours, frame: Frame, *, bare: bool) -> None:
+    """Adds the instants of one line of dates, for each moment the first date on which it is still ahead."""
+    for moment in told.moments:
+        if not _add(found, line, moment, frame):
+            continue
+        return_to = told.late_too
+        if (
+            return_to is not None
+            and line.said
+            and _add(found, Line(line.dates, line.said, line.offer), return_to, frame) is False
+        ):
+            found.choices.extend(found.passed[1] if found.passed else ())
+
+
+def _add(found: Found, line: Line, moment: Moment, frame: Frame) -> bool:
+    """Whether the moment has passed on every date of the line; if not, its instants are taken."""
+    for day in line.dates:
+        wall = _wall(day, moment)
+        if wall is None:
+            continue
+        read = instants(wall, frame.zone)
+        ahead = [choice for choice in read.choices if not frame.passed(choice.at)]
+        if not ahead:
+            continue
+        found.choices.extend(ahead)
+        if read.key and (read.key == "when.gap" or len(ahead) > 1):
+            found.key, found.values = read.key, {"at": wall, "names": tuple(one.name for one in read.choices)}
+        return False
+    _note_passed(found, line, moment, frame)
+    return True
+
+
+def _note_passed(found: Found, line: Line, moment: Moment, frame: Frame) -> None:
+    wall = _wall(line.dates[-1], moment)
+    if wall is None or found.passed is not None:
+        return
+    offered: tuple[Choice, ...] = ()
+    later = _wall(line.dates[-1] + timedelta(days=line.offer), moment) if line.offer else None
+    if later is not None:
+        read = instants(later, frame.zone)
+        offered = tuple(choice for choice in read.choices if not frame.passed(choice.at))
+    found.passed = instants(wall, frame.zone).choices[0].at, offered
+
+
+def _wall(day: date, moment: Moment) -> datetime | None:
+    try:
+        return datetime.combine(day + timedelta(days=moment.days), moment.time)
+    except OverflowError:
+        return None
+
+
+def _settled(found: Found, frame: Frame, assumed: str = "") -> Reading:
+    """One instant, a question about several, or why there is none."""
+    ahead = {choice.at: choice for choice in found.choices if not frame.passed(choice.at)}
+    near = tuple(ahead[at] for at in sorted(ahead) if at <= frame.now + HORIZON)
+    if not near:
+        if ahead:
+            return frame.refused("when.too_far")
+        at = found.passed[0] if found.passed else found.choices[0].at if found.choices else None
+        offered = found.passed[1] if found.passed else ()
+        return frame.refused("when.past" if offered else "when.past_only", offered, **({"at": at} if at else {}))
+    if len(near) == 1 and not (found.key and len(found.choices) > 1):
+        return When(max(near[0].at, frame.now), frame.home, frame.used, (assumed,) if assumed else ())
+    return Ask(found.key or "when.which_hour", near[:4], frame.home, frame.used, {"text": frame.used, **found.values})

@@ -1,0 +1,104 @@
+"""The pieces at the start of a text, in the order in which they stand."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from bot.core.when import chinese, english, lengths, machine
+from bot.core.when.items import MANY, Clock, DayPart, Exact, Item, SameTime, Shift, Stop
+from bot.core.when.rules import longest
+from bot.core.when.zones import Zone, read_zone
+
+LIMIT: Final = 200
+"""Letters of a text that are looked at; no time is longer."""
+MOST_PIECES: Final = 10
+
+_RULES: Final = (*machine.RULES, *english.RULES, *chinese.RULES)
+_BETWEEN: Final = re.compile(
+    r"(?:[\s,;()]|(?:at|on|around|about|approximately|approx\.?|exactly|sharp|the|please|pls|for|of|in)(?![a-z0-9_'])"
+    r"|[@~]|在|于|的|左右|大约|大概|约|准时|那天|定|请)*"
+)
+_RANGE: Final = re.compile(r"\s*(?:-|~|to|til|till|until|through|thru|or|and|&|/|到|至|或者?|和|、|还是)\s*")
+_WEAK_ZONE: Final = frozenset(["et", "ct", "mt", "pt", "z", "central", "eastern", "mountain", "pacific"])
+_MORE_TIME: Final = re.compile(
+    r"\s*[,;]?\s*(?:(?:at|@)\s*-?\d|\d{1,2}\s?(?::|[ap]\.?m\b|[apm]{1,2}\b|点)|(?:am|pm|a\.m|p\.m)\b"
+    r"|(?P<or>or|-)\s*(?:\d|(?:one|two|three|four|five|six|seven|eight|nine|ten)\b)"
+    r"|(?:before|after|until|till)\b|(?:by|from|since|between)\s+(?:\d|noon|midnight)|[之以]?[前后]|[之以]?内)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Items that were read as one, and where they end in the text."""
+
+    items: tuple[Item, ...]
+    end: int
+
+
+def scan(text: str) -> list[Piece]:
+    """The pieces from the start of a plain text, up to the first word that is no part of a time."""
+    pieces: list[Piece] = []
+    position, limit = 0, min(len(text), LIMIT)
+    while len(pieces) < MOST_PIECES and position < limit:
+        between = _BETWEEN.match(text, position)
+        start = between.end() if between else position
+        found = _read(text, start, pieces) or _read(text, position + _spaces(text, position), pieces)
+        if found is None:
+            break
+        items, end = found
+        pieces.append(Piece(items, end))
+        position = end
+        after = _RANGE.match(text, position)
+        other = _read(text, after.end(), pieces) if after else None
+        if after and other and _same_kind(items[-1], other[0][0], after[0].strip()):
+            pieces.append(Piece((MANY,), other[1]))
+            break
+        if after and other and after[0].strip() in ("-", "/"):
+            position = after.end()
+    return pieces
+
+
+def _spaces(text: str, at: int) -> int:
+    return len(text) - at - len(text[at:].lstrip(" ,;("))
+
+
+def _same_kind(first: Item, second: Item, between: str) -> bool:
+    """`monday to friday`, `2h or 3h`; not `monday - 9am`, and not `tomorrow and 2 more`."""
+    if isinstance(first, Clock | DayPart):
+        return isinstance(second, Clock | DayPart)
+    if isinstance(first, Shift):
+        return isinstance(second, Shift) or (isinstance(second, Clock) and second.loose)
+    if isinstance(second, Clock | Shift | Exact | Zone | Stop):
+        return between in ("or", "或", "或者", "还是") and not (isinstance(second, Clock) and second.loose)
+    return not isinstance(second, DayPart | SameTime)
+
+
+def _read(text: str, at: int, before: list[Piece]) -> tuple[tuple[Item, ...], int] | None:
+    best = longest(_RULES, text, at)
+    for read in (lengths.read_length, chinese.read_length):
+        found = read(text, at)
+        if found is not None and (best is None or found[1] > best[1] or (found[1] == best[1] and _loose(best[0]))):
+            best = found
+    zone = read_zone(text, at) if before else None
+    if zone is not None and (best is None or zone[1] > best[1]) and _is_zone(text, at, zone, before):
+        best = (zone[0],), zone[1]
+    return best
+
+
+def _loose(items: tuple[Item, ...]) -> bool:
+    return isinstance(items[0], Clock)
+
+
+def _is_zone(text: str, at: int, zone: tuple[Zone, int], before: list[Piece]) -> bool:
+    """`et` and `central` are zones behind a time of day or at the end, else words."""
+    named = text[at : zone[1]].strip("() ")
+    last = before[-1].items[-1]
+    return named not in _WEAK_ZONE or isinstance(last, Clock | DayPart) or not text[zone[1] :].strip()
+
+
+def more_time(text: str, at: int) -> Stop | None:
+    """Why what follows a time cannot be its text: it goes on about the time, in a way that was not understood."""
+    found = _MORE_TIME.match(text, at)
+    if found is None:
+        return None
+    return MANY if found["or"] else Stop("when.unclear")
