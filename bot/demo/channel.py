@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol, TypeVar
 
+from bot.demo.forms import Form
+
 T = TypeVar("T")
 Language = Literal["en", "zh"]
 PEOPLE: Final = ("ana", "bo", "cy")
@@ -158,6 +160,8 @@ class Channel(Protocol):
     room: str
     door: str
     """What a request begins with: `/codetask`, or a mention where there are no slash commands."""
+    menu: Mapping[str, str]
+    """What a person may do with somebody's message: the name for `picks` -> the label. Empty where there is no menu."""
     settings: Mapping[str, Any]
     """The settings that connect the bot to this platform."""
 
@@ -172,6 +176,22 @@ class Channel(Protocol):
     def presses(self, person: str, message: str, press: str) -> None: ...
 
     def reacts(self, person: str, message: str, emoji: str, on: bool) -> None: ...
+
+    def picks(self, person: str, message: str, name: str) -> None:
+        """Uses an entry of `menu` on a message."""
+        ...
+
+    def forms(self) -> list[Form]:
+        """The forms that are open, oldest first."""
+        ...
+
+    def submits(self, person: str, form: str, values: Mapping[str, str]) -> None:
+        """Sends a form, filled by the names of its fields."""
+        ...
+
+    def closes(self, person: str, form: str) -> None:
+        """Closes a form without sending it."""
+        ...
 
     def count(self) -> int:
         """A number that changes whenever something happened."""

@@ -4,13 +4,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from bot.demo.channel import Button, Buttons, Frame, Language, Line, Part, Plan, Reaction, Rule, Shown, Word, note
+from bot.demo.forms import Form, open_form, read_modal
 from bot.demo.marks import gather_steps, is_web, link, read_inline, read_lines, styled
 from bot.demo.slash import read_slash
 from platforms.discord.simulator import Channel as Room
-from platforms.discord.simulator import DiscordSimulator, Happening, StoredMessage, Whisper
+from platforms.discord.simulator import DiscordSimulator, Happening, Interaction, StoredMessage, Whisper
+from platforms.discord.simulator import Form as Modal
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -35,6 +38,7 @@ class DiscordChannel:
     title = "Discord"
     room = "general"
     door = "/codetask"
+    menu: Mapping[str, str] = MappingProxyType({"File as code task": "File as code task"})
 
     def __init__(self, simulator: DiscordSimulator) -> None:
         self.simulator = simulator
@@ -43,6 +47,8 @@ class DiscordChannel:
             "codetask_discord_api_url": simulator.api_url,
             "codetask_discord_gateway_url": str(simulator.gateway_url),
         }
+        self._sent: dict[str, Interaction] = {}
+        """Form id -> how it was sent."""
 
     # --- What there is to see -----------------------------------------------------------------------------------------
 
@@ -89,6 +95,8 @@ class DiscordChannel:
     def _note(self, at: int, happening: Happening) -> Shown | None:
         who, key = self._person(happening.user)
         say = {"command": "used {}", "clicked": "pressed {}"}.get(happening.kind)
+        if happening.text in self.menu:
+            say = "used {}"
         return note(f"note-{at}", happening.at, who, key, say.format(happening.text)) if say else None
 
     def _person(self, user: str) -> tuple[str, str]:
@@ -119,18 +127,47 @@ class DiscordChannel:
     def reacts(self, person: str, message: str, emoji: str, on: bool) -> None:
         self.simulator.reacts(person, self._find(message), emoji, on=on)
 
+    def picks(self, person: str, message: str, name: str) -> None:
+        self.simulator.uses_menu(person, self._find(message), name)
+
     def _find(self, message: str) -> StoredMessage:
         for stored in [*self.simulator.messages, *self.simulator.whispers]:
             if stored.id == message and not stored.deleted:
                 return stored
         raise LookupError("That message is no longer there.")
 
+    # --- Forms --------------------------------------------------------------------------------------------------------
+
+    def forms(self) -> list[Form]:
+        return [
+            read_modal(modal.body, identity, self._person(modal.user)[1], busy=self._waits(identity))
+            for identity, modal in self._modals().items()
+            if modal.open or self._waits(identity)
+        ]
+
+    def submits(self, person: str, form: str, values: Mapping[str, str]) -> None:
+        open_form(self.forms(), person, form).check(values)
+        self._sent[form] = self.simulator.submits_form(person, self._modals()[form], values)
+
+    def closes(self, person: str, form: str) -> None:
+        open_form(self.forms(), person, form)
+        self.simulator.user_closes_form(person, self._modals()[form])
+
+    def _modals(self) -> dict[str, Modal]:
+        return {f"form-{at}": modal for at, modal in enumerate(self.simulator.forms)}
+
+    def _waits(self, form: str) -> bool:
+        """Whether it was sent and the bot has not answered: Discord shows it until then."""
+        return form in self._sent and self._sent[form].state == "pending"
+
     # --- The rest -----------------------------------------------------------------------------------------------------
 
     def count(self) -> int:
         simulator = self.simulator
         lists = (simulator.happenings, simulator.reactions, simulator.edits, simulator.whispers, simulator.messages)
-        return sum(len(found) for found in (*lists, simulator.threads))
+        said = sum(len(found) for found in (*lists, simulator.threads))
+        modals = self._modals()
+        return said + sum(1 + (not modal.open) + 2 * (not self._waits(name)) for name, modal in modals.items())
 
     async def wait_for(self, predicate: Callable[[], T], seconds: float) -> T:
         return await self.simulator.wait_for(predicate, seconds)

@@ -1,9 +1,9 @@
-"""What the page is told over its event stream: everything once, then each message that changed."""
+"""What the page is told over its event stream: everything once, then each message that changed, and the open forms."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from bot.demo.channel import Channel, Language, Shown
@@ -15,8 +15,13 @@ GATHER_S: Final = 0.05
 BEAT_S: Final = 15.0
 """A silent stream says that it lives this often."""
 
-Snapshot = dict[str, str]
-"""(channel and message id) -> the message as JSON."""
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`messages`: channel and message id -> the message as JSON; `forms`: those that are open, with their channel."""
+
+    messages: dict[str, str]
+    forms: list[dict[str, Any]]
 
 
 class Feed:
@@ -42,7 +47,7 @@ class Feed:
         """Server-sent events: `all` first, then `some`, with a comment in between when nothing happens."""
         sent = self._snapshot(language)
         seen = self._version
-        yield _event("all", {"messages": [json.loads(text) for text in sent.values()]})
+        yield _event("all", {"messages": [json.loads(text) for text in sent.messages.values()], "forms": sent.forms})
         while not self.closed:
             if not await self._after(seen):
                 yield ": still here\n\n"
@@ -79,11 +84,13 @@ class Feed:
         return True
 
     def _snapshot(self, language: Language) -> Snapshot:
-        return {
+        messages = {
             f"{channel.name}/{shown.id}": json.dumps(as_json(channel, shown), ensure_ascii=False)
             for channel in self.channels
             for shown in channel.shown(language)[-LATEST:]
         }
+        forms = [asdict(form) | {"channel": channel.name} for channel in self.channels for form in channel.forms()]
+        return Snapshot(messages, forms)
 
 
 def as_json(channel: Channel, shown: Shown) -> dict[str, Any]:
@@ -93,9 +100,11 @@ def as_json(channel: Channel, shown: Shown) -> dict[str, Any]:
 
 
 def _changes(before: Snapshot, now: Snapshot) -> dict[str, Any]:
-    put = [json.loads(text) for key, text in now.items() if before.get(key) != text]
-    gone = [dict(zip(("channel", "id"), key.split("/", 1), strict=True)) for key in before if key not in now]
-    return {"messages": put, "gone": gone} if put or gone else {}
+    put = [json.loads(text) for key, text in now.messages.items() if before.messages.get(key) != text]
+    lost = [key for key in before.messages if key not in now.messages]
+    gone = [dict(zip(("channel", "id"), key.split("/", 1), strict=True)) for key in lost]
+    told: dict[str, Any] = {"messages": put, "gone": gone} if put or gone else {}
+    return told | {"forms": now.forms} if now.forms != before.forms else told
 
 
 def _event(name: str, data: Mapping[str, Any]) -> str:

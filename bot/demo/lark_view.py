@@ -4,9 +4,11 @@ import html
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from bot.demo.channel import Button, Buttons, Frame, Language, Line, Part, Plan, Reaction, Rule, Shown, Word, note
+from bot.demo.forms import Form
 from bot.demo.marks import gather_steps, is_web, link, read_inline, read_lines, styled
 from platforms.lark.simulator import Happening, LarkSimulator, StoredMessage, Whisper
 
@@ -32,6 +34,7 @@ class LarkChannel:
     title = "Lark"
     room = "general"
     door = "@codetask"
+    menu: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, simulator: LarkSimulator) -> None:
         self.simulator = simulator
@@ -107,6 +110,18 @@ class LarkChannel:
 
     def reacts(self, person: str, message: str, emoji: str, on: bool) -> None:
         self.simulator.reacts(person, self._find(message), EMOJI_NAMES[emoji], on=on)
+
+    def picks(self, person: str, message: str, name: str) -> None:
+        raise LookupError("Lark's messages have no menu for apps here.")
+
+    def forms(self) -> list[Form]:
+        return []
+
+    def submits(self, person: str, form: str, values: Mapping[str, str]) -> None:
+        raise LookupError("That form is closed.")
+
+    def closes(self, person: str, form: str) -> None:
+        raise LookupError("That form is closed.")
 
     def _find(self, message: str) -> StoredMessage:
         for stored in self.simulator.messages:

@@ -98,8 +98,20 @@ def _carry_out(channel: Channel, person: str, told: dict[str, Any]) -> None:
             channel.presses(person, str(told["message"]), str(told["press"]))
         case "react" if told.get("emoji") in EMOJI:
             channel.reacts(person, str(told["message"]), str(told["emoji"]), bool(told.get("on", True)))
+        case "pick" if told.get("name") in channel.menu:
+            channel.picks(person, str(told["message"]), str(told["name"]))
+        case "submit":
+            channel.submits(person, str(told["form"]), _values(told["values"]))
+        case "close":
+            channel.closes(person, str(told["form"]))
         case _:
             raise ValueError("The page asked for something that the demo does not know.")
+
+
+def _values(told: Any) -> dict[str, str]:
+    if not isinstance(told, dict) or not all(isinstance(text, str) for text in told.values()):
+        raise ValueError("A form's fields are texts.")
+    return told
 
 
 @asynccontextmanager

@@ -1,9 +1,11 @@
 """The simulated Slack as a `Channel`: its stored Block Kit and mrkdwn read into parts."""
 
 import html
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from bot.demo.channel import (
@@ -21,8 +23,9 @@ from bot.demo.channel import (
     Word,
     note,
 )
+from bot.demo.forms import Form, open_form, read_view
 from bot.demo.marks import is_web, link, read_inline, read_lines, styled
-from platforms.slack.simulator import Happening, SlackSimulator, StoredMessage, Whisper
+from platforms.slack.simulator import Delivery, Happening, SlackSimulator, StoredMessage, View, Whisper
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -44,6 +47,7 @@ class SlackChannel:
     title = "Slack"
     room = "general"
     door = "/codetask"
+    menu: Mapping[str, str] = MappingProxyType({"codetask_file": "File as code task"})
 
     def __init__(self, simulator: SlackSimulator) -> None:
         self.simulator = simulator
@@ -52,6 +56,8 @@ class SlackChannel:
             "slack_app_token": simulator.app_token,
             "codetask_slack_api_url": simulator.api_url,
         }
+        self._sent: dict[str, Delivery] = {}
+        """View id -> the form as it was sent last."""
 
     # --- What there is to see -----------------------------------------------------------------------------------------
 
@@ -104,7 +110,10 @@ class SlackChannel:
     def _note(self, at: int, happening: Happening) -> Shown | None:
         who, key = self._person(happening.user)
         say = {"command": "typed {}", "clicked": "pressed {}"}.get(happening.kind)
-        return note(f"note-{at}", happening.at, who, key, say.format(happening.text)) if say else None
+        if happening.text in self.menu:
+            say = "used {}"
+        text = self.menu.get(happening.text, happening.text)
+        return note(f"note-{at}", happening.at, who, key, say.format(text)) if say else None
 
     def _person(self, user: str) -> tuple[str, str]:
         """The name shown and the short key of a user id."""
@@ -132,6 +141,12 @@ class SlackChannel:
             raise LookupError("Nobody can react to a private message.")
         self.simulator.reacts(person, found, EMOJI_NAMES[emoji], on=on)
 
+    def picks(self, person: str, message: str, name: str) -> None:
+        found = self._find(message)
+        if isinstance(found, Whisper):
+            raise LookupError("A private message has no menu.")
+        self.simulator.uses_shortcut(person, found, name)
+
     def _find(self, message: str) -> StoredMessage | Whisper:
         simulator = self.simulator
         if message.startswith("whisper-"):
@@ -143,11 +158,45 @@ class SlackChannel:
                 return stored
         raise LookupError("That message is no longer there.")
 
+    # --- Forms --------------------------------------------------------------------------------------------------------
+
+    def forms(self) -> list[Form]:
+        return [self._form(view) for view in self._modals() if view.open or self._waits(view)]
+
+    def submits(self, person: str, form: str, values: Mapping[str, str]) -> None:
+        open_form(self.forms(), person, form).check(values)
+        self._sent[form] = self.simulator.submits_form(person, self._modal(form), values)
+
+    def closes(self, person: str, form: str) -> None:
+        open_form(self.forms(), person, form)
+        self.simulator.user_closes_form(person, self._modal(form))
+
+    def _form(self, view: View) -> Form:
+        sent = self._sent.get(view.id)
+        errors = json.loads(sent.error) if sent is not None and view.open and sent.error.startswith("{") else {}
+        to, problem = self._person(view.user)[1], " ".join(map(str, errors.values()))
+        return read_view(view.body, view.id, to, busy=self._waits(view), problem=problem)
+
+    def _waits(self, view: View) -> bool:
+        """Whether it was sent and the bot has not answered: Slack shows it until then."""
+        sent = self._sent.get(view.id)
+        return sent is not None and not view.open and sent.state in ("pending", "waiting")
+
+    def _modals(self) -> list[View]:
+        return [view for view in self.simulator.views if view.body["type"] == "modal"]
+
+    def _modal(self, form: str) -> View:
+        return next(view for view in self._modals() if view.id == form)
+
     # --- The rest -----------------------------------------------------------------------------------------------------
 
     def count(self) -> int:
         simulator = self.simulator
-        return len(simulator.happenings) + len(simulator.reactions) + len(simulator.edits) + len(simulator.whispers)
+        lists = (simulator.happenings, simulator.reactions, simulator.edits, simulator.whispers)
+        return sum(len(found) for found in lists) + sum(self._marks(view) for view in self._modals())
+
+    def _marks(self, view: View) -> int:
+        return 1 + (not view.open) + 2 * (not self._waits(view))
 
     async def wait_for(self, predicate: Callable[[], T], seconds: float) -> T:
         return await self.simulator.wait_for(predicate, seconds)

@@ -39,8 +39,9 @@ def find_chromium() -> str:
 class Tab:
     """One page. `problems` are the errors it logged: exceptions, console errors, refused by the content policy."""
 
-    def __init__(self, browser: "Browser", session: str) -> None:
+    def __init__(self, browser: "Browser", target: str, session: str) -> None:
         self._browser = browser
+        self._target = target
         self._session = session
         self.problems: list[str] = []
 
@@ -88,6 +89,15 @@ class Tab:
     async def key(self, name: str, code: int) -> None:
         for kind in ("rawKeyDown", "keyUp"):
             await self.send("Input.dispatchKeyEvent", type=kind, key=name, windowsVirtualKeyCode=code)
+
+    async def key_press_enter(self) -> None:
+        """Enter as a person presses it, which presses the button that has the focus."""
+        for kind, text in (("keyDown", "\r"), ("keyUp", "")):
+            await self.send("Input.dispatchKeyEvent", type=kind, key="Enter", windowsVirtualKeyCode=13, text=text)
+
+    async def close(self) -> None:
+        """Away with it."""
+        await self._browser.send("Target.closeTarget", targetId=self._target)
 
     async def look(
         self, width: int, height: int, *, dark: bool = False, touch: bool = False, still: bool = True, zoom: float = 1
@@ -140,6 +150,8 @@ class Browser:
         self._hearers: dict[str, Callable[[str, Json], None]] = {}
         self.new_tabs: asyncio.Queue[str] = asyncio.Queue()
         """Target ids of the tabs that pages opened themselves."""
+        self.home = ""
+        """The page that its tabs start from."""
 
     async def send(self, method: str, session: str = "", **params: Any) -> Json:
         number = next(self._numbers)
@@ -168,7 +180,7 @@ class Browser:
         if not target:
             target = (await self.send("Target.createTarget", url="about:blank"))["targetId"]
         session = (await self.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
-        tab = Tab(self, session)
+        tab = Tab(self, target, session)
         self._hearers[session] = tab.hear
         for domain in ("Page", "Runtime", "Log"):
             await tab.send(f"{domain}.enable")

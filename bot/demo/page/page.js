@@ -13,6 +13,8 @@ const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit" }
 let person = "ana";
 let language = "en";
 let stream = null;
+let forms = []; // those that are open, whoever they are open for
+let opener = ""; // what opened the form, as a selector: the focus goes back there
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -85,9 +87,11 @@ function reactions(message) {
 
 function tools(message) {
   if (message.to || message.kind === "note") return null;
+  const menu = message.key === "codetask" ? null : one(".menu", columns.get(message.channel));
   return make("div", { class: "tools" },
     EMOJI.map((emoji) => make("button", { type: "button", "data-emoji": emoji, "data-message": message.id, "aria-label": `React with ${emoji}` }, emoji)),
-    make("button", { type: "button", class: "answer", "data-thread": message.thread || message.id }, "Reply in thread"));
+    make("button", { type: "button", class: "answer", "data-thread": message.thread || message.id }, "Reply in thread"),
+    menu && make("button", { type: "button", class: "more", popovertarget: menu.id, "data-more": message.id, "aria-haspopup": "menu", "aria-label": "More to do with this message" }, "⋯"));
 }
 
 function body(message) {
@@ -180,8 +184,10 @@ function update(told, whole) {
     for (const [key, message] of known) if (!keep.has(key)) remove(message);
   }
   (told.gone || []).forEach(remove);
-  for (const message of told.messages) draw(message);
-  for (const [name, column] of columns) settle(column, places.get(name), told.messages.some((m) => m.channel === name && (!m.to || m.to === person)));
+  for (const message of told.messages || []) draw(message);
+  if (told.forms) forms = told.forms;
+  showForms();
+  for (const [name, column] of columns) settle(column, places.get(name), (told.messages || []).some((m) => m.channel === name && (!m.to || m.to === person)));
 }
 
 function place(column) {
@@ -223,18 +229,23 @@ function say(text) {
 
 // --- What the visitor does ------------------------------------------------------------------------------------------
 
-async function act(column, told) {
+// "" when it was done, else why it was not.
+async function tell(column, told) {
   try {
     const answer = await fetch("/do", {
       method: "POST", headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ channel: column.dataset.channel, person, ...told }),
     });
-    say(answer.ok ? "" : await answer.text());
-    return answer.ok;
+    return answer.ok ? "" : (await answer.text()) || "That did not work.";
   } catch {
-    say("The demo does not answer. Is it still running in the terminal?");
-    return false;
+    return "The demo does not answer. Is it still running in the terminal?";
   }
+}
+
+async function act(column, told) {
+  const problem = await tell(column, told);
+  say(problem);
+  return !problem;
 }
 
 function ask(text, yes) {
@@ -272,9 +283,87 @@ async function send(column) {
 
 async function press(column, target) {
   if (target.dataset.confirm && !(await ask(target.dataset.confirm, target.getAttribute("aria-label")))) return;
+  opener = `[data-message="${CSS.escape(target.dataset.message)}"][data-press="${CSS.escape(target.dataset.press)}"]`;
   target.disabled = true;
   await act(column, { do: "press", message: target.dataset.message, press: target.dataset.press });
   target.disabled = false;
+  if (document.activeElement === document.body) target.focus({ preventScroll: true });
+}
+
+// --- Forms and menus ------------------------------------------------------------------------------------------------
+
+function keyOf(form) {
+  return form ? `${form.channel}/${form.id}` : "";
+}
+
+// Shows the oldest form that is open for this person, and closes the dialog when there is none.
+function showForms() {
+  const dialog = one(".form");
+  const mine = forms.filter((form) => form.to === person);
+  const form = mine.find((other) => keyOf(other) === dialog.dataset.form) || mine[0];
+  if (!form) {
+    if (!dialog.open) return;
+    dialog.close();
+    one(opener || "body", columns.get(dialog.dataset.channel))?.focus({ preventScroll: true });
+    return;
+  }
+  if (keyOf(form) !== dialog.dataset.form) fill(dialog, form);
+  one(".yes", dialog).disabled = form.busy;
+  if (!dialog.open || form.problem) one(".form-problem", dialog).textContent = form.problem;
+  if (!dialog.open) dialog.showModal();
+}
+
+function fill(dialog, form) {
+  const box = columns.get(form.channel).getBoundingClientRect();
+  dialog.className = `form ${form.channel}`;
+  dialog.dataset.form = keyOf(form);
+  dialog.dataset.channel = form.channel;
+  dialog.style.setProperty("--middle", box.width ? `${box.left + box.width / 2}px` : "50%");
+  one("h2", dialog).textContent = form.title;
+  one(".no", dialog).textContent = form.cancel;
+  one(".yes", dialog).textContent = form.submit;
+  one(".fields", dialog).replaceChildren(...form.fields.map(field));
+}
+
+function field(told, at) {
+  const attributes = {
+    id: `field-${at}`, name: told.name, required: told.required, maxlength: told.max_length, autofocus: at === 0,
+    "aria-describedby": told.hint ? `hint-${at}` : "",
+  };
+  const input = told.multiline ? make("textarea", { ...attributes, rows: 4 }) : make("input", { ...attributes, type: "text" });
+  input.value = told.value;
+  return make("div", { class: "field" },
+    make("label", { for: `field-${at}` }, told.label, told.required ? null : make("span", { class: "optional" }, " (optional)")),
+    input, told.hint ? make("p", { class: "hint", id: `hint-${at}` }, told.hint) : null);
+}
+
+async function answer(what) {
+  const dialog = one(".form");
+  const form = forms.find((other) => keyOf(other) === dialog.dataset.form);
+  if (!form) return;
+  const values = Object.fromEntries(all("[name]", dialog).map((input) => [input.name, input.value]));
+  const told = what === "submit" ? { do: "submit", form: form.id, values } : { do: "close", form: form.id };
+  one(".yes", dialog).disabled = true;
+  const problem = await tell(columns.get(form.channel), told);
+  one(".form-problem", dialog).textContent = problem;
+  if (problem) one(".yes", dialog).disabled = false;
+}
+
+// The browser itself opens and closes the menu (`popovertarget`); here it learns its message and its place.
+function placeMenu(column, target) {
+  const menu = one(".menu", column);
+  const box = target.getBoundingClientRect();
+  const low = box.bottom > innerHeight - 140;
+  menu.dataset.message = target.dataset.more;
+  menu.style.setProperty("right", `${Math.max(8, innerWidth - box.right)}px`);
+  menu.style.setProperty("top", low ? "auto" : `${box.bottom + 4}px`);
+  menu.style.setProperty("bottom", low ? `${innerHeight - box.top + 4}px` : "auto");
+}
+
+function pick(column, target) {
+  const menu = target.closest(".menu");
+  menu.hidePopover();
+  act(column, { do: "pick", message: menu.dataset.message, name: target.dataset.pick });
 }
 
 function react(column, target) {
@@ -301,6 +390,8 @@ document.addEventListener("click", (event) => {
     for (const other of all("[data-language]")) other.setAttribute("aria-pressed", String(other === target));
     follow();
   } else if (target.dataset.press) press(column, target);
+  else if (target.dataset.more) placeMenu(column, target);
+  else if (target.dataset.pick) pick(column, target);
   else if (target.dataset.emoji) react(column, target);
   else if (target.dataset.thread) enter(column, target.dataset.thread);
   else if (target.classList.contains("leave")) enter(column, "");
@@ -319,9 +410,16 @@ document.addEventListener("change", (event) => {
   person = event.target.value;
   redraw();
 });
-document.addEventListener("input", (event) => event.target.matches("textarea") && grow(event.target));
+document.addEventListener("input", (event) => event.target.matches(".entry textarea") && grow(event.target));
 document.addEventListener("keydown", (event) => {
-  if (!event.target.matches("textarea")) return;
+  if (event.target.matches(".form textarea") && event.key === "Enter" && (event.ctrlKey || event.metaKey)) one(".form form").requestSubmit();
+  if (event.target.matches(".menu button") && /^Arrow(Up|Down)$/.test(event.key)) {
+    const entries = all("button", event.target.closest(".menu"));
+    const next = entries.indexOf(event.target) + (event.key === "ArrowDown" ? 1 : -1);
+    entries.at(next % entries.length).focus();
+    event.preventDefault();
+  }
+  if (!event.target.matches(".entry textarea")) return;
   const column = event.target.closest(".column");
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
@@ -332,5 +430,8 @@ for (const [, column] of columns) {
   one(".composer", column).addEventListener("submit", (event) => { event.preventDefault(); send(column); });
   one(".feed", column).addEventListener("scroll", () => { if (place(column)) one(".down", column).hidden = true; }, { passive: true });
 }
+one(".form").addEventListener("cancel", (event) => { event.preventDefault(); answer("close"); });
+one(".form form").addEventListener("submit", (event) => { event.preventDefault(); answer("submit"); });
+one(".form .no").addEventListener("click", () => answer("close"));
 person = one("input[name=person]:checked").value;
 follow();
