@@ -90,7 +90,7 @@ class Supervision(Generic[C]):
         lease: Lease | None = None
         checked = await until(stop, self._line.check())
         try:
-            while checked is not None:
+            while checked is not None and not stop.is_set():
                 match checked:
                     case Retry(why=why, after=wait):
                         failures += 1
