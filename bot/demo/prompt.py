@@ -13,6 +13,7 @@ from bot.demo.pull_page import merge_pull
 from bot.demo.stage import Stage
 from bot.demo.terminal import message_with, settle
 from bot.ports import PullRequest
+from bot.store import Transaction
 
 HELP: Final = """\
 Type what a person would type in #general:
@@ -26,6 +27,11 @@ Type what a person would type in #general:
   page                                     a fresh address of the page in the browser
   help, quit"""
 PROMPT: Final = "{who} in {title} #{room}> "
+PATIENCE_S: Final = 60.0
+"""How long the prompt waits for what a line leads to, at most."""
+QUIET_S: Final = 0.7
+MERGE_SEEN_S: Final = 3.0
+"""A merge is noticed within 2 s (`reconcile_seconds` of the demo)."""
 _THREAD: Final = re.compile(r"thread\s+(\d+)\s*:\s*(.+)", re.I | re.S)
 _AS: Final = re.compile(r"as\s+@?(\w+)\s*(?::\s*(.*))?", re.I | re.S)
 _PRESS: Final = re.compile(r"press\s+\[?(.+?)\]?(?:\s+in\s+(?:thread\s+)?(\d+))?", re.I)
@@ -172,7 +178,23 @@ async def converse(stage: Stage) -> bool:
                 return True
             case _:
                 await _play(stage, channel, who, typed)
-                await settle(channel, 1.0 if interactive else 3.0, 60.0)
+                await (settle(channel, 1.0, PATIENCE_S) if interactive else _rest(stage, channel, typed))
+
+
+async def _rest(stage: Stage, channel: Channel, typed: Typed) -> None:
+    """For lines that nobody watches: returns once all that a line led to is done, or after `PATIENCE_S`."""
+    if isinstance(typed, Word):
+        return
+    end = asyncio.get_running_loop().time() + PATIENCE_S
+    await settle(channel, MERGE_SEEN_S if isinstance(typed, Pull) else QUIET_S, PATIENCE_S)
+    while asyncio.get_running_loop().time() < end and await stage.app.store.run(_is_busy, read=True):
+        await settle(channel, QUIET_S, PATIENCE_S)
+
+
+def _is_busy(tx: Transaction) -> bool:
+    runs, deliveries = tx.figures.runs(), tx.figures.deliveries()
+    open_runs = runs.get("queued", 0) + runs.get("active", 0)
+    return bool(tx.figures.unhandled() or open_runs or deliveries.get("pending", 0) + deliveries.get("sending", 0))
 
 
 async def stay(stage: Stage) -> None:

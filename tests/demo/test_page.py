@@ -160,7 +160,7 @@ async def test_whispers_buttons_reactions_and_threads(tab: Tab) -> None:
         await tab.until(f"Boolean(document.querySelector('.{chat} .reaction[data-emoji=\"👀\"][aria-pressed=true]'))")
         await tab.click(await mark(tab, chat, "merged|Details", ".tools .answer"))
         await send(tab, chat, "@codetask status")
-        await tab.until(f"document.querySelector('.{chat} .replies')?.textContent.includes('@codetask status')")
+        await tab.until(f"Boolean({newest(chat, '@codetask status')}?.closest('.replies'))")
         await tab.until(message(chat, "Stage: Merged"), 60)
         await tab.click(await mark(tab, chat, "merged|Details", "button[data-press*=details]"))
         await tab.until(message(chat, "pressed|Details"))
@@ -283,4 +283,4 @@ async def test_a_message_becomes_a_code_task_by_its_menu(tab: Tab) -> None:
         await tab.key_press_enter()
         await tab.until(message(chat, "used|File as code task"))
         await tab.until(message(chat, "CT-|note the opening hours|Waiting for review"), 60)
-    assert await tab.run("document.querySelectorAll('.lark .more, .bot .more').length") == 0
+    assert await tab.run("document.querySelectorAll('.lark .more, .bot > article .more').length") == 0
