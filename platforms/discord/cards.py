@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from bot.core.cards import Button, Card, Colour, Content, Doc, Step, StepState
+from bot.core.dialect import one_line
 from bot.core.hygiene import cut
 from bot.core.inbound import Person
 from bot.core.splitting import split
-from platforms.discord.dialect import discord_markdown, escape, one_line, render_blocks
+from platforms.discord.dialect import discord_markdown, escape, render_blocks
 
 MAX_TEXT: Final = 3900
 """Characters of all text of one message (Discord: 4,000; ours leaves room for a mention and an ellipsis)."""

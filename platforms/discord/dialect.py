@@ -5,24 +5,16 @@ carry a zero-width space, in code too, because the server looks for mentions the
 """
 
 import re
-from collections.abc import Sequence
-from typing import Final, assert_never
+from typing import Final
 
-from bot.core import markup
-from bot.core.hygiene import clean
+from bot.core.dialect import ZWSP, Dialect
 
-ZWSP: Final = "\u200b"
 _MARKS: Final = re.compile(r"[\\*_~`|\[\]<]")
 _LINE_START: Final = re.compile(r"^(\s*)(#{1,3}|-#|>{1,3}|[-+])(?=\s)", re.MULTILINE)
 _NUMBERED: Final = re.compile(r"^(\s*\d{1,9})\.(?=\s)", re.MULTILINE)
 _MASS: Final = re.compile(r"@(?=everyone|here)", re.IGNORECASE)
 _MENTION: Final = re.compile(r"<(?=@|#|:|a:|/|t:|id:)", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"(https?|steam|discord)(?=:/)", re.IGNORECASE)
-
-
-def discord_markdown(markdown: str) -> str:
-    """A text as Discord shows it."""
-    return render_blocks(markup.parse(markdown))
 
 
 def escape(text: str) -> str:
@@ -38,77 +30,31 @@ def defuse(text: str) -> str:
     return _MENTION.sub(f"<{ZWSP}", _MASS.sub(f"@{ZWSP}", text))
 
 
-def one_line(text: str) -> str:
-    """Cleaned, on one line."""
-    return " ".join(clean(text).split())
+class _Discord(Dialect):
+    indent = "  "
+
+    def text(self, text: str) -> str:
+        return escape(text)
+
+    def code(self, text: str) -> str:
+        return f"`{defuse(text)}`" if text.strip() else ""
+
+    def fence(self, text: str, language: str) -> str:
+        return f"```{language}\n{defuse(text)}\n```"
+
+    def link(self, url: str, label: str) -> str:
+        """A link without a preview. Discord shows a label that is itself an address as plain text: it gets a space."""
+        target = (
+            url.replace("<", "%3C").replace(">", "%3E").replace("(", "%28").replace(")", "%29").replace("\\", "%5C")
+        )
+        target = _MASS.sub("%40", target)
+        if label == url:
+            return f"<{target}>"
+        return f"[{escape(label) or 'link'}](<{target}>)"
 
 
-def render_blocks(blocks: markup.Document, between: str = "\n\n") -> str:
-    """A whole document, or a piece of one."""
-    return between.join(shown for block in blocks if (shown := _block(block)))
-
-
-def _block(block: markup.Block) -> str:
-    match block:
-        case markup.Paragraph(children):
-            return _inlines(children)
-        case markup.Heading(children):
-            return _inlines((markup.Bold(children),))
-        case markup.Fence(text, language):
-            return f"```{language}\n{defuse(_no_ticks(text))}\n```"
-        case markup.Quote(blocks):
-            return "\n".join(f"> {line}" for line in render_blocks(blocks).split("\n"))
-        case markup.Bullets(items, start):
-            marks = ["-" if start is None else f"{start + at}." for at in range(len(items))]
-            return "\n".join(_item(mark, item) for mark, item in zip(marks, items, strict=True))
-        case markup.Rule():
-            return "———"
-        case _:
-            assert_never(block)
-
-
-def _item(mark: str, item: markup.Document) -> str:
-    return f"{mark} " + render_blocks(item, "\n").replace("\n", "\n  ")
-
-
-def _no_ticks(text: str) -> str:
-    """Backticks apart by a zero-width space: three of them would open or close code."""
-    return text.replace("``", f"`{ZWSP}`{ZWSP}")
-
-
-def _inlines(children: Sequence[markup.Inline]) -> str:
-    return "".join(_inline(child) for child in children)
-
-
-def _inline(child: markup.Inline) -> str:
-    match child:
-        case markup.Text(text):
-            return escape(text)
-        case markup.Code(text):
-            return f"`{defuse(text.replace('`', 'ˋ'))}`" if text.strip() else ""
-        case markup.Break():
-            return "\n"
-        case markup.Bold(children):
-            return _marked("**", children)
-        case markup.Italic(children):
-            return _marked("*", children)
-        case markup.Strike(children):
-            return _marked("~~", children)
-        case markup.Link(url, children):
-            return _link(url, one_line(markup.plain_inline(children)))
-        case _:
-            assert_never(child)
-
-
-def _marked(mark: str, children: Sequence[markup.Inline]) -> str:
-    inner = _inlines(children)
-    return f"{mark}{inner}{mark}" if inner.strip() else inner
-
-
-def _link(url: str, label: str) -> str:
-    """A live link without a preview. Discord shows a label that is itself an address as plain text: it gets a space."""
-    target = url.replace("<", "%3C").replace(">", "%3E").replace("(", "%28").replace(")", "%29").replace("\\", "%5C")
-    target = _MASS.sub("%40", target)
-    if label == url:
-        return f"<{target}>"
-    return f"[{escape(label) or 'link'}](<{target}>)"
+_DISCORD: Final = _Discord()
+discord_markdown: Final = _DISCORD.render
+"""A text as Discord shows it."""
+render_blocks: Final = _DISCORD.blocks
+"""A whole document, or a piece of one."""

@@ -14,11 +14,12 @@ from typing import Any, Final, Generic, TypeVar, assert_never
 
 from bot.core import markup
 from bot.core.cards import Button, Card, Colour, Content, Doc, Step, StepState
+from bot.core.dialect import one_line
 from bot.core.hygiene import cut
 from bot.core.inbound import Person
 from bot.core.splitting import split
 from platforms.lark.inbound import ROOT, VALUE
-from platforms.lark.markdown import defuse, escape, fit, line, markdown, render_blocks
+from platforms.lark.markdown import defuse, escape, fit, markdown, render_blocks
 
 C = TypeVar("C", Card, Doc)
 
@@ -137,7 +138,9 @@ def _summary(tongues: _Tongues[Card]) -> Element:
 
 
 def _glance(tongues: _Tongues[Doc]) -> Element:
-    return _texts(tongues, lambda doc: cut(defuse(line(markup.plain(markup.parse(cut(doc.text, 2000))))), 120) or "…")
+    return _texts(
+        tongues, lambda doc: cut(defuse(one_line(markup.plain(markup.parse(cut(doc.text, 2000))))), 120) or "…"
+    )
 
 
 # --- Parts ------------------------------------------------------------------------------------------------------------
@@ -168,7 +171,7 @@ def mention_of(person: Person) -> str:
     """A live mention. A person without a real open id is only named."""
     if person.platform == "lark" and _OPEN_ID.fullmatch(person.id):
         return f"<at id={person.id}></at>"
-    return escape(cut(line(person.name or person.id), 100))
+    return escape(cut(one_line(person.name or person.id), 100))
 
 
 def _pieces(text: str, room: int) -> list[str]:
@@ -198,10 +201,10 @@ def _short(text: str) -> str:
 
 def _step_lines(steps: Sequence[Step]) -> str:
     def shown(step: Step) -> str:
-        label = escape(cut(line(step.label[:1000]), MAX_TITLE))
+        label = escape(cut(one_line(step.label[:1000]), MAX_TITLE))
         name = f"**{label}**" if step.state == "active" and label else label
         return f"{_MARK[step.state]} {name}" + (
-            f" — {escape(cut(line(step.detail[:1000]), 100))}" if step.detail else ""
+            f" — {escape(cut(one_line(step.detail[:1000]), 100))}" if step.detail else ""
         )
 
     return "\n".join(shown(step) for step in steps)
@@ -230,7 +233,7 @@ def _plain(tongues: "_Tongues[C]", say: Callable[[C], str], limit: int) -> Eleme
 
 def _label(text: str, limit: int) -> str:
     """One line without markdown; characters far behind the limit are not even looked at."""
-    return cut(defuse(line(text[: 4 * limit + 40])), limit) or "…"
+    return cut(defuse(one_line(text[: 4 * limit + 40])), limit) or "…"
 
 
 # --- Buttons ----------------------------------------------------------------------------------------------------------
@@ -310,5 +313,5 @@ def _spoken(doc: Doc) -> str | None:
         return None
     document = markup.parse(doc.text)
     plain = len(document) == 1 and isinstance(document[0], markup.Paragraph)
-    text = line(markup.plain(document))
+    text = one_line(markup.plain(document))
     return text if plain and "](" not in doc.text and 0 < len(text) <= MAX_TOAST else None

@@ -6,10 +6,10 @@ page on rich text asks; in code, where entities are not read, a zero-width space
 
 import re
 from collections.abc import Sequence
-from typing import Final, assert_never
+from typing import Final
 
 from bot.core import markup
-from bot.core.hygiene import clean
+from bot.core.dialect import ZWSP, Dialect
 
 _SPECIAL: Final = re.compile(r"[&<>*_~`\[\]\\|$]")
 _LINE_START: Final = re.compile(r"^([ \t]*)([#+=-]|\d{1,9}(?=[.)](?:\s|$)))", re.MULTILINE)
@@ -18,33 +18,17 @@ _ADDRESS: Final = re.compile(r"(?<=:)(?=//)|(?<=\bwww)(?=\.)", re.IGNORECASE)
 _EMOJI: Final = re.compile(r":(?=[A-Za-z0-9_]{1,40}:)")
 _FENCE_LINE: Final = re.compile(r"^\s*(?:>\s*|[-•]\s*|\d+\.\s*)*```", re.MULTILINE)
 _CODE: Final = re.compile(r"`[^`]*`")
-_NOTHING: Final = "\u200b"
-
-
-def markdown(text: str) -> str:
-    """Markdown in Lark's dialect. Only what this module writes is live: links to http(s), never a mention."""
-    return render_blocks(markup.parse(text))
-
-
-def render_blocks(blocks: markup.Document, between: str = "\n\n") -> str:
-    """A parsed document in Lark's dialect."""
-    return between.join(shown for block in blocks if (shown := _block(block)))
 
 
 def escape(text: str) -> str:
     """Text for a markdown element that shows as it is: no mention, no mark, no link can come of it."""
-    said = _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", _ADDRESS.sub(_NOTHING, text))
+    said = _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", _ADDRESS.sub(ZWSP, text))
     return _EMOJI.sub("&#58;", said)
 
 
 def defuse(text: str) -> str:
     """Text for a place without markdown, or code: tags come apart."""
-    return _TAG.sub("<" + _NOTHING, text)
-
-
-def line(text: str) -> str:
-    """One clean line."""
-    return " ".join(clean(text).split())
+    return _TAG.sub("<" + ZWSP, text)
 
 
 def fit(rendered: str, limit: int) -> str:
@@ -71,80 +55,43 @@ def _closed(line: str) -> str:
     return line if link < 0 or re.search(r"\]\([^()\s]*\)", words[link:]) else line[:link]
 
 
-def _block(block: markup.Block) -> str:
-    match block:
-        case markup.Paragraph(children):
-            return _lines(children)
-        case markup.Heading(children):
-            return _lines((markup.Bold(children),))
-        case markup.Fence(text, language):
-            return f"```{language}\n{defuse(_no_ticks(text))}\n```"
-        case markup.Quote(blocks):
-            return "\n".join(f"> {one}" for one in render_blocks(blocks).split("\n"))
-        case markup.Bullets(items, start):
-            marks = ["-" if start is None else f"{start + at}." for at in range(len(items))]
-            return "\n".join(_item(mark, item) for mark, item in zip(marks, items, strict=True))
-        case markup.Rule():
-            return "———"
-        case _:
-            assert_never(block)
+class _Lark(Dialect):
+    def text(self, text: str) -> str:
+        return escape(text)
 
+    def code(self, text: str) -> str:
+        return f"`{defuse(text)}`" if text.strip() else ""
 
-def _item(mark: str, item: markup.Document) -> str:
-    return f"{mark} " + render_blocks(item, "\n").replace("\n", "\n    ")
+    def fence(self, text: str, language: str) -> str:
+        return f"```{language}\n{defuse(text)}\n```"
 
+    def link(self, url: str, label: str) -> str:
+        target = url
+        for character in "()<>[]* _~`\\\"'|$":
+            target = target.replace(character, f"%{ord(character):02X}")
+        return f"[{escape(label) or 'link'}]({target})"
 
-def _lines(children: Sequence[markup.Inline]) -> str:
-    """A paragraph: what would start a list, a heading or a rule in one of its lines only shows."""
-    shown = "\n".join(one.lstrip(" \t") for one in _inlines(children).split("\n"))
-    return _LINE_START.sub(lambda found: found[1] + _plain_start(found[2]), shown)
+    def paragraph(self, children: Sequence[markup.Inline]) -> str:
+        """What would start a list, a heading or a rule in one of its lines only shows."""
+        shown = "\n".join(one.lstrip(" \t") for one in self.inlines(children).split("\n"))
+        return _LINE_START.sub(lambda found: found[1] + _plain_start(found[2]), shown)
+
+    def marked(self, mark: str, children: Sequence[markup.Inline]) -> str:
+        """Marks hug the text; a space between them would show the marks."""
+        inner = self.inlines(children)
+        core = inner.strip()
+        if not core:
+            return inner
+        before, after = inner[: len(inner) - len(inner.lstrip())], inner[len(inner.rstrip()) :]
+        return f"{before}{mark}{core}{mark}{after}"
 
 
 def _plain_start(mark: str) -> str:
     return f"{mark[:-1]}&#{ord(mark[-1])};"
 
 
-def _no_ticks(text: str) -> str:
-    return text.replace("``", f"`{_NOTHING}`{_NOTHING}")
-
-
-def _inlines(children: Sequence[markup.Inline]) -> str:
-    return "".join(_inline(child) for child in children)
-
-
-def _inline(child: markup.Inline) -> str:
-    match child:
-        case markup.Text(text):
-            return escape(text)
-        case markup.Code(text):
-            return f"`{defuse(text.replace('`', 'ˋ'))}`" if text.strip() else ""
-        case markup.Break():
-            return "\n"
-        case markup.Bold(children):
-            return _marked("**", children)
-        case markup.Italic(children):
-            return _marked("*", children)
-        case markup.Strike(children):
-            return _marked("~~", children)
-        case markup.Link(url, children):
-            return _link(url, line(markup.plain_inline(children)))
-        case _:
-            assert_never(child)
-
-
-def _marked(mark: str, children: Sequence[markup.Inline]) -> str:
-    """Marks hug the text; a space between them would show the marks."""
-    inner = _inlines(children)
-    core = inner.strip()
-    if not core:
-        return inner
-    before, after = inner[: len(inner) - len(inner.lstrip())], inner[len(inner.rstrip()) :]
-    return f"{before}{mark}{core}{mark}{after}"
-
-
-def _link(url: str, label: str) -> str:
-    """A live link. `markup` lets only web addresses through and shows a target that its label denies."""
-    target = url
-    for character in "()<>[]* _~`\\\"'|$":
-        target = target.replace(character, f"%{ord(character):02X}")
-    return f"[{escape(label) or 'link'}]({target})"
+_LARK: Final = _Lark()
+markdown: Final = _LARK.render
+"""Markdown in Lark's dialect. Only what this module writes is live: links to http(s), never a mention."""
+render_blocks: Final = _LARK.blocks
+"""A parsed document in Lark's dialect."""

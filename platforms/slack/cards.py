@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
-from bot.core import markup
 from bot.core.cards import Button, Card, Content, Doc, Step, StepState
-from bot.core.hygiene import clean, cut
+from bot.core.dialect import Dialect, no_ticks, one_line
+from bot.core.hygiene import cut
 from bot.core.inbound import Person
 from bot.core.splitting import split
 
@@ -61,7 +61,7 @@ def render(content: Content, edit: str, native_plan: bool = True) -> Rendered:
 
 def render_card(card: Card, edit: str, native_plan: bool = True) -> Rendered:
     """The living message of a code task. Without `native_plan` the steps are lines of emoji and words."""
-    head = f"*{escape(cut(_line(card.title), MAX_TITLE))}*"
+    head = f"*{escape(cut(one_line(card.title), MAX_TITLE))}*"
     if card.meta:
         head += "\n" + fit(mrkdwn(card.meta), MAX_SECTION - len(head) - 1)
     blocks = [_section(head)]
@@ -72,7 +72,7 @@ def render_card(card: Card, edit: str, native_plan: bool = True) -> Rendered:
         blocks.append(_actions(card.buttons))
     if foot := fit(mrkdwn(card.foot), MAX_CONTEXT).strip():
         blocks.append({"type": "context", "elements": [_text(foot)]})
-    return Rendered(escape_within(_line(card.summary), MAX_SUMMARY), _numbered(blocks, edit))
+    return Rendered(escape_within(one_line(card.summary), MAX_SUMMARY), _numbered(blocks, edit))
 
 
 def render_doc(doc: Doc, edit: str) -> Rendered:
@@ -90,7 +90,7 @@ def mention_of(person: Person) -> str:
     """A live mention. A person without a real Slack id is only named."""
     if person.platform == "slack" and _USER_ID.fullmatch(person.id):
         return f"<@{person.id}>"
-    return escape(_line(person.name or person.id))
+    return escape(one_line(person.name or person.id))
 
 
 # --- Texts ------------------------------------------------------------------------------------------------------------
@@ -125,80 +125,27 @@ def _whole(head: str) -> int:
     return min(end, token) if token >= 0 and ">" not in head[token:] else end
 
 
-def mrkdwn(markdown: str) -> str:
-    """Markdown in Slack's dialect. Only what this function writes is live: links to http(s), never a mention."""
-    return _blocks(markup.parse(markdown))
+class _Mrkdwn(Dialect):
+    bullet, bold, italic, strike = "•", "*", "_", "~"
+
+    def text(self, text: str) -> str:
+        return escape(no_ticks(text))
+
+    def code(self, text: str) -> str:
+        return f"`{escape(text)}`"
+
+    def fence(self, text: str, language: str) -> str:
+        return f"```\n{escape(text)}\n```"
+
+    def link(self, url: str, label: str) -> str:
+        target = escape(url.replace("<", "%3C").replace(">", "%3E").replace("|", "%7C"))
+        return f"<{target}|{escape(label).replace('|', '¦') or 'link'}>"
 
 
-def _blocks(blocks: markup.Document, between: str = "\n\n") -> str:
-    return between.join(shown for block in blocks if (shown := _block(block)))
-
-
-def _block(block: markup.Block) -> str:
-    match block:
-        case markup.Paragraph(children):
-            return _inlines(children)
-        case markup.Heading(children):
-            return _inlines((markup.Bold(children),))
-        case markup.Fence(text):
-            return f"```\n{escape(_no_ticks(text))}\n```"
-        case markup.Quote(blocks):
-            return "\n".join(f"> {line}" for line in _blocks(blocks).split("\n"))
-        case markup.Bullets(items, start):
-            marks = ["•" if start is None else f"{start + at}." for at in range(len(items))]
-            return "\n".join(_item(mark, item) for mark, item in zip(marks, items, strict=True))
-        case markup.Rule():
-            return "———"
-        case _:
-            assert_never(block)
-
-
-def _item(mark: str, item: markup.Document) -> str:
-    return f"{mark} " + _blocks(item, "\n").replace("\n", "\n    ")
-
-
-def _no_ticks(text: str) -> str:
-    """Backticks apart by a zero-width space: three of them would open or close code."""
-    return text.replace("``", "`\u200b`\u200b")
-
-
-def _inlines(children: Sequence[markup.Inline]) -> str:
-    return "".join(_inline(child) for child in children)
-
-
-def _inline(child: markup.Inline) -> str:
-    match child:
-        case markup.Text(text):
-            return escape(_no_ticks(text))
-        case markup.Code(text):
-            return f"`{escape(text.replace('`', 'ˋ'))}`"
-        case markup.Break():
-            return "\n"
-        case markup.Bold(children):
-            return _marked("*", children)
-        case markup.Italic(children):
-            return _marked("_", children)
-        case markup.Strike(children):
-            return _marked("~", children)
-        case markup.Link(url, children):
-            return _link(url, _line(markup.plain_inline(children)))
-        case _:
-            assert_never(child)
-
-
-def _marked(mark: str, children: Sequence[markup.Inline]) -> str:
-    inner = _inlines(children)
-    return f"{mark}{inner}{mark}" if inner.strip() else inner
-
-
-def _link(url: str, label: str) -> str:
-    """A live link. `markup` lets only web addresses through and shows a target that its label denies."""
-    target = escape(url.replace("<", "%3C").replace(">", "%3E").replace("|", "%7C"))
-    return f"<{target}|{escape(label).replace('|', '¦') or 'link'}>"
-
-
-def _line(text: str) -> str:
-    return " ".join(clean(text).split())
+_MRKDWN: Final = _Mrkdwn()
+mrkdwn: Final = _MRKDWN.render
+"""Markdown in Slack's dialect. Only what this writes is live: links to http(s), never a mention."""
+_blocks: Final = _MRKDWN.blocks
 
 
 def _sections(markdown: str, reserved: int = 0) -> list[str]:
@@ -220,7 +167,7 @@ def _text(rendered: str) -> Block:
 
 
 def _plain(text: str, limit: int) -> Block:
-    return {"type": "plain_text", "text": cut(_line(text), limit) or "…", "emoji": False}
+    return {"type": "plain_text", "text": cut(one_line(text), limit) or "…", "emoji": False}
 
 
 def _section(rendered: str) -> Block:
@@ -237,19 +184,19 @@ def _current(steps: Sequence[Step]) -> Step:
 
 def _plan(card: Card, edit: str) -> Block:
     tasks = [_task(step, f"{card.key}-{number}", edit) for number, step in enumerate(card.steps)]
-    return {"type": "plan", "title": cut(_line(_current(card.steps).label), MAX_TITLE) or "…", "tasks": tasks}
+    return {"type": "plan", "title": cut(one_line(_current(card.steps).label), MAX_TITLE) or "…", "tasks": tasks}
 
 
 def _task(step: Step, task_id: str, edit: str) -> Block:
     task: Block = {
         "type": "task_card",
         "task_id": task_id,
-        "title": cut(_line(step.label), MAX_TITLE) or "…",
+        "title": cut(one_line(step.label), MAX_TITLE) or "…",
         "status": _STATUS[step.state],
         "block_id": f"{edit}-{task_id}"[-255:],
     }
     if step.detail:
-        said = {"type": "text", "text": cut(_line(step.detail), MAX_TITLE)}
+        said = {"type": "text", "text": cut(one_line(step.detail), MAX_TITLE)}
         rich = {"type": "rich_text_section", "elements": [said]}
         task["details"] = {"type": "rich_text", "elements": [rich]}
     return task
@@ -257,9 +204,9 @@ def _task(step: Step, task_id: str, edit: str) -> Block:
 
 def _step_lines(steps: Sequence[Step]) -> str:
     def line(step: Step) -> str:
-        label = escape(cut(_line(step.label), MAX_TITLE))
+        label = escape(cut(one_line(step.label), MAX_TITLE))
         shown = f"*{label}*" if step.state == "active" else label
-        return f"{_MARK[step.state]} {shown}" + (f" — {escape(cut(_line(step.detail), 200))}" if step.detail else "")
+        return f"{_MARK[step.state]} {shown}" + (f" — {escape(cut(one_line(step.detail), 200))}" if step.detail else "")
 
     return fit("\n".join(line(step) for step in steps), MAX_SECTION)
 
@@ -281,7 +228,7 @@ def _button(button: Button, number: int) -> Block:
     if button.style != "default":
         element["style"] = button.style
     if button.name and button.name != button.label:
-        element["accessibility_label"] = cut(_line(button.name), MAX_LABEL)
+        element["accessibility_label"] = cut(one_line(button.name), MAX_LABEL)
     if button.confirm:
         element["confirm"] = {
             "title": _plain(button.name, MAX_CONFIRM["title"]),
