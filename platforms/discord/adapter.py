@@ -301,7 +301,7 @@ class DiscordPlatform:
                 return MessageRef(thread=to, message_id=f"ephemeral:{key}")
             if isinstance(told, Retry):
                 return told
-            if isinstance(told, Gone) and reply_token.expires_at - self._clock.now() > TOKEN_LIFE - ANSWER_WINDOW:
+            if isinstance(told, Gone) and self._may_be_answered_yet(reply_token):
                 return Retry(timedelta(0), why="not answered yet")  # by the process that listens
             log.info("reply_token_refused", trouble=type(told).__name__, why=getattr(told, "why", ""))
         sent = await self._write_to(person, doc, key)
@@ -310,6 +310,10 @@ class DiscordPlatform:
             note = Doc(text=said, mention=person, topic=doc.topic, language=doc.language)
             return await self.post(to, note, key)
         return sent
+
+    def _may_be_answered_yet(self, token: ReplyToken) -> bool:
+        secret = token.value.rpartition(":")[2]
+        return secret not in self.intake.heard and token.expires_at - self._clock.now() > TOKEN_LIFE - ANSWER_WINDOW
 
     async def _answer(self, token: ReplyToken, doc: Doc) -> Trouble | None:
         """By the interaction's token: the first answer takes the place of "On it.", the others follow."""

@@ -73,9 +73,13 @@ class Intake(Keeper[Me]):
         """From when on messages could not be stored; the supervision makes a `Gap` of it."""
         self.unanswered: dict[str, asyncio.Event] = {}
         """Tokens of interactions whose first answer is not sent yet; set once it is."""
+        self.heard: dict[str, None] = {}
+        """Tokens of the interactions that this process answers."""
         self.taken: dict[str, tuple[str, bool]] = {}
         """Tokens that were answered with "On it." only: the channel, and whether it was a press on a line."""
         self._interact = interact
+        self._behind: dict[str, asyncio.Event] = {}
+        """Channels of which something is not stored yet: what comes next waits, so that order is kept."""
 
     # --- The way in ---------------------------------------------------------------------------------------------------
 
@@ -121,6 +125,7 @@ class Intake(Keeper[Me]):
     async def _interacted(self, raw: Json) -> bool:
         """Whoever answers privately meanwhile waits: before the first answer Discord does not know the token."""
         token = str(raw.get("token"))
+        self.heard = {**dict(list(self.heard.items())[-MAX_TAKEN:]), token: None}
         answered = self.unanswered[token] = asyncio.Event()
         try:
             return await self._interact(self, raw)
@@ -131,18 +136,35 @@ class Intake(Keeper[Me]):
     async def _message(self, payload: Json, data: Any) -> bool:
         """Stores what is not an interaction, again and again for a minute: Discord does not send it twice."""
         began = asyncio.get_running_loop().time()
+        channel = str(data.get("channel_id")) if isinstance(data, Mapping) else ""
+        waits = channel in self._behind or self._needs_look_up(data)
+        if not waits and await self._kept(payload, data):
+            return True
+        before, done = self._behind.get(channel), asyncio.Event()
+        self._behind[channel] = done
+        try:
+            if before is not None:
+                await before.wait()
+            return await self._keep_trying(payload, data, began)
+        finally:
+            done.set()
+            if self._behind.get(channel) is done:
+                del self._behind[channel]
+
+    async def _keep_trying(self, payload: Json, data: Any, began: float) -> bool:
         pause = 0.25
-        while True:
-            event = await self._read(payload, data)
-            if event is None:
-                return True
-            if not isinstance(event, Retry) and await self.accept(event) is None:
-                return True
+        while not await self._kept(payload, data):
             if asyncio.get_running_loop().time() - began > KEEP_TRYING.total_seconds():
                 self._missed(self._clock.now() - KEEP_TRYING * 2)
                 return False
             await asyncio.sleep(pause)
             pause = min(pause * 2, 5.0)
+        return True
+
+    async def _kept(self, payload: Json, data: Any) -> bool:
+        """Whether it is stored now, or nothing that is kept."""
+        event = await self._read(payload, data)
+        return event is None or (not isinstance(event, Retry) and await self.accept(event) is None)
 
     async def _read(self, payload: Json, data: Any) -> Event | Retry | None:
         place = await self._place(data) if isinstance(data, Mapping) else {}
@@ -156,17 +178,18 @@ class Intake(Keeper[Me]):
     async def _place(self, data: Json) -> Json | Retry:
         """Where the event's channel is: Discord does not say it with a message."""
         channel = data.get("channel_id")
-        if not isinstance(channel, str) or not _ID.fullmatch(channel) or not data.get("guild_id"):
-            return {}
-        known = self.places.place_of(channel)
-        if known is not None:
-            return known
+        if not self._needs_look_up(data):
+            return self.places.place_of(channel) or {} if data.get("guild_id") else {}
         found = await self.api.call("GET", "/channels/{channel_id}", channel_id=channel, patience=3.0)
         if isinstance(found, Retry):
             return found
         if isinstance(found, AuthFailed):
             return Retry(timedelta(seconds=1), why=found.why)  # says nothing about the channel
         return self.places.remember(found if isinstance(found, Mapping) else {"id": channel})
+
+    def _needs_look_up(self, data: Any) -> bool:
+        channel = data.get("channel_id") if isinstance(data, Mapping) and data.get("guild_id") else None
+        return isinstance(channel, str) and bool(_ID.fullmatch(channel)) and self.places.place_of(channel) is None
 
     async def place_of(self, channel: str, guild: str) -> Json | Retry:
         """The place of a channel of a server, looked up where it is not known."""

@@ -59,6 +59,7 @@ async def test_a_process_that_does_not_listen_tries_again_until_the_first_answer
     rig.command("ana", WISH)
     event = await asked(rig)
     await rig.inbox.until(lambda: not rig.platform.intake.unanswered)
+    rig.platform.intake.heard.clear()
     told = await rig.platform.whisper(rig.person(), event.thread, Doc(text="x"), event.reply_token, KEY)
     assert isinstance(told, Retry)
     rig.simulator.advance(timedelta(seconds=5))

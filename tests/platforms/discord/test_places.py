@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bot.core.cards import Doc
-from bot.core.inbound import Command, MessageRef, Reaction, ThreadRef
+from bot.core.inbound import Command, Message, MessageRef, Reaction, ThreadRef
 from bot.ports import NotAllowed
 from platforms.discord.commands import Intake
 from platforms.discord.places import Places
@@ -113,9 +113,36 @@ async def test_a_refused_token_says_nothing_about_where_a_thread_is(rig: Rig) ->
 
 
 async def test_everything_from_a_server_tells_its_language(rig: Rig) -> None:
+    places, guild = rig.platform.intake.places, rig.simulator.guild_id
+    await rig.simulator.wait_for(lambda: guild in places._guilds)
     rig.platform.intake.hear(
         "GUILD_UPDATE", {"id": rig.simulator.guild_id, "preferred_locale": "zh-CN", "features": ["COMMUNITY"]}
     )
     rig.simulator.user_mentions("ana", WISH, "dev")
     (event,) = await rig.seen()
     assert event.workspace_locale == "zh-CN"
+
+
+async def test_what_could_not_be_stored_at_once_stays_before_what_came_later(rig: Rig) -> None:
+    rig.inbox.down = True
+    first = rig.simulator.user_mentions("ana", WISH, "dev")
+    await rig.inbox.until(lambda: rig.platform.intake._behind)
+    rig.inbox.down = False
+    later = [rig.simulator.user_mentions("ana", f"{WISH} {number}", "dev") for number in range(3)]
+    elsewhere = rig.simulator.user_mentions("ana", WISH, "general")
+    events = [event for event in await rig.seen(5) if isinstance(event, Command)]
+    assert events[0].message_id == elsewhere.id
+    assert [event.message_id for event in events[1:]] == [first.id, *(one.id for one in later)]
+    await rig.inbox.until(lambda: not rig.platform.intake._behind)
+
+
+async def test_a_thread_is_looked_up_once_for_all_that_is_said_in_it(rig: Rig) -> None:
+    root = rig.simulator.user_says("bo", "The export is broken", "dev")
+    thread = rig.simulator.starts_thread("bo", root)
+    await rig.seen()
+    rig.platform.intake.places = Places()
+    said = [rig.simulator.user_says("bo", f"word {number}", thread.id) for number in range(5)]
+    events = (await rig.seen(6))[1:]
+    assert [event.message_id for event in events if isinstance(event, Message)] == [one.id for one in said]
+    assert {event.thread.native for event in events if isinstance(event, Message)} == {thread.id}
+    assert len(rig.simulator.calls("get_channel")) == 1
