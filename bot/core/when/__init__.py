@@ -55,12 +55,10 @@ def split_later(text: str, *, now: datetime, zone: tzinfo | str) -> tuple[Readin
     spelled = plain(text)
     lead = len(spelled) - len(spelled.lstrip(_BEFORE))
     body = spelled[lead:]
-    whole = read_when(text, now=now, zone=home)
-    if isinstance(whole, When | Ask) or (isinstance(whole, Refused) and whole.key not in ("when.unclear",)):
-        pieces = scan(body)
-        if not pieces or not body[pieces[-1].end :].strip(_AROUND + ")"):
-            return whole, ""
-    return _longest(text, body, lead, scan(body), now, home)
+    pieces = scan(body)
+    if not pieces or not body[pieces[-1].end :].strip(_AROUND + ")"):
+        return read_when(text, now=now, zone=home), "" if pieces else text
+    return _longest(text, body, lead, pieces, now, home)
 
 
 def _longest(text: str, body: str, lead: int, pieces: list[Piece], now: datetime, home: tzinfo) -> tuple[Reading, str]:

@@ -112,7 +112,7 @@ def _date(found: re.Match[str]) -> Made:
     year = chinese_number(found["year"]) if found["year"] else None
     if month is None or day is None or (found["year"] and (year is None or year < 100)):
         return None
-    return (Date(month, day, year),)
+    return (Date(month, day, year, {"今": 0, "明": 1}.get(found["ahead"] or "")),)
 
 
 _MONTHS: Final = {"": None, "这": 0, "本": 0, "当": 0, "下": 1, "下下": 2}
@@ -191,8 +191,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(r"下个?(?:周末|星期末)", Weekend(1)),
     rule(r"下个?月", Month(1)),
     rule(r"下下个?月", Month(2)),
-    rule(r"明年", Month(12)),
-    rule(rf"(?:(?P<year>\d{{4}}|[零一二三四五六七八九]{{4}})\s*年\s*)?(?P<month>{_N})\s*月\s*(?P<day>{_N})\s*(?:[日号]|(?![点个天年时:\d]))",
+    rule(rf"(?:(?P<year>\d{{4}}|[零一二三四五六七八九]{{4}})\s*年\s*|(?P<ahead>[今明])年\s*)?(?P<month>{_N})\s*月\s*(?P<day>{_N})\s*(?:[日号]|(?![点个天年时:\d]))",
          _date),
     rule(rf"(?P<lead>(?:下下个?|下个?|这个?|本|当)月)?\s*(?P<day>{_N})\s*[日号]", _month_day),
     rule(rf"{_LEAD.replace('|上个?', '')}月[底末]", _month_end),

@@ -55,14 +55,12 @@ def days(item: Day, today: date) -> Days:
         case Slashed():
             readings = (Date(item.second, item.first, item.year), Date(item.first, item.second, item.year))
             lines = tuple(line for reading in readings for line in _dates(reading, today))
-            return Days(lines, "when.which_date", {"text": item.text, "first": readings[0], "second": readings[1]})
+            return Days(lines, "when.which_date", {"text": item.text})
         case MonthDay():
             return _month_day(item, today)
         case Month():
-            first = _in_month(today, item.months, 1)
-            same = shifted(today, Shift(months=item.months))
-            lines = tuple(Line((one,)) for one in sorted({first, same} - {None}) if one)
-            return Days(lines, "when.which_day")
+            both = (_in_month(today, item.months, 1), shifted(today, Shift(months=item.months)))
+            return Days(tuple(Line((day,)) for day in both if day), "when.which_day")
         case _:
             assert_never(item)
 
@@ -84,11 +82,7 @@ def _weekday(item: Weekday, today: date) -> Days:
     if item.mode is Mode.CALENDAR:
         return Days((Line((_ahead(today, item.day - today.weekday()),), said=True, offer=7),))
     if item.mode is Mode.NEXT:
-        first = near or 7
-        if item.day > today.weekday():
-            lines = tuple(Line((_ahead(today, first + 7 * weeks),)) for weeks in (item.weeks, item.weeks + 1))
-            return Days(lines, "when.which_week", {"day": item.day})
-        return _one(_ahead(today, first + 7 * item.weeks))
+        return _one(_ahead(today, (near or 7) + 7 * item.weeks))
     if item.mode is Mode.THIS and near == 0:
         return Days((Line((today,), said=True, offer=7),))
     return Days((Line(tuple(_ahead(today, near + 7 * weeks) for weeks in (item.weeks, item.weeks + 1))),))
@@ -98,7 +92,7 @@ def _weekend(item: Weekend, today: date) -> Days:
     saturday = _monday(today, item.weeks) + timedelta(days=5)
     if item.vague and today.weekday() < 5:
         near = _monday(today, 0) + timedelta(days=5)
-        return Days((Line((near,)), Line((saturday,))), "when.which_week", {"day": 5})
+        return Days((Line((near,)), Line((saturday,))), "when.which_day")
     if item.weeks:
         return _one(saturday)
     return Days((Line((saturday, saturday + timedelta(days=1), saturday + timedelta(days=7))),))
@@ -106,8 +100,9 @@ def _weekend(item: Weekend, today: date) -> Days:
 
 def _dates(item: Date, today: date) -> tuple[Line, ...]:
     """One line, or none when there is no such date in the next eight years."""
-    if item.year is not None:
-        found = _date(item.year, item.month, item.day)
+    year = item.year if item.ahead is None else today.year + item.ahead
+    if year is not None:
+        found = _date(year, item.month, item.day)
         return (Line((found,), said=True, offer=0),) if found else ()
     years = (_date(today.year + ahead, item.month, item.day) for ahead in range(9))
     coming = [day for day in years if day and day >= today]

@@ -1,6 +1,7 @@
 """Days, times of day and parts of the day in English."""
 
 import re
+from fractions import Fraction
 from typing import Final
 
 from bot.core.when.items import (
@@ -11,12 +12,14 @@ from bot.core.when.items import (
     DayPart,
     Exact,
     Half,
+    HourLetter,
     Mode,
     Month,
     MonthDay,
     Part,
     Relative,
     SameTime,
+    Shift,
     Week,
     Weekday,
     Weekend,
@@ -30,8 +33,8 @@ END: Final = r"(?![a-z0-9_])(?!'[a-z])(?!\.\d)"
 _DAYS: Final = {
     name: day
     for day, names in enumerate(
-        ("monday mon", "tuesday tues tue", "wednesday weds wed", "thursday thurs thur thu", "friday fri", "saturday sat",
-         "sunday sun")
+        ("monday mon", "tuesday tues tue", "wednesday weds wed", "thursday thurs thur thu", "friday fri",
+         "saturday sat", "sunday sun")
     )
     for name in names.split()
 }  # fmt: skip
@@ -107,6 +110,9 @@ _PARTS: Final = {
 }  # fmt: skip
 
 
+_PART: Final = "|".join(sorted(_PARTS, key=len, reverse=True))
+
+
 def _part(found: re.Match[str]) -> Made:
     part = _PARTS[found["part"]]
     here = (found["lead"] or "").strip()
@@ -119,13 +125,16 @@ def _numeric(found: re.Match[str]) -> Made:
     if found["dot"] == "." and half is Half.UNSAID and not found["at"]:
         return None
     hour = found["hour"]
-    if half is Half.UNSAID and len(hour) == 2 and hour[0] == "0":
+    if half is Half.UNSAID and len(hour) == 2:
         half = Half.FULL
     return (clock(int(hour), int(found["minute"]), int(found["second"] or 0), half),)
 
 
 def _bare(found: re.Match[str]) -> Made:
-    return (clock(int(found["hour"]), loose=not (found["at"] or found["oclock"])),)
+    hour, loose = int(found["hour"]), not (found["at"] or found["oclock"])
+    if loose and hour > 24:
+        return (MonthDay(hour, loose=True),) if hour <= 31 else None
+    return (clock(hour, loose=loose),)
 
 
 def _military(found: re.Match[str]) -> Made:
@@ -136,7 +145,12 @@ def _military(found: re.Match[str]) -> Made:
 
 
 def _hour_letter(found: re.Match[str]) -> Made:
-    return (clock(int(found["hour"]), int(found["minute"] or 0), half=Half.FULL, loose=not found["at"]),)
+    hour, minute = int(found["hour"]), int(found["minute"] or 0)
+    read = clock(hour, minute, half=Half.UNSAID if 1 <= hour <= 6 else Half.FULL)
+    if found["at"] or not isinstance(read, Clock):
+        return (read,) if found["at"] else None
+    length_only = hour < 7 or (hour < 13 and not found["minute"])
+    return (HourLetter(read, Shift(Fraction(hour * 3600 + minute * 60)), length_only),)
 
 
 def _in_words(found: re.Match[str]) -> Made:
@@ -171,12 +185,12 @@ def _after_day(found: re.Match[str]) -> Made:
     said = found["many"]
     many = 1 if said in ("a", "an", "") else int(said) if said[0].isdigit() else english_number(said)
     if found["word"]:
-        ahead = {"today": 0, "now": 0, "tomorrow": 1}[found["word"]]
-        return (Relative(ahead + 7 * many),)
+        return (Relative(1 + 7 * many),)
     return (Weekday(_DAYS[found["day"]], weeks=many),)
 
 
 _HOUR: Final = r"(?P<hour>\d{1,2})"
+_SPAN: Final = r"\d{1,2}(?::\d\d)?\s*(?:[ap]\.?m\.?)?\s*(?:-|to(?![a-z])|til|till|until|and)\s*\d{1,2}(?::\d\d)?"
 _NEVER_A_DATE: Final = r"(?!\s*[ap]\.?m\b)(?!:\d)(?![-/]\d)"
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -190,14 +204,13 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(rf"(?P<mode>(?:this\s+coming|this|the\s+coming|coming|next|last|past)\s+)?{_DAY}{END}(?P<week>\s+week{END})?",
          _weekday),
     rule(rf"(?P<many>an?|\d{{1,2}}|{NUMBER_WORD}|)\s*weeks?\s+(?:from|on|after)?\s*"
-         rf"(?:(?P<word>today|tomorrow|now)|{_DAY}){END}", lambda found: _after_day(found)),
+         rf"(?:(?P<word>tomorrow)|{_DAY}){END}", lambda found: _after_day(found)),
     rule(rf"next\s+week{END}", Week(1)),
     rule(rf"this\s+week{END}", Week(0)),
     rule(rf"(?:the\s+)?week\s+after\s+next{END}", Week(2)),
     rule(rf"(?:(?:this|the|on\s+the|at\s+the)\s+)?weekend{END}", Weekend(0)),
     rule(rf"next\s+weekend{END}", Weekend(1, vague=True)),
     rule(rf"next\s+month{END}", Month(1)),
-    rule(rf"next\s+year{END}", Month(12)),
     rule(rf"{_MONTH}[\s-]*(?:the\s+)?(?:(?P<number>\d{{1,2}})(?:st|nd|rd|th)?|(?P<word>{'|'.join(ORDINALS)})){END}{_NEVER_A_DATE}"
          rf"(?:(?:\s*,)?[\s-]+(?P<year>20\d\d){END}(?!:\d))?", _month_first),
     rule(rf"(?:the\s+)?(?:(?P<number>\d{{1,2}})(?:st|nd|rd|th)?|(?P<word>{'|'.join(ORDINALS)}))[\s-]*(?:of\s+)?{_MONTH}(?![a-z])"
@@ -213,7 +226,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(rf"(?:at\s+)?(?:the\s+|this\s+)?same\s+time{END}", SameTime()),
     rule(rf"(?:at\s+)?this\s+time{END}", SameTime()),
     rule(rf"first\s+thing(?:\s+in\s+the\s+morning)?{END}", DayPart(Part.MORNING)),
-    rule(rf"(?P<lead>(?:in\s+the|at|this|@|around|by\s+the)\s+)?(?:12\s+)?(?P<part>{'|'.join(sorted(_PARTS, key=len, reverse=True))}){END}",
+    rule(rf"(?P<lead>(?:in\s+the|at|this|@|around|by\s+the)\s+)?(?:12\s+)?(?P<part>{_PART}){END}",
          _part),
     rule(rf"{_AT}?{_HOUR}(?P<dot>[:.])(?P<minute>\d{{2}})(?::(?P<second>\d{{2}})(?:\.\d+)?)?(?:\s*{_HALF})?"
          rf"(?:\s*(?:h|hrs|hours|o'?clock){END})?{END}(?!:\d)", _numeric),
@@ -230,10 +243,11 @@ RULES: Final[tuple[Rule, ...]] = (
          _in_words),
     rule(rf"{_AT}?(?P<minutes>half|a\s+quarter|quarter|\d{{1,2}}|{NUMBER_WORD})(?:\s+min(?:ute)?s?)?\s+(?P<way>past|after|to|before|til|till)\s+"
          rf"(?P<hour>\d{{1,2}}|{SMALL_WORD})(?:\s*o'?\s?clock)?(?:\s*{_HALF})?{END}", _past_or_to),
-    rule(rf"(?:every|each)\s+(?:other\s+|single\s+|\d+\s+|{NUMBER_WORD}\s+|few\s+)?(?:week)?(?:second|minute|min|hour|day|morning|afternoon|evening|night|noon|"
-         rf"week|month|quarter|year|end|{'|'.join(_DAYS)})s?{END}", MANY),
+    rule(rf"(?:every|each)\s+(?:(?:other|single|few|\d+|{NUMBER_WORD})\s+)?(?:week)?(?:second|minute|min|hour|day|morning|"
+         rf"afternoon|evening|night|noon|week|month|quarter|year|end|{'|'.join(_DAYS)})s?{END}", MANY),
     rule(rf"(?:on\s+)?(?:{'|'.join(name for name in _DAYS if len(name) > 5)})s{END}", MANY),
-    rule(rf"(?:(?:bi)?weekly|daily|hourly|monthly|nightly|yearly|annually|weekdays?|24/7|(?:once|twice)\s+(?:an?|per)\s+\w+){END}", MANY),
-    rule(rf"(?:(?:from|between)\s+)?{_AT}?\d{{1,2}}(?::\d\d)?\s*(?:-|to|til|till|until|and)\s*\d{{1,2}}(?::\d\d)?\s*[ap]\.?m\.?{END}", MANY),
-    rule(rf"(?:from|between)\s+\d{{1,2}}(?::\d\d)?\s*(?:[ap]\.?m\.?)?\s*(?:-|to|til|till|until|and)\s*\d{{1,2}}(?::\d\d)?{END}", MANY),
+    rule(rf"(?:(?:bi)?weekly|daily|hourly|monthly|nightly|yearly|annually|weekdays?){END}", MANY),
+    rule(rf"(?:once|twice)\s+(?:an?|per)\s+\w+{END}", MANY),
+    rule(rf"(?:(?:from|between)\s+)?{_AT}?{_SPAN}\s*[ap]\.?m\.?{END}", MANY),
+    rule(rf"(?:from|between)\s+{_SPAN}{END}", MANY),
 )  # fmt: skip

@@ -95,6 +95,8 @@ class Date:
     month: int
     day: int
     year: int | None = None
+    ahead: int | None = None
+    """So many years after this one, instead of `year`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,16 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
+class HourLetter:
+    """`21h`, `9h30`: a time of day beside a day; alone a length, a time of day, or either."""
+
+    clock: Clock
+    shift: Shift
+    length_only: bool
+    """Short enough that alone it can only be a length: `2h`, `1h30`."""
+
+
+@dataclass(frozen=True, slots=True)
 class DayPart:
     """A part of the day. `loose`: a bare `morning`, a time only beside a date or alone."""
 
@@ -156,7 +168,7 @@ class Stop:
 
 
 Day = Relative | Weekday | Week | Weekend | Date | Slashed | MonthDay | Month
-Item = Exact | Shift | Day | Clock | DayPart | SameTime | Stop | Zone
+Item = Exact | Shift | Day | Clock | HourLetter | DayPart | SameTime | Stop | Zone
 
 PAST = Stop("when.past_only")
 MANY = Stop("when.one_time")

@@ -24,7 +24,7 @@ _UNITS: Final = {
 }
 _UNIT_OF: Final = {word: unit for unit, words in _UNITS.items() for word in words}
 _UNIT: Final = "|".join(sorted((word.replace(" ", r"\s+") for word in _UNIT_OF), key=len, reverse=True))
-_NUMBER: Final = rf"(?:\d{{1,18}}(?:[.,]\d{{1,6}})?|{NUMBER_WORD})"
+_NUMBER: Final = rf"(?:(?!0\d)\d{{1,18}}(?:[.,]\d{{1,6}})?|{NUMBER_WORD})"
 _AMOUNT: Final = rf"""(?:
     (?P<quarters>(?:an?\s+|three\s+|1\s+|3\s+)?quarters?\s+of\s+an?)
   | (?P<half>half\s+(?:of\s+)?an?|an?\s+half|half|1/2|½)
@@ -34,7 +34,8 @@ _AMOUNT: Final = rf"""(?:
   | (?P<one>an?|another)
 )"""
 _PIECE: Final = re.compile(
-    rf"{_AMOUNT}(?P<gap>\s*-?\s*)(?P<unit>{_UNIT})(?![a-z'_])(?P<half_more>\s+and\s+a\s+half(?![a-z]))?", re.VERBOSE
+    rf"{_AMOUNT}(?P<gap>\s*-?\s*)(?P<unit>{_UNIT})(?![a-z_])(?!'[a-z])(?P<half_more>\s+and\s+a\s+half(?![a-z]))?",
+    re.VERBOSE,
 )
 _HOUR_AND_MINUTES: Final = re.compile(r"(\d{1,2})\s?h\s?([0-5]\d)(?![\w:])")
 _JOIN: Final = re.compile(r"(?:\s*,)?\s*(?:and\s+|&\s*)?")
@@ -47,6 +48,7 @@ _AFTER: Final = re.compile(
 _RANGE: Final = re.compile(
     rf"(?:in\s+)?{_NUMBER}\s*(?:-|to|or|~|到|至)\s*{_NUMBER}\s*(?:{_UNIT})(?![a-z'_])(?:\s+from\s+now)?"
 )
+_MILITARY: Final = re.compile(r"[0-2]\d[0-5]\d\s?(?:h|hrs|hours)\b")
 _WITHIN: Final = re.compile(r"\s*[之以]?内")
 
 
@@ -71,7 +73,8 @@ def read_length(text: str, at: int) -> tuple[tuple[Item, ...], int] | None:
     end = after.end() if after else length.end
     if (before and (before["minus"] or before["less"])) or (after and after["back"]):
         return (PAST,), end
-    if length.article and before is None and after is None:
+    bare = before is None and after is None
+    if bare and (length.article or _MILITARY.match(text, at)):
         return None
     return (length.shift,), end
 

@@ -11,6 +11,7 @@ from bot.core.when.items import (
     DayPart,
     Exact,
     Half,
+    HourLetter,
     Item,
     Month,
     MonthDay,
@@ -39,6 +40,9 @@ class Plan:
     exact: Exact | None = None
     zone: Zone | None = None
     stop: Stop | None = None
+    letter: HourLetter | None = None
+    night: bool = False
+    """`tonight at midnight`: the midnight that ends the night."""
 
 
 def plan(items: Sequence[Item], *, whole: bool) -> Plan | None:
@@ -64,8 +68,10 @@ def _add(made: Plan, item: Item) -> bool:
             free, made.shift = made.shift is None, item
         case Clock():
             free, made.clock = made.clock is None, item
+        case HourLetter():
+            free, made.letter = made.letter is None, item
         case DayPart():
-            free, made.part = made.part is None or made.part == item, item
+            return _add_part(made, item)
         case SameTime():
             free, made.same_time = not made.same_time, True
         case Zone():
@@ -79,7 +85,18 @@ def _add(made: Plan, item: Item) -> bool:
     return free
 
 
+def _add_part(made: Plan, item: DayPart) -> bool:
+    parts = {item.part, *((made.part.part,) if made.part else ())}
+    if parts == {Part.NIGHT, Part.MIDNIGHT}:
+        made.part, made.night = DayPart(Part.MIDNIGHT), True
+        return True
+    made.part = item
+    return len(parts) == 1
+
+
 def _fits(made: Plan, whole: bool) -> bool:
+    if made.letter is not None and not _fit_letter(made, whole):
+        return False
     timed = made.clock is not None or made.part is not None or made.same_time
     if made.exact is not None:
         return not (timed or made.days or made.shift)
@@ -96,12 +113,25 @@ def _fits(made: Plan, whole: bool) -> bool:
     return not isinstance(made.days[0], Week) or made.days[0].weeks > 0
 
 
+def _fit_letter(made: Plan, whole: bool) -> bool:
+    """`21h` behind a day is a time of day; alone it stays what it is, a length when it is short."""
+    assert made.letter is not None
+    if made.clock is not None or made.shift is not None or made.exact is not None:
+        return False
+    if made.days or made.part:
+        made.clock, length_only, made.letter = made.letter.clock, made.letter.length_only, None
+        return whole or not length_only
+    if made.letter.length_only:
+        made.shift, made.letter = made.letter.shift, None
+    return True
+
+
 def _clock_alone(made: Plan, whole: bool) -> bool:
+    if made.letter is not None:
+        return True
     if made.clock is None:
         return made.part is not None and (whole or not made.part.loose)
-    if made.clock.loose and made.part is None:
-        return False
-    return True
+    return not (made.clock.loose and made.part is None)
 
 
 def _fit_days(made: Plan) -> bool:

@@ -1,10 +1,10 @@
 """From the pieces to the instants that they can mean."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from bot.core.when.days import Days, Line, days, shifted
-from bot.core.when.items import MonthDay, Relative, Shift, Week, Weekday
+from bot.core.when.items import MonthDay, Part, Relative, Shift, Week, Weekday
 from bot.core.when.local import instants
 from bot.core.when.parts import DEFAULT, USUAL, Hours, Moment, hours
 from bot.core.when.plan import Plan, is_midnight, part_of
@@ -47,6 +47,9 @@ def resolve(made: Plan, frame: Frame, *, today: date | None = None) -> Reading:
         return frame.refused(made.stop.key)
     if made.exact is not None:
         return _settled(Found([Choice(made.exact.at or frame.now)]), frame)
+    if made.letter is not None:
+        length = _shifted(made, made.letter.shift, frame)
+        return _both(length, resolve(Plan([], made.letter.clock), frame, today=today), frame)
     if made.shift is not None:
         return _shifted(made, made.shift, frame)
     return _of_day(made, frame, today or frame.today)
@@ -70,6 +73,19 @@ def _shifted(made: Plan, shift: Shift, frame: Frame) -> Reading:
     return _settled(Found(list(read.choices), read.key, {"at": wall} if read.key else {}), frame)
 
 
+def _both(first: Reading, second: Reading, frame: Frame, key: str = "when.which_hour") -> Reading:
+    """What two readings of one text come to: the same, or a question with the instants of both."""
+    if isinstance(first, Refused) or first == second:
+        return second
+    if isinstance(second, Refused) or (isinstance(first, When) and isinstance(second, When) and first.at == second.at):
+        return first
+    offered = [Choice(one.at) if isinstance(one, When) else one.choices for one in (first, second)]
+    found = Found(key=key)
+    for one in offered:
+        found.choices.extend((one,) if isinstance(one, Choice) else one)
+    return _settled(found, frame)
+
+
 def _after(at: datetime, shift: Shift) -> datetime:
     try:
         return at + timedelta(seconds=float(shift.seconds))
@@ -89,9 +105,10 @@ def _of_day(made: Plan, frame: Frame, today: date) -> Reading:
         return frame.refused("when.no_such_date")
     if more and isinstance(more[0], Weekday):
         found = _checked(first, more[0], found, today)
-    elif isinstance(first, Weekday) and made.clock is not None and made.clock.loose and made.clock.hour > 12:
-        found = _or_day_of_month(made, found, today)
-    return _on(made, found, frame)
+    read = _on(made, found, frame)
+    if isinstance(first, Weekday) and made.clock is not None and made.clock.loose:
+        return _or_day_of_month(read, made.clock.hour, first, frame, today)
+    return read
 
 
 def _checked(first: object, weekday: Weekday, found: Days, today: date) -> Days:
@@ -108,12 +125,14 @@ def _checked(first: object, weekday: Weekday, found: Days, today: date) -> Days:
     return Days((*found.lines, *near.lines), "when.which_day")
 
 
-def _or_day_of_month(made: Plan, found: Days, today: date) -> Days:
-    """`mon 16` is Monday the 16th to some: asked, unless no Monday near is one."""
-    assert made.clock is not None
-    day = days(MonthDay(made.clock.hour), today)
-    matching = [line.dates[0] for line in day.lines if line.dates[0].weekday() == found.lines[0].dates[0].weekday()]
-    return Days((*found.lines, Line((matching[0],))), "when.which_day") if matching else found
+def _or_day_of_month(read: Reading, number: int, weekday: Weekday, frame: Frame, today: date) -> Reading:
+    """`mon 16` is Monday the 16th to some: asked when there is one in the coming two months."""
+    line = days(MonthDay(number), today).lines
+    day = next((day for one in line for day in one.dates if day.weekday() == weekday.day), None)
+    if day is None:
+        return read
+    other = _on(Plan([weekday]), Days((Line((day,)),)), frame)
+    return _both(read, other, frame, "when.which_day")
 
 
 def _on(made: Plan, picked: Days, frame: Frame, *, bare: bool = False) -> Reading:
@@ -123,7 +142,7 @@ def _on(made: Plan, picked: Days, frame: Frame, *, bare: bool = False) -> Readin
         return frame.refused("when.unclear")
     found = Found(key=picked.key, values=dict(picked.values))
     for line in picked.lines:
-        _gather(found, line, told, frame, bare=bare)
+        _gather(found, line, told, frame)
     if len(found.choices) > 1 and not found.key:
         found.key = "when.which_hour"
     said = made.clock is not None or made.part is not None or made.same_time
@@ -137,61 +156,67 @@ def _hours(made: Plan, frame: Frame, picked: Days, *, bare: bool) -> Hours | Non
         return Hours(_midnight(made, bare=bare))
     part = part_of(made)
     if made.clock is not None:
-        return hours(made.clock, part, on_a_day=not bare)
+        told = hours(made.clock, part, on_a_day=not bare)
+        if told and part is Part.NIGHT and Relative(0) in made.days and _is_small_hour(frame):
+            return replace(
+                told,
+                moments=tuple(dict.fromkeys(Moment(one.time, day) for one in told.moments for day in (0, one.days))),
+            )
+        return told
     if part is None:
         return Hours((Moment(DEFAULT),))
     return Hours((Moment(USUAL[part]),)) if part in USUAL else None
+
+
+def _is_small_hour(frame: Frame) -> bool:
+    """After midnight, when `tonight at 3` can mean this night or the next."""
+    return frame.now.astimezone(frame.zone).hour < 5
 
 
 def _midnight(made: Plan, *, bare: bool) -> tuple[Moment, ...]:
     start, end = Moment(time(0)), Moment(time(0), 1)
     if bare:
         return (start,)
-    return (end,) if made.days and made.days[0] == Relative(0) else (start, end)
+    return (end,) if made.night or Relative(0) in made.days else (start, end)
 
 
-def _gather(found: Found, line: Line, told: Hours, frame: Frame, *, bare: bool) -> None:
-    """Adds the instants of one line of dates, for each moment the first date on which it is still ahead."""
+def _gather(found: Found, line: Line, told: Hours, frame: Frame) -> None:
+    """Adds the instants of one line of dates, for each moment the first date on which it is still ahead. Of an hour
+    that can be two, one of which has passed, the next one is offered."""
     for moment in told.moments:
-        if not _add(found, line, moment, frame):
+        if _taken(found, line, moment, frame):
             continue
-        return_to = told.late_too
-        if (
-            return_to is not None
-            and line.said
-            and _add(found, Line(line.dates, line.said, line.offer), return_to, frame) is False
-        ):
-            found.choices.extend(found.passed[1] if found.passed else ())
+        offered = _offered(line, moment, frame)
+        if len(told.moments) > 1:
+            found.choices.extend(offered)
+            found.key = found.key or "when.which_hour"
+        elif told.late_too is not None and line.said:
+            late = Found()
+            _taken(late, line, told.late_too, frame)
+            offered = (*late.choices, *offered)
+        wall = _wall(line.dates[-1], moment)
+        if wall is not None and found.passed is None:
+            found.passed = instants(wall, frame.zone).choices[0].at, offered
 
 
-def _add(found: Found, line: Line, moment: Moment, frame: Frame) -> bool:
-    """Whether the moment has passed on every date of the line; if not, its instants are taken."""
+def _taken(found: Found, line: Line, moment: Moment, frame: Frame) -> bool:
+    """Takes the instants of the first date of the line on which the moment is still ahead; whether there was one."""
     for day in line.dates:
         wall = _wall(day, moment)
-        if wall is None:
-            continue
-        read = instants(wall, frame.zone)
-        ahead = [choice for choice in read.choices if not frame.passed(choice.at)]
-        if not ahead:
+        read = instants(wall, frame.zone) if wall else None
+        ahead = [choice for choice in read.choices if not frame.passed(choice.at)] if read else []
+        if read is None or not ahead:
             continue
         found.choices.extend(ahead)
         if read.key and (read.key == "when.gap" or len(ahead) > 1):
             found.key, found.values = read.key, {"at": wall, "names": tuple(one.name for one in read.choices)}
-        return False
-    _note_passed(found, line, moment, frame)
-    return True
+        return True
+    return False
 
 
-def _note_passed(found: Found, line: Line, moment: Moment, frame: Frame) -> None:
-    wall = _wall(line.dates[-1], moment)
-    if wall is None or found.passed is not None:
-        return
-    offered: tuple[Choice, ...] = ()
+def _offered(line: Line, moment: Moment, frame: Frame) -> tuple[Choice, ...]:
     later = _wall(line.dates[-1] + timedelta(days=line.offer), moment) if line.offer else None
-    if later is not None:
-        read = instants(later, frame.zone)
-        offered = tuple(choice for choice in read.choices if not frame.passed(choice.at))
-    found.passed = instants(wall, frame.zone).choices[0].at, offered
+    return tuple(one for one in instants(later, frame.zone).choices if not frame.passed(one.at)) if later else ()
 
 
 def _wall(day: date, moment: Moment) -> datetime | None:

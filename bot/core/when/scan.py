@@ -14,11 +14,15 @@ LIMIT: Final = 200
 MOST_PIECES: Final = 10
 
 _RULES: Final = (*machine.RULES, *english.RULES, *chinese.RULES)
-_BETWEEN: Final = re.compile(
-    r"(?:[\s,;()]|(?:at|on|around|about|approximately|approx\.?|exactly|sharp|the|please|pls|for|of|in)(?![a-z0-9_'])"
-    r"|[@~]|在|于|的|左右|大约|大概|约|准时|那天|定|请)*"
+_FILLER: Final = re.compile(
+    r"(?:at|on|around|about|approximately|approx\.?|exactly|the)(?![a-z0-9_'])|[@~]|在|于|的|左右|大约|大概|约|准时|定在|定"
 )
-_RANGE: Final = re.compile(r"\s*(?:-|~|to|til|till|until|through|thru|or|and|&|/|到|至|或者?|和|、|还是)\s*")
+_TAIL: Final = re.compile(
+    r"(?:\s*[,，]?\s*(?:sharp|exactly|on\s+the\s+dot|please|pls|plz|thanks|thx|or\s+so)(?![a-z0-9_'])|左右|准时|吧|整)+"
+)
+_RANGE: Final = re.compile(
+    r"\s*(?:-|~|(?:to|til|till|until|through|thru|or|and)(?![a-z])|&|/|到|至|或者?|和|、|还是)\s*"
+)
 _WEAK_ZONE: Final = frozenset(["et", "ct", "mt", "pt", "z", "central", "eastern", "mountain", "pacific"])
 _MORE_TIME: Final = re.compile(
     r"\s*[,;]?\s*(?:(?:at|@)\s*-?\d|\d{1,2}\s?(?::|[ap]\.?m\b|[apm]{1,2}\b|点)|(?:am|pm|a\.m|p\.m)\b"
@@ -40,9 +44,7 @@ def scan(text: str) -> list[Piece]:
     pieces: list[Piece] = []
     position, limit = 0, min(len(text), LIMIT)
     while len(pieces) < MOST_PIECES and position < limit:
-        between = _BETWEEN.match(text, position)
-        start = between.end() if between else position
-        found = _read(text, start, pieces) or _read(text, position + _spaces(text, position), pieces)
+        found = _next(text, position, pieces)
         if found is None:
             break
         items, end = found
@@ -55,7 +57,22 @@ def scan(text: str) -> list[Piece]:
             break
         if after and other and after[0].strip() in ("-", "/"):
             position = after.end()
+    tail = _TAIL.match(text, position) if pieces else None
+    if tail:
+        pieces[-1] = Piece(pieces[-1].items, tail.end())
     return pieces
+
+
+def _next(text: str, at: int, before: list[Piece]) -> tuple[tuple[Item, ...], int] | None:
+    """The next items, behind at most four words such as `at` and `on the`."""
+    for _ in range(5):
+        at += _spaces(text, at)
+        found = _read(text, at, before)
+        filler = None if found else _FILLER.match(text, at)
+        if filler is None:
+            return found
+        at = filler.end()
+    return None
 
 
 def _spaces(text: str, at: int) -> int:
@@ -77,22 +94,20 @@ def _read(text: str, at: int, before: list[Piece]) -> tuple[tuple[Item, ...], in
     best = longest(_RULES, text, at)
     for read in (lengths.read_length, chinese.read_length):
         found = read(text, at)
-        if found is not None and (best is None or found[1] > best[1] or (found[1] == best[1] and _loose(best[0]))):
+        if found is not None and (
+            best is None or found[1] > best[1] or (found[1] == best[1] and isinstance(best[0][0], Clock))
+        ):
             best = found
-    zone = read_zone(text, at) if before else None
+    zone = read_zone(text, at)
     if zone is not None and (best is None or zone[1] > best[1]) and _is_zone(text, at, zone, before):
         best = (zone[0],), zone[1]
     return best
 
 
-def _loose(items: tuple[Item, ...]) -> bool:
-    return isinstance(items[0], Clock)
-
-
 def _is_zone(text: str, at: int, zone: tuple[Zone, int], before: list[Piece]) -> bool:
     """`et` and `central` are zones behind a time of day or at the end, else words."""
     named = text[at : zone[1]].strip("() ")
-    last = before[-1].items[-1]
+    last = before[-1].items[-1] if before else None
     return named not in _WEAK_ZONE or isinstance(last, Clock | DayPart) or not text[zone[1] :].strip()
 
 

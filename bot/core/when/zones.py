@@ -45,7 +45,19 @@ _BY_REGION: Final = {
     "Pacific/Auckland": "nzst nzdt",
 }
 """An abbreviation is the local time of that region on the date in question: PST in July is summer time there."""
-_NAMES: Final = {name: region for region, names in _BY_REGION.items() for name in names.split()}
+CHINESE: Final = {
+    "America/New_York": "纽约", "America/Chicago": "芝加哥", "America/Denver": "丹佛", "America/Los_Angeles": "洛杉矶",
+    "America/Toronto": "多伦多", "America/Vancouver": "温哥华", "America/Sao_Paulo": "圣保罗",
+    "Europe/London": "伦敦", "Europe/Berlin": "柏林", "Europe/Paris": "巴黎", "Europe/Zurich": "苏黎世",
+    "Europe/Madrid": "马德里", "Europe/Rome": "罗马", "Europe/Amsterdam": "阿姆斯特丹", "Europe/Moscow": "莫斯科",
+    "Asia/Shanghai": "北京", "Asia/Hong_Kong": "香港", "Asia/Taipei": "台北", "Asia/Singapore": "新加坡",
+    "Asia/Tokyo": "东京", "Asia/Seoul": "首尔", "Asia/Kolkata": "印度", "Asia/Dubai": "迪拜",
+    "Asia/Bangkok": "曼谷", "Australia/Sydney": "悉尼", "Pacific/Auckland": "奥克兰",
+}  # fmt: skip
+"""What a zone is called in Chinese; also read, before `时间`."""
+_NAMES: Final = {name: region for region, names in _BY_REGION.items() for name in names.split()} | {
+    name: region for region, name in CHINESE.items()
+}
 _SHORT: Final = "|".join(sorted((name for name in _NAMES if name.isascii()), key=len, reverse=True))
 _CHINESE: Final = "|".join(sorted((name for name in _NAMES if not name.isascii()), key=len, reverse=True))
 
@@ -63,6 +75,16 @@ def zone_named(name: str) -> tzinfo | None:
     if found is not None:
         return found[0].zone if found[1] == len(name) else None
     return _load(_known().get(name, ""))
+
+
+def zone_name(zone: tzinfo, language: str = "en") -> str:
+    """What a zone is called: `New York`, `纽约`, `UTC`, `UTC+02:00`."""
+    key = getattr(zone, "key", "")
+    if language == "zh" and key in CHINESE:
+        return CHINESE[key]
+    if key and not key.startswith("Etc/"):
+        return str(key).rpartition("/")[2].replace("_", " ")
+    return zone.tzname(None) or "UTC"
 
 
 def read_zone(text: str, at: int) -> tuple[Zone, int] | None:
