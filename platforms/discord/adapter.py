@@ -36,7 +36,7 @@ from platforms.discord.commands import Intake, log
 from platforms.discord.errors import FIXES, LOCKED
 from platforms.discord.inbound import DIRECT, TOKEN_LIFE, Me
 from platforms.discord.places import FORUMS
-from platforms.discord.reading import Reading
+from platforms.discord.reading import UNIDENTIFIED, Reading
 from platforms.discord.settings import DiscordSettings
 from platforms.discord.setup import (
     CONTENT_FIX,
@@ -56,6 +56,8 @@ ARCHIVE_MINUTES: Final = 4320
 NUMBERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 """What the nonce of a document's further messages ends in: a key has 24 characters, a nonce at most 25."""
 MAX_THREADS: Final = 2000
+SOON_AGAIN: Final = timedelta(seconds=10)
+"""How long a private answer waits for a rate limit before it goes by direct message instead (ours)."""
 ANSWER_WINDOW: Final = timedelta(seconds=4)
 """How long after an interaction its first answer may still come: 3 s, and one for clocks that differ (ours)."""
 
@@ -296,10 +298,12 @@ class DiscordPlatform:
         self, person: Person, to: ThreadRef, doc: Doc, reply_token: ReplyToken | None, key: str
     ) -> MessageRef | Trouble:
         if reply_token and reply_token.uses_left > 0 and reply_token.expires_at > self._clock.now():
+            if self.intake.me is None:
+                return UNIDENTIFIED  # the answer's address holds the application's id
             told = await self._answer(reply_token, doc)
             if told is None:
                 return MessageRef(thread=to, message_id=f"ephemeral:{key}")
-            if isinstance(told, Retry):
+            if isinstance(told, Retry) and told.why == "ratelimited" and told.after <= SOON_AGAIN:
                 return told
             if isinstance(told, Gone) and self._may_be_answered_yet(reply_token):
                 return Retry(timedelta(0), why="not answered yet")  # by the process that listens
