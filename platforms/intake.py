@@ -1,7 +1,6 @@
 """What every platform's way in has in common: who the bot is, what was heard last, storing, and what is under way."""
 
 import asyncio
-import base64
 import hashlib
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ import structlog
 
 from bot.core.inbound import Event, Unreadable
 from bot.ports import Clock, Inbox, InboxDown
+from platforms.reading import short_ref
 
 log: Final = structlog.get_logger(__name__)
 Me = TypeVar("Me")
@@ -83,11 +83,6 @@ class Keeper(Generic[Me]):
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
         return not late
-
-
-def short_ref(digest: bytes) -> str:
-    """Four characters that a person can read out and an operator can find in the log."""
-    return base64.b32encode(digest)[:4].decode().lower()
 
 
 def ref_of(key: str) -> str:

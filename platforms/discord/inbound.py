@@ -5,10 +5,6 @@ in which channel its thread is, so `commands.py` adds that as `place` before any
 platforms.md 1.2-1.5 and 2.2.
 """
 
-import base64
-import hashlib
-import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,14 +29,24 @@ from bot.core.inbound import (
     ThreadRef,
     Unreadable,
 )
-from bot.core.verbs import FLAGS
 from bot.ports import Posted
+from platforms import reading
 from platforms.discord.slash import MENUS, slash_text
+from platforms.reading import (
+    UNREADABLE,
+    Json,
+    Malformed,
+    dict_in,
+    digest_of,
+    find_door,
+    keep_unreadable,
+    optional_in,
+    string,
+    text_in,
+    typed,
+    why_of,
+)
 
-Json = Mapping[str, Any]
-
-MAX_DEPTH: Final = 64
-"""Nesting kept of a payload (ours); Discord's components stay far below."""
 TOKEN_LIFE: Final = timedelta(minutes=15)
 TOKEN_USES: Final = 5
 EPOCH: Final = datetime(2015, 1, 1, tzinfo=UTC)
@@ -54,18 +60,10 @@ GUEST: Final = 1 << 4
 """Flag of a member who came by a guest invite."""
 DISMISS: Final = "codetask-dismiss"
 
+_SECRETS: Final = frozenset({"token"})
 _ID: Final = re.compile(r"\d{15,20}", re.ASCII)
 _USER: Final = re.compile(r"<@!?(\d{15,20})>", re.ASCII)
 _ENTITY: Final = re.compile(r"<(@&|#|a?:\w+:)(\d{15,20})>|<(https?://[^\s<>]+)>", re.ASCII)
-_BANG: Final = re.compile(r"[!！]codetask(?=$|[\s:：,，])[\s:：,，]*", re.IGNORECASE)
-_GREETING: Final = re.compile(r"(?:hey|hi|hello|ok|okay|yo|please|thanks|thank you|cc|你好|请)?[\s,，:：!！.]*", re.I)
-_DASHED_FLAG: Final = re.compile(rf"(?<!\S)[—–](?=(?:{'|'.join(flag.name for flag in FLAGS)})\b)")
-_LEADING_DASH: Final = re.compile(r"\A\s*[—–](?=\s)")
-_STRAIGHT: Final = str.maketrans("“”„‟‘’‚‛", "\"\"\"\"''''")
-
-
-class Malformed(ValueError):
-    """A payload lacks what its type promises. Never leaves this module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +81,7 @@ def plain(text: str, names: Mapping[str, str] | None = None) -> str:
     """What the person typed: mentions by name, quotes straight, a phone's `—repo` read as `--repo`."""
     known = names or {}
     text = _USER.sub(lambda found: "@" + known.get(found[1], found[1]), text)
-    text = _ENTITY.sub(_entity, text).translate(_STRAIGHT)
-    return _DASHED_FLAG.sub("--", _LEADING_DASH.sub("--", text))
+    return typed(_ENTITY.sub(_entity, text))
 
 
 def _entity(found: re.Match[str]) -> str:
@@ -95,25 +92,10 @@ def _entity(found: re.Match[str]) -> str:
     return found[1].removeprefix("a")
 
 
-def find_door(raw: str, me: Me, direct: bool, names: Mapping[str, str] | None = None) -> tuple[Door, str] | None:
-    """The door a message came through and the text behind it; None when it did not address the bot.
-
-    `direct`: in a direct message everything is addressed to the bot.
-    """
-    mention = re.compile(rf"<@!?{re.escape(me.bot_user_id)}>") if me.bot_user_id else None
-    hit = mention.search(raw) if mention else None
-    if mention and hit:
-        before, after = raw[: hit.start()], raw[hit.end() :]
-        rest = after if _GREETING.fullmatch(before) else before + after
-        return "mention", _strip_bang(plain(mention.sub("", rest), names).lstrip(" \t\n:：,，"))
-    text = plain(raw, names)
-    if _BANG.match(text.lstrip()):
-        return "bang", _strip_bang(text)
-    return ("mention", text.strip()) if direct else None
-
-
-def _strip_bang(text: str) -> str:
-    return _BANG.sub("", text.strip(), count=1) if _BANG.match(text.strip()) else text.strip()
+def door_of(raw: str, me: Me, direct: bool, names: Mapping[str, str] | None = None) -> tuple[Door, str] | None:
+    """The door a message came through and the text behind it, as `reading.find_door`."""
+    named = re.compile(rf"<@!?{re.escape(me.bot_user_id)}>") if me.bot_user_id else None
+    return find_door(raw, named, lambda text: plain(text, names), direct)
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------
@@ -126,8 +108,8 @@ def read(payload: Json, me: Me, now: datetime) -> Event | None:
     """
     try:
         return _Reader(payload, me, now).event()
-    except _UNREADABLE as error:
-        return unreadable(payload, f"{type(error).__name__}: {error}"[:200], me, now)
+    except UNREADABLE as error:
+        return unreadable(payload, why_of(error), me, now)
 
 
 def read_past(message: Json, place: Json, guild_id: str, me: Me, now: datetime) -> Posted | None:
@@ -143,65 +125,32 @@ def read_past(message: Json, place: Json, guild_id: str, me: Me, now: datetime) 
         own = reader.is_own(reader.body)
         said = reader.message(reader.told())
         event = None if own else reader.spoken()
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     nonce = message.get("nonce")
     return Posted(message=said, own=own, delivery_key=str(nonce) if own and nonce else None, event=event)
 
 
-_UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
-
-
 def unreadable(payload: object, why: str, me: Me, now: datetime) -> Unreadable:
-    """A payload kept as it came, under its id or the hash of its bytes; `ref` is for logs and people."""
+    """A payload that could not be read, under the hash of its bytes."""
     kept = tidy(payload)
-    known = kept if isinstance(kept, dict) else {}
-    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).digest()
-    body = known.get("d")
-    event_id = _string(body.get("id")) if isinstance(body, dict) else ""
-    guild_id = _string(body.get("guild_id")) if isinstance(body, dict) else ""
-    return Unreadable(
+    given = kept.get("d") if isinstance(kept, dict) else None
+    body: Json = given if isinstance(given, dict) else {}
+    return keep_unreadable(
+        kept,
+        why,
+        now,
+        key_app=me.app_id,
         platform="discord",
         app_id=me.app_id,
-        workspace_id=guild_id or DIRECT,
-        key=f"{me.app_id}:o:{digest.hex()}",
-        event_id=event_id,
-        sent_at=now,
-        received_at=now,
-        raw=known or {"payload": kept},
-        ref=short_ref(digest),
-        why=why.replace("\x00", ""),
+        workspace_id=string(body.get("guild_id")) or DIRECT,
+        event_id=string(body.get("id")),
     )
 
 
-def short_ref(digest: bytes) -> str:
-    """Four characters that a person can read out and an operator can find in the log."""
-    return base64.b32encode(digest)[:4].decode().lower()
-
-
-def _string(value: object) -> str:
-    return value[:255] if isinstance(value, str) else ""
-
-
-def tidy(value: Any, depth: int = 0) -> Any:
-    """A copy that every store can hold: no NUL, no lone surrogate, 64-bit numbers, bounded depth; no token."""
-    if depth > MAX_DEPTH:
-        return "…"
-    match value:
-        case str():
-            return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-        case Mapping():
-            return {tidy(str(key)): tidy(item, depth + 1) for key, item in value.items() if depth > 1 or key != "token"}
-        case list() | tuple():
-            return [tidy(item, depth + 1) for item in value]
-        case float() if not math.isfinite(value):
-            return None
-        case int() if abs(value) >= 2**63:
-            return None
-        case int() | float() | None:
-            return value
-        case _:
-            return tidy(str(value), depth)
+def tidy(value: Any) -> Any:
+    """A copy that every store can hold, without the token of an interaction."""
+    return reading.tidy(value, _SECRETS, 1)
 
 
 class _Reader:
@@ -212,11 +161,11 @@ class _Reader:
         if not isinstance(kept, dict):
             raise Malformed("not an object")
         self.raw = cast("dict[str, Any]", kept)
-        self.body = _dict(self.raw, "d")
+        self.body = dict_in(self.raw, "d")
         self.me, self.now = me, now
         given = payload["d"].get("token")
         self.token = given if isinstance(given, str) else ""
-        self.workspace_id = _optional(self.body, "guild_id") or DIRECT
+        self.workspace_id = optional_in(self.body, "guild_id") or DIRECT
 
     def event(self) -> Event | None:
         match self.raw.get("t"):
@@ -248,7 +197,7 @@ class _Reader:
             "app_id": self.me.app_id,
             "workspace_id": self.workspace_id,
             "key": f"{self.me.app_id}:{key}",
-            "event_id": _string(self.body.get("id")),
+            "event_id": string(self.body.get("id")),
             "sent_at": sent_at,
             "received_at": self.now,
             "workspace_locale": self._workspace_locale(),
@@ -259,10 +208,10 @@ class _Reader:
         """The server's language: interactions bring it, `commands.py` adds it to the place of everything else."""
         if self.body.get("guild_locale") is not None:
             return guild_language(self.body.get("guild_locale"), _maybe(self.body, "guild").get("features"))
-        return _string(_maybe(self.raw, "place").get("locale")) or None
+        return string(_maybe(self.raw, "place").get("locale")) or None
 
     def _other(self) -> dict[str, Any]:
-        digest = hashlib.sha256(json.dumps(self.raw, sort_keys=True).encode()).hexdigest()
+        digest = digest_of(self.raw).hex()
         return self._base(f"o:{digest}", self.now)
 
     def _place(self) -> tuple[str, str | None]:
@@ -285,8 +234,8 @@ class _Reader:
             kind = "bot"
         elif kind == "human" and isinstance(flags, int) and flags & GUEST:
             kind = "guest"
-        nick = _string(member.get("nick")) if isinstance(member, dict) else ""
-        name = nick or _string(user.get("global_name")) or _string(user.get("username"))
+        nick = string(member.get("nick")) if isinstance(member, dict) else ""
+        name = nick or string(user.get("global_name")) or string(user.get("username"))
         return Person(
             platform="discord", workspace_id=self.workspace_id, id=_snowflake(user, "id"), kind=kind, name=name
         )
@@ -301,7 +250,7 @@ class _Reader:
         listed = message.get("mentions")
         users = listed if isinstance(listed, list) else []
         return {
-            _string(user.get("id")): _string(user.get("global_name")) or _string(user.get("username"))
+            string(user.get("id")): string(user.get("global_name")) or string(user.get("username"))
             for user in users
             if isinstance(user, dict)
         }
@@ -323,20 +272,20 @@ class _Reader:
     def spoken(self) -> Message | Command:
         """A message: a `Command` when it addressed the bot."""
         fields = self.told()
-        raw = _optional(self.body, "content")
-        door = find_door(raw, self.me, self.workspace_id == DIRECT, self._names(self.body))
+        raw = optional_in(self.body, "content")
+        door = door_of(raw, self.me, self.workspace_id == DIRECT, self._names(self.body))
         if door is None:
             return self.message(fields)
         return Command(**fields, door=door[0], text=door[1])
 
     def message(self, fields: dict[str, Any]) -> Message:
         """The message itself, whether it addressed the bot or not."""
-        raw = _optional(self.body, "content")
+        raw = optional_in(self.body, "content")
         others = set(_USER.findall(raw)) - {self.me.bot_user_id}
         return Message(**fields, text=plain(raw, self._names(self.body)), mentions_others=bool(others))
 
     def _speaker(self, message: Json) -> Person:
-        author = _dict(message, "author")
+        author = dict_in(message, "author")
         kind: PersonKind = "webhook" if message.get("webhook_id") else "human"
         return self._person(author, message.get("member"), kind)
 
@@ -346,10 +295,10 @@ class _Reader:
             return None  # a preview was added, or a part that is not the text
         id = _snowflake(self.body, "id")
         channel, thread = self._place()
-        raw, names = _optional(self.body, "content"), self._names(self.body)
-        door = find_door(raw, self.me, self.workspace_id == DIRECT, names)
+        raw, names = optional_in(self.body, "content"), self._names(self.body)
+        door = door_of(raw, self.me, self.workspace_id == DIRECT, names)
         return MessageEdited(
-            **self._base(f"e:{id}:{_text(self.body, 'edited_timestamp')}", _moment(at)),
+            **self._base(f"e:{id}:{text_in(self.body, 'edited_timestamp')}", _moment(at)),
             thread=self._thread(channel, thread or id, thread),
             person=self._speaker(self.body),
             message_id=id,
@@ -366,8 +315,8 @@ class _Reader:
         user, id = _snowflake(self.body, "user_id"), _snowflake(self.body, "message_id")
         if user == self.me.bot_user_id:
             return None
-        emoji = _dict(self.body, "emoji")
-        name = _optional(emoji, "name") or _optional(emoji, "id")
+        emoji = dict_in(self.body, "emoji")
+        name = optional_in(emoji, "name") or optional_in(emoji, "id")
         channel, thread = self._place()
         member = self.body.get("member")
         about = member.get("user") if isinstance(member, dict) else None
@@ -383,7 +332,7 @@ class _Reader:
         )
 
     def _joined(self) -> ThreadRef:
-        channel = _string(self.raw.get("joined"))
+        channel = string(self.raw.get("joined"))
         return self._thread(channel or _snowflake(self.body, "id"), None)
 
     def _removed(self) -> BotRemoved | None:
@@ -398,11 +347,11 @@ class _Reader:
     def _interaction(self) -> Event | None:
         match self.body.get("type"):
             case 2:
-                return self._command(_dict(self.body, "data"))
+                return self._command(dict_in(self.body, "data"))
             case 3:
-                return self._press(_dict(self.body, "data"))
+                return self._press(dict_in(self.body, "data"))
             case 5:
-                return self._form(_dict(self.body, "data"))
+                return self._form(dict_in(self.body, "data"))
             case int():
                 return None  # a ping, or a question for completions
             case _:
@@ -414,8 +363,8 @@ class _Reader:
 
     def _actor(self) -> Person:
         member = self.body.get("member")
-        user = _dict(member, "user") if isinstance(member, dict) else _dict(self.body, "user")
-        locale = _string(self.body.get("locale"))
+        user = dict_in(member, "user") if isinstance(member, dict) else dict_in(self.body, "user")
+        locale = string(self.body.get("locale"))
         return self._person(user, member).model_copy(update={"locale": locale or None})
 
     def _reply_token(self, id: str) -> ReplyToken | None:
@@ -432,7 +381,7 @@ class _Reader:
         return self._thread(channel, thread, thread)
 
     def _command(self, data: dict[str, Any]) -> Command | None:
-        kind, name = data.get("type", 1), _text(data, "name")
+        kind, name = data.get("type", 1), text_in(data, "name")
         if kind == 3:
             return self._menu(data, name)
         if kind != 1 or name not in ("codetask", "followup"):
@@ -450,7 +399,7 @@ class _Reader:
     def _resolved_names(self, data: Json) -> dict[str, str]:
         users = _maybe(_maybe(data, "resolved"), "users")
         return {
-            id: _string(user.get("global_name")) or _string(user.get("username"))
+            id: string(user.get("global_name")) or string(user.get("username"))
             for id, user in users.items()
             if isinstance(user, dict)
         }
@@ -460,13 +409,13 @@ class _Reader:
         if command is None:
             return None
         id = _snowflake(data, "target_id")
-        message = _dict(_maybe(_maybe(data, "resolved"), "messages"), id)
+        message = dict_in(_maybe(_maybe(data, "resolved"), "messages"), id)
         channel, thread = self._place()
         return Command(
             **self._acted(),
             thread=self._thread(channel, thread or id, thread),
             door="shortcut",
-            text=plain(_optional(message, "content"), self._names(message)).strip(),
+            text=plain(optional_in(message, "content"), self._names(message)).strip(),
             command="followup" if command == "followup" else "codetask",
             message_id=id,
             in_thread=thread is not None,
@@ -474,10 +423,10 @@ class _Reader:
         )
 
     def _press(self, data: dict[str, Any]) -> ButtonPress | None:
-        custom_id = _text(data, "custom_id")
+        custom_id = text_in(data, "custom_id")
         if not custom_id.startswith("codetask:") or is_question(custom_id):
             return None
-        message = _dict(self.body, "message")
+        message = dict_in(self.body, "message")
         channel, thread = self._place()
         id = _snowflake(message, "id")
         root = thread or (None if is_private(self.body) else id)
@@ -489,7 +438,7 @@ class _Reader:
         )
 
     def _form(self, data: dict[str, Any]) -> FormSent | None:
-        form = _text(data, "custom_id")
+        form = text_in(data, "custom_id")
         if not form.startswith("codetask:"):
             return None
         components = data.get("components")
@@ -501,7 +450,7 @@ def guild_language(locale: object, features: object) -> str | None:
     """The locale a server chose. None where it could not: all but community servers have `en-US`, which says nothing
     (docs.discord.com/developers/resources/guild, `preferred_locale`)."""
     chosen = isinstance(features, list) and "COMMUNITY" in features
-    return _string(locale) or None if chosen or locale != "en-US" else None
+    return string(locale) or None if chosen or locale != "en-US" else None
 
 
 def is_private(interaction: Json) -> bool:
@@ -535,34 +484,13 @@ def _fields(components: list[Any]) -> list[tuple[str, str]]:
     return found
 
 
-def _dict(holder: Json, name: str) -> dict[str, Any]:
-    value = holder.get(name)
-    if not isinstance(value, dict):
-        raise Malformed(f"{name} is not an object")
-    return cast("dict[str, Any]", value)
-
-
 def _maybe(holder: Json, name: str) -> dict[str, Any]:
     value = holder.get(name)
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _text(holder: Json, name: str) -> str:
-    value = holder.get(name)
-    if not isinstance(value, str) or not value:
-        raise Malformed(f"{name} is missing")
-    return value
-
-
-def _optional(holder: Json, name: str) -> str:
-    value = holder.get(name)
-    if value is not None and not isinstance(value, str):
-        raise Malformed(f"{name} is not a string")
-    return value or ""
-
-
 def _snowflake(holder: Json, name: str) -> str:
-    value = _text(holder, name)
+    value = text_in(holder, name)
     if not _ID.fullmatch(value):
         raise Malformed(f"{name} is not an id")
     return value

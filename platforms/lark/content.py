@@ -11,18 +11,11 @@ from typing import Any, Final
 
 from bot.core.inbound import Door
 from bot.core.verbs import FLAGS
+from platforms.reading import Malformed, find_door, typed
 
 EVERYONE: Final = "@_all"
 
-_BANG: Final = re.compile(r"[!！]codetask(?=$|[\s:：,，])[\s:：,，]*", re.IGNORECASE)
-_GREETING: Final = re.compile(r"(?:hey|hi|hello|ok|okay|yo|please|thanks|thank you|cc|你好|请)?[\s,，:：!！.]*", re.I)
-_DASHED_FLAG: Final = re.compile(rf"(?<!\S)[—–]+(?=(?:{'|'.join(flag.name for flag in FLAGS)})\b)")
-_LEADING_DASH: Final = re.compile(r"\A\s*[—–](?=\s)")
-_STRAIGHT: Final = str.maketrans("“”„‟‘’‚‛", "\"\"\"\"''''")
-
-
-class Malformed(ValueError):
-    """A payload lacks what its type promises. Never leaves the modules that read."""
+_LONG_DASHED_FLAG: Final = re.compile(rf"(?<!\S)[—–]+(?=(?:{'|'.join(flag.name for flag in FLAGS)})\b)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,28 +88,11 @@ def plain(raw: str, mentions: Sequence[Mention]) -> str:
     """What the person typed: mentions as `@name`, quotes straight, a phone's `—repo` read as `--repo`."""
     for mention in mentions:
         raw = re.sub(rf"{re.escape(mention.key)}(?!\d)", lambda _, name=mention.name: f"@{name}", raw)
-    raw = raw.replace(EVERYONE, "@all").translate(_STRAIGHT)
-    return _DASHED_FLAG.sub("--", _LEADING_DASH.sub("--", raw))
+    return _LONG_DASHED_FLAG.sub("--", typed(raw.replace(EVERYONE, "@all")))
 
 
-def find_door(raw: str, mentions: Sequence[Mention], bot_id: str, direct: bool) -> tuple[Door, str] | None:
-    """The door a message came through and the text behind it; None when it did not address the bot.
-
-    `direct`: in a chat with the bot alone everything is addressed to it.
-    """
+def door_of(raw: str, mentions: Sequence[Mention], bot_id: str, direct: bool) -> tuple[Door, str] | None:
+    """The door a message came through and the text behind it, as `reading.find_door`."""
     keys = [re.escape(mention.key) for mention in mentions if bot_id and mention.open_id == bot_id]
     named = re.compile(rf"(?:{'|'.join(keys)})(?!\d)") if keys else None
-    hit = named.search(raw) if named else None
-    if named and hit:
-        before, after = raw[: hit.start()], raw[hit.end() :]
-        rest = after if _GREETING.fullmatch(before) else before + after
-        said = plain(named.sub("", rest), mentions)
-        return "mention", _strip_bang(said.lstrip(" \t\n:：,，"))
-    text = plain(raw, mentions)
-    if _BANG.match(text.lstrip()):
-        return "bang", _strip_bang(text)
-    return ("mention", text.strip()) if direct else None
-
-
-def _strip_bang(text: str) -> str:
-    return _BANG.sub("", text.strip(), count=1) if _BANG.match(text.strip()) else text.strip()
+    return find_door(raw, named, lambda text: plain(text, mentions), direct)

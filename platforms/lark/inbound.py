@@ -8,7 +8,6 @@ import base64
 import hashlib
 import hmac
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,16 +34,24 @@ from bot.core.inbound import (
     Unreadable,
 )
 from bot.ports import Posted
-from platforms.lark.content import Malformed, Mention, find_door, plain, raw_text, read_mentions
-
-Json = Mapping[str, Any]
+from platforms import reading
+from platforms.lark.content import Mention, door_of, plain, raw_text, read_mentions
+from platforms.reading import (
+    UNREADABLE,
+    Json,
+    Malformed,
+    dict_in,
+    keep_unreadable,
+    optional_in,
+    string,
+    text_in,
+    why_of,
+)
 
 MAX_BODY: Final = 1024 * 1024
 """Bytes of a webhook request (ours)."""
 MAX_SKEW: Final = timedelta(seconds=300)
 """How far a request's timestamp may be from now (ours; Lark only recommends to check it)."""
-MAX_DEPTH: Final = 64
-"""Nesting kept of a payload (ours)."""
 CALLBACK: Final = "card.action.trigger"
 CALLBACK_LIFE: Final = timedelta(seconds=3)
 """How long the answer to a button press can carry a toast."""
@@ -73,8 +80,6 @@ class Me:
 
 # --- Reading ----------------------------------------------------------------------------------------------------------
 
-_UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
-
 
 def read(payload: Json, me: Me, now: datetime) -> Event | None:
     """The event of one payload; None when there is nothing to keep (own doing, noise, a type we do not use).
@@ -83,8 +88,8 @@ def read(payload: Json, me: Me, now: datetime) -> Event | None:
     """
     try:
         return _Reader(tidy(payload), me, now).event()
-    except _UNREADABLE as error:
-        return unreadable(payload, f"{type(error).__name__}: {error}"[:200], me, now)
+    except UNREADABLE as error:
+        return unreadable(payload, why_of(error), me, now)
 
 
 def read_past(item: Json, me: Me, now: datetime, direct: bool = False) -> Posted | None:
@@ -93,7 +98,7 @@ def read_past(item: Json, me: Me, now: datetime, direct: bool = False) -> Posted
     `direct`: it was said in the chat with the bot alone."""
     try:
         entry = cast("dict[str, Any]", tidy(item))
-        sender = _dict(entry, "sender")
+        sender = dict_in(entry, "sender")
         own = sender.get("id_type") == "app_id" and sender.get("id") == me.app_id
         reader = _Reader({"header": {"app_id": me.app_id, "tenant_key": me.workspace_id}, "event": entry}, me, now)
         if entry.get("deleted") or entry.get("msg_type") == "system":
@@ -101,43 +106,35 @@ def read_past(item: Json, me: Me, now: datetime, direct: bool = False) -> Posted
         said = _Said(
             entry,
             str(entry["msg_type"]),
-            _optional(_dict(entry, "body"), "content"),
-            me.bot_user_id if own else _text(sender, "id"),
+            optional_in(dict_in(entry, "body"), "content"),
+            me.bot_user_id if own else text_in(sender, "id"),
             "human" if sender.get("sender_type") == "user" else "bot",
-            _optional(sender, "tenant_key"),
+            optional_in(sender, "tenant_key"),
             bool(entry.get("root_id")),
             direct,
         )
         return Posted(message=reader.message(said), own=own, event=None if own else reader.spoken(said))
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
 def unreadable(payload: object, why: str, me: Me, now: datetime) -> Unreadable:
-    """A payload kept as it came, under its transport id or the hash of its bytes; `ref` is for logs and people."""
+    """A payload that could not be read, under its event id where it has one."""
     kept = tidy(payload)
-    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).digest()
-    known: dict[str, Any] = kept if isinstance(kept, dict) else {}
-    given = known.get("header")
+    given = kept.get("header") if isinstance(kept, dict) else None
     header: Json = given if isinstance(given, dict) else {}
-    event_id = _string(header.get("event_id"))
-    return Unreadable(
+    event_id = string(header.get("event_id"))
+    return keep_unreadable(
+        kept,
+        why,
+        now,
+        key_app=me.app_id,
+        transport_id=event_id,
         platform="lark",
         app_id=me.app_id,
-        workspace_id=_string(header.get("tenant_key")) or me.workspace_id,
-        key=f"{me.app_id}:o:{event_id or digest.hex()}",
+        workspace_id=string(header.get("tenant_key")) or me.workspace_id,
         event_id=event_id,
-        sent_at=now,
-        received_at=now,
-        raw=known or {"payload": kept},
-        ref=short_ref(digest),
-        why=why.replace("\x00", ""),
     )
-
-
-def short_ref(digest: bytes) -> str:
-    """Four characters that a person can read out and an operator can find in the log."""
-    return base64.b32encode(digest)[:4].decode().lower()
 
 
 def is_callback(payload: object) -> bool:
@@ -146,30 +143,9 @@ def is_callback(payload: object) -> bool:
     return isinstance(header, Mapping) and header.get("event_type") == CALLBACK
 
 
-def _string(value: object) -> str:
-    return value[:255] if isinstance(value, str) else ""
-
-
-def tidy(value: Any, depth: int = 0) -> Any:
-    """A copy that every store can hold: no NUL, no lone surrogate, 64-bit numbers, bounded depth; no token."""
-    if depth > MAX_DEPTH:
-        return "…"
-    match value:
-        case str():
-            return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-        case Mapping():
-            kept = ((key, item) for key, item in value.items() if depth > 1 or key not in _SECRETS)
-            return {tidy(str(key)): tidy(item, depth + 1) for key, item in kept}
-        case list() | tuple():
-            return [tidy(item, depth + 1) for item in value]
-        case float() if not math.isfinite(value):
-            return None
-        case int() if abs(value) >= 2**63:
-            return None
-        case int() | float() | None:
-            return value
-        case _:
-            return tidy(str(value), depth)
+def tidy(value: Any) -> Any:
+    """A copy that every store can hold, without tokens and keys."""
+    return reading.tidy(value, _SECRETS, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +170,15 @@ class _Reader:
             raise Malformed("not an object")
         self.body = cast("dict[str, Any]", body)
         self.me, self.now = me, now
-        self.header = _dict(body, "header")
-        self.app_id = _optional(self.header, "app_id") or me.app_id
-        self.workspace_id = _optional(self.header, "tenant_key") or me.workspace_id
+        self.header = dict_in(body, "header")
+        self.app_id = optional_in(self.header, "app_id") or me.app_id
+        self.workspace_id = optional_in(self.header, "tenant_key") or me.workspace_id
 
     def event(self) -> Event | None:
-        kind = _text(self.header, "event_type")
+        kind = text_in(self.header, "event_type")
         if kind not in _READERS:
             return None
-        return _READERS[kind](self, _dict(self.body, "event"))
+        return _READERS[kind](self, dict_in(self.body, "event"))
 
     # Parts that several kinds share
 
@@ -212,7 +188,7 @@ class _Reader:
             "app_id": self.app_id,
             "workspace_id": self.workspace_id,
             "key": f"{self.app_id}:{key}",
-            "event_id": _string(self.header.get("event_id")),
+            "event_id": string(self.header.get("event_id")),
             "sent_at": sent_at,
             "received_at": self.now,
             "raw": self.body,
@@ -233,14 +209,14 @@ class _Reader:
         return instant(at) if isinstance(at, str) and _MILLISECONDS.fullmatch(at) else self.now
 
     def _happened(self) -> dict[str, Any]:
-        return self._base(f"o:{_text(self.header, 'event_id')}", self._sent_at())
+        return self._base(f"o:{text_in(self.header, 'event_id')}", self._sent_at())
 
     # Messages
 
     def received(self, event: dict[str, Any]) -> Event | None:
-        message, sender = _dict(event, "message"), _dict(event, "sender")
-        human = _text(sender, "sender_type") == "user"
-        person = _text(_dict(sender, "sender_id"), "open_id") if human else _bot_id(sender)
+        message, sender = dict_in(event, "message"), dict_in(event, "sender")
+        human = text_in(sender, "sender_type") == "user"
+        person = text_in(dict_in(sender, "sender_id"), "open_id") if human else _bot_id(sender)
         kind = message.get("message_type")
         if kind == "system" or person in (self.me.bot_user_id, self.me.app_id):
             return None
@@ -249,22 +225,22 @@ class _Reader:
         return self.spoken(
             _Said(
                 message,
-                _text(message, "message_type"),
-                _optional(message, "content"),
+                text_in(message, "message_type"),
+                optional_in(message, "content"),
                 person,
                 "human" if human else "bot",
-                _optional(sender, "tenant_key"),
+                optional_in(sender, "tenant_key"),
                 bool(message.get("root_id")) or inside,
                 message.get("chat_type") == "p2p",
             )
         )
 
     def _told(self, said: _Said) -> dict[str, Any]:
-        message, id = said.message, _text(said.message, "message_id")
-        root = _optional(message, "root_id") or id
+        message, id = said.message, text_in(said.message, "message_id")
+        root = optional_in(message, "root_id") or id
         return {
             **self._base(f"m:{id}", _stamp(message, "create_time")),
-            "thread": self._thread(_text(message, "chat_id"), root, _optional(message, "thread_id")),
+            "thread": self._thread(text_in(message, "chat_id"), root, optional_in(message, "thread_id")),
             "person": self._person(said.person, said.tenant, said.kind),
             "message_id": id,
             "in_thread": said.in_thread,
@@ -273,7 +249,7 @@ class _Reader:
     def spoken(self, said: _Said) -> Message | Command:
         """A message: a `Command` when it addressed the bot, which its list of mentions tells."""
         raw, mentions = _words(said), read_mentions(said.message.get("mentions"))
-        door = find_door(raw, mentions, self.me.bot_user_id, said.direct)
+        door = door_of(raw, mentions, self.me.bot_user_id, said.direct)
         if door is None:
             return self._message(said, raw, mentions)
         return Command(**self._told(said), door=door[0], text=door[1])
@@ -287,15 +263,15 @@ class _Reader:
         return Message(**self._told(said), text=plain(raw, mentions), mentions_others=others)
 
     def recalled(self, event: dict[str, Any]) -> MessageDeleted:
-        id = _text(event, "message_id")
-        thread = self._thread(_text(event, "chat_id"), id)
+        id = text_in(event, "message_id")
+        thread = self._thread(text_in(event, "chat_id"), id)
         return MessageDeleted(**self._base(f"d:{id}", self._sent_at()), thread=thread, message_id=id)
 
     def reacted(self, event: dict[str, Any]) -> Reaction | None:
         if event.get("operator_type") == "app":
             return None
-        id, person = _text(event, "message_id"), _text(_dict(event, "user_id"), "open_id")
-        emoji, at = _text(_dict(event, "reaction_type"), "emoji_type"), _text(event, "action_time")
+        id, person = text_in(event, "message_id"), text_in(dict_in(event, "user_id"), "open_id")
+        emoji, at = text_in(dict_in(event, "reaction_type"), "emoji_type"), text_in(event, "action_time")
         return Reaction(
             **self._base(f"r:{id}:{person}:{emoji}:{at}", _stamp(event, "action_time")),
             thread=self._thread("", id),  # Lark does not say which chat: the message stands for itself
@@ -308,24 +284,24 @@ class _Reader:
     # The bot itself
 
     def added(self, event: dict[str, Any]) -> BotAdded:
-        return BotAdded(**self._happened(), thread=self._thread(_text(event, "chat_id"), None))
+        return BotAdded(**self._happened(), thread=self._thread(text_in(event, "chat_id"), None))
 
     def removed(self, event: dict[str, Any]) -> BotRemoved:
-        return BotRemoved(**self._happened(), thread=self._thread(_text(event, "chat_id"), None))
+        return BotRemoved(**self._happened(), thread=self._thread(text_in(event, "chat_id"), None))
 
     def menu(self, event: dict[str, Any]) -> Command | None:
         """An entry of the bot's menu. It names no chat: the person's open id stands for the chat with them.
 
         It says a verb, as a slash command does; the door `menu` is for messages picked from a menu."""
-        operator = _dict(event, "operator")
-        person = _text(_dict(operator, "operator_id"), "open_id")
-        said = MENU.get(_text(event, "event_key"))
+        operator = dict_in(event, "operator")
+        person = text_in(dict_in(operator, "operator_id"), "open_id")
+        said = MENU.get(text_in(event, "event_key"))
         if said is None:
             return None
         return Command(
-            **self._base(f"c:{_text(self.header, 'event_id')}", self._sent_at()),
+            **self._base(f"c:{text_in(self.header, 'event_id')}", self._sent_at()),
             thread=self._thread(person, None),
-            person=self._person(person, name=_optional(operator, "operator_name")),
+            person=self._person(person, name=optional_in(operator, "operator_name")),
             door="slash",
             text=said,
         )
@@ -333,18 +309,18 @@ class _Reader:
     # Callbacks: never redelivered by Lark
 
     def pressed(self, event: dict[str, Any]) -> ButtonPress | FormSent | None:
-        action, context, operator = _dict(event, "action"), _dict(event, "context"), _dict(event, "operator")
+        action, context, operator = dict_in(event, "action"), dict_in(event, "context"), dict_in(event, "operator")
         given = action.get("value")
         value = given.get(VALUE) if isinstance(given, dict) else given
         if not isinstance(value, str) or not value.startswith("codetask:"):
             return None  # a link, or an element that is not ours
-        message_id = _text(context, "open_message_id")
+        message_id = text_in(context, "open_message_id")
         root = given.get(ROOT) if isinstance(given, dict) else None
-        event_id = _text(self.header, "event_id")
+        event_id = text_in(self.header, "event_id")
         told = {
             **self._base(f"c:{event_id}", self._sent_at()),
-            "thread": self._thread(_text(context, "open_chat_id"), _string(root) or message_id),
-            "person": self._person(_text(operator, "open_id"), _optional(operator, "tenant_key")),
+            "thread": self._thread(text_in(context, "open_chat_id"), string(root) or message_id),
+            "person": self._person(text_in(operator, "open_id"), optional_in(operator, "tenant_key")),
             "reply_token": ReplyToken(value=event_id, expires_at=self.now + CALLBACK_LIFE, uses_left=1),
         }
         fields = action.get("form_value")
@@ -358,7 +334,7 @@ def _bot_id(sender: Json) -> str:
     """Who a bot is. Lark does not promise it an open id."""
     ids = sender.get("sender_id")
     known = cast("dict[str, Any]", ids) if isinstance(ids, dict) else {}
-    return _optional(known, "open_id") or _optional(known, "app_id") or "app"
+    return optional_in(known, "open_id") or optional_in(known, "app_id") or "app"
 
 
 def _words(said: _Said) -> str:
@@ -379,29 +355,8 @@ _READERS: Final = {
 """Every event that is read. What is not here is acked and dropped: read receipts, changes of chats."""
 
 
-def _dict(holder: Json, name: str) -> dict[str, Any]:
-    value = holder.get(name)
-    if not isinstance(value, dict):
-        raise Malformed(f"{name} is not an object")
-    return cast("dict[str, Any]", value)
-
-
-def _text(holder: Json, name: str) -> str:
-    value = holder.get(name)
-    if not isinstance(value, str) or not value:
-        raise Malformed(f"{name} is missing")
-    return value
-
-
-def _optional(holder: Json, name: str) -> str:
-    value = holder.get(name)
-    if value is not None and not isinstance(value, str):
-        raise Malformed(f"{name} is not a string")
-    return value or ""
-
-
 def _stamp(holder: Json, name: str) -> datetime:
-    value = _text(holder, name)
+    value = text_in(holder, name)
     if not _MILLISECONDS.fullmatch(value):
         raise Malformed(f"{name} is not a time in milliseconds")
     return instant(value)

@@ -4,11 +4,9 @@
 `check_request` the bytes of a webhook request. Rules and keys: platforms.md 1.2-1.5 and 2.
 """
 
-import base64
 import hashlib
 import hmac
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,17 +32,26 @@ from bot.core.inbound import (
     ThreadRef,
     Unreadable,
 )
-from bot.core.verbs import FLAGS
 from bot.ports import Posted
-
-Json = Mapping[str, Any]
+from platforms import reading
+from platforms.reading import (
+    UNREADABLE,
+    Json,
+    Malformed,
+    dict_in,
+    find_door,
+    keep_unreadable,
+    optional_in,
+    string,
+    text_in,
+    typed,
+    why_of,
+)
 
 MAX_BODY: Final = 1024 * 1024
 """Bytes of a webhook request (ours)."""
 MAX_SKEW: Final = timedelta(seconds=300)
 """How far a request's timestamp may be from now (Slack's own advice)."""
-MAX_DEPTH: Final = 64
-"""Nesting kept of a payload (ours); Slack's blocks stay far below."""
 RESPONSE_URL_LIFE: Final = timedelta(minutes=30)
 RESPONSE_URL_USES: Final = 5
 DELIVERY_EVENT: Final = "codetask_delivery"
@@ -52,18 +59,10 @@ DELIVERY_EVENT: Final = "codetask_delivery"
 SHORTCUTS: Final[Mapping[str, str]] = {"codetask_file": "codetask", "codetask_later": "followup"}
 """Message shortcut callback id -> command."""
 
+_SECRETS: Final = frozenset({"token"})
 _SPOKEN: Final = frozenset({None, "file_share", "thread_broadcast", "me_message", "bot_message"})
 _TS: Final = re.compile(r"\d{1,11}\.\d{1,9}", re.ASCII)
 _ENTITY: Final = re.compile(r"<([^<>]*)>")
-_BANG: Final = re.compile(r"[!！]codetask(?=$|[\s:：,，])[\s:：,，]*", re.IGNORECASE)
-_GREETING: Final = re.compile(r"(?:hey|hi|hello|ok|okay|yo|please|thanks|thank you|cc|你好|请)?[\s,，:：!！.]*", re.I)
-_DASHED_FLAG: Final = re.compile(rf"(?<!\S)[—–](?=(?:{'|'.join(flag.name for flag in FLAGS)})\b)")
-_LEADING_DASH: Final = re.compile(r"\A\s*[—–](?=\s)")
-_STRAIGHT: Final = str.maketrans("“”„‟‘’‚‛", "\"\"\"\"''''")
-
-
-class Malformed(ValueError):
-    """A payload lacks what its type promises. Never leaves this module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +81,7 @@ class Me:
 def plain(text: str) -> str:
     """What the person typed: Slack's escapes undone, quotes straight, a phone's `—repo` read as `--repo`."""
     text = _ENTITY.sub(lambda match: _entity(match[1]), text)
-    text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").translate(_STRAIGHT)
-    return _DASHED_FLAG.sub("--", _LEADING_DASH.sub("--", text))
+    return typed(text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
 
 
 def _entity(body: str) -> str:
@@ -99,25 +97,10 @@ def _entity(body: str) -> str:
             return f"{label} ({target})"
 
 
-def find_door(raw: str, me: Me, direct: bool) -> tuple[Door, str] | None:
-    """The door a message came through and the text behind it; None when it did not address the bot.
-
-    `direct`: in a direct message everything is addressed to the bot.
-    """
-    mention = re.compile(rf"<@{re.escape(me.bot_user_id)}(?:\|[^<>]*)?>") if me.bot_user_id else None
-    hit = mention.search(raw) if mention else None
-    if mention and hit:
-        before, after = raw[: hit.start()], raw[hit.end() :]
-        rest = after if _GREETING.fullmatch(before) else before + after
-        return "mention", _strip_bang(plain(mention.sub("", rest)).lstrip(" \t\n:：,，"))
-    text = plain(raw)
-    if _BANG.match(text.lstrip()):
-        return "bang", _strip_bang(text)
-    return ("mention", text.strip()) if direct else None
-
-
-def _strip_bang(text: str) -> str:
-    return _BANG.sub("", text.strip(), count=1) if _BANG.match(text.strip()) else text.strip()
+def door_of(raw: str, me: Me, direct: bool) -> tuple[Door, str] | None:
+    """The door a message came through and the text behind it, as `reading.find_door`."""
+    named = re.compile(rf"<@{re.escape(me.bot_user_id)}(?:\|[^<>]*)?>") if me.bot_user_id else None
+    return find_door(raw, named, plain, direct)
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------
@@ -142,7 +125,7 @@ def read_past(message: Json, channel: str, me: Me, now: datetime) -> Posted | No
         said = reader.message(reader.told(reader.body["event"]))
         own = reader.is_own(body)
         event = None if own else reader.spoken(reader.body["event"])
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return Posted(message=said, own=own, delivery_key=_delivery_key(message), event=event)
 
@@ -156,65 +139,34 @@ def _delivery_key(message: Json) -> str | None:
     return key if isinstance(key, str) else None
 
 
-_UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
-
-
 def _guarded(payload: Json, me: Me, now: datetime, reading: Callable[[], Event | None]) -> Event | None:
     try:
         return reading()
-    except _UNREADABLE as error:
-        return unreadable(payload, f"{type(error).__name__}: {error}"[:200], me, now)
+    except UNREADABLE as error:
+        return unreadable(payload, why_of(error), me, now)
 
 
 def unreadable(payload: object, why: str, me: Me, now: datetime) -> Unreadable:
-    """A payload kept as it came, under its transport id or the hash of its bytes; `ref` is for logs and people."""
+    """A payload that could not be read, under its event id where it has one."""
     kept = tidy(payload)
-    raw = json.dumps(kept, sort_keys=True)
-    digest = hashlib.sha256(raw.encode()).digest()
     known = kept if isinstance(kept, dict) else {}
-    event_id = known.get("event_id")
-    return Unreadable(
+    event_id = string(known.get("event_id"))
+    return keep_unreadable(
+        kept,
+        why,
+        now,
+        key_app=me.app_id,
+        transport_id=event_id,
         platform="slack",
-        app_id=_string(known.get("api_app_id")) or me.app_id,
-        workspace_id=_string(known.get("team_id")) or me.workspace_id,
-        key=f"{me.app_id}:o:{_string(event_id) or digest.hex()}",
-        event_id=_string(event_id),
-        sent_at=now,
-        received_at=now,
-        raw=known or {"payload": kept},
-        ref=short_ref(digest),
-        why=why.replace("\x00", ""),
+        app_id=string(known.get("api_app_id")) or me.app_id,
+        workspace_id=string(known.get("team_id")) or me.workspace_id,
+        event_id=event_id,
     )
 
 
-def short_ref(digest: bytes) -> str:
-    """Four characters that a person can read out and an operator can find in the log."""
-    return base64.b32encode(digest)[:4].decode().lower()
-
-
-def _string(value: object) -> str:
-    return value[:255] if isinstance(value, str) else ""
-
-
-def tidy(value: Any, depth: int = 0) -> Any:
-    """A copy that every store can hold: no NUL, no lone surrogate, 64-bit numbers, bounded depth; no shared secret."""
-    if depth > MAX_DEPTH:
-        return "…"
-    match value:
-        case str():
-            return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-        case Mapping():
-            return {tidy(str(key)): tidy(item, depth + 1) for key, item in value.items() if depth or key != "token"}
-        case list() | tuple():
-            return [tidy(item, depth + 1) for item in value]
-        case float() if not math.isfinite(value):
-            return None
-        case int() if abs(value) >= 2**63:
-            return None
-        case int() | float() | None:
-            return value
-        case _:
-            return tidy(str(value), depth)
+def tidy(value: Any) -> Any:
+    """A copy that every store can hold, without the shared secret."""
+    return reading.tidy(value, _SECRETS, 0)
 
 
 class _Reader:
@@ -225,13 +177,13 @@ class _Reader:
             raise Malformed("not an object")
         self.body = cast("dict[str, Any]", body)
         self.me, self.now = me, now
-        self.app_id = _string(body.get("api_app_id")) or me.app_id
+        self.app_id = string(body.get("api_app_id")) or me.app_id
         self.workspace_id = self._workspace()
 
     def event(self) -> Event | None:
         match self.body.get("type"):
             case "event_callback":
-                return self._happening(_dict(self.body, "event"))
+                return self._happening(dict_in(self.body, "event"))
             case "block_actions":
                 return self._press()
             case "message_action":
@@ -253,12 +205,12 @@ class _Reader:
         body = self.body
         view, grants, team, user = (body.get(name) for name in ("view", "authorizations", "team", "user"))
         if isinstance(view, dict) and view.get("app_installed_team_id"):
-            return _text(view, "app_installed_team_id")
+            return text_in(view, "app_installed_team_id")
         if isinstance(grants, list) and grants and isinstance(grants[0], dict) and grants[0].get("team_id"):
-            return _text(grants[0], "team_id")
+            return text_in(grants[0], "team_id")
         for holder, name in ((team, "id"), (body, "team_id"), (user, "team_id")):
             if isinstance(holder, dict) and holder.get(name):
-                return _text(holder, name)
+                return text_in(holder, name)
         return self.me.workspace_id
 
     def _base(self, key: str, sent_at: datetime) -> dict[str, Any]:
@@ -267,7 +219,7 @@ class _Reader:
             "app_id": self.app_id,
             "workspace_id": self.workspace_id,
             "key": f"{self.app_id}:{key}",
-            "event_id": _string(self.body.get("event_id")),
+            "event_id": string(self.body.get("event_id")),
             "sent_at": sent_at,
             "received_at": self.now,
             "raw": self.body,
@@ -293,27 +245,27 @@ class _Reader:
     # Events API
 
     def _happening(self, event: dict[str, Any]) -> Event | None:
-        match _text(event, "type"):
+        match text_in(event, "type"):
             case "app_mention" | "message":
                 return self._message_event(event)
             case "reaction_added" | "reaction_removed":
                 return self._reaction(event)
             case "member_joined_channel" if event.get("user") == self.me.bot_user_id:
-                return BotAdded(**self._other(), thread=self._thread(_text(event, "channel"), None))
+                return BotAdded(**self._other(), thread=self._thread(text_in(event, "channel"), None))
             case "channel_archive" | "group_archive" | "channel_left" | "group_left":
-                return BotRemoved(**self._other(), thread=self._thread(_text(event, "channel"), None))
+                return BotRemoved(**self._other(), thread=self._thread(text_in(event, "channel"), None))
             case _:
                 return None
 
     def _other(self) -> dict[str, Any]:
-        return self._base(f"o:{_text(self.body, 'event_id')}", self.now)
+        return self._base(f"o:{text_in(self.body, 'event_id')}", self.now)
 
     def _message_event(self, event: dict[str, Any]) -> Event | None:
         match event.get("subtype"):
             case "message_changed":
                 return self._edited(event)
             case "message_deleted":
-                return self._deleted(event, _text(event, "deleted_ts"), event.get("previous_message"))
+                return self._deleted(event, text_in(event, "deleted_ts"), event.get("previous_message"))
             case subtype if subtype in _SPOKEN:
                 return None if self.is_own(event) else self.spoken(event)
             case _:
@@ -321,7 +273,7 @@ class _Reader:
 
     def told(self, event: dict[str, Any]) -> dict[str, Any]:
         """The fields that a message and a command said in a message share."""
-        channel, ts = _text(event, "channel"), _stamp(event, "ts")
+        channel, ts = text_in(event, "channel"), _stamp(event, "ts")
         root = _stamp(event, "thread_ts") if event.get("thread_ts") else ts
         return {
             **self._base(f"m:{channel}:{ts}", instant(ts)),
@@ -334,19 +286,19 @@ class _Reader:
     def spoken(self, event: dict[str, Any]) -> Message | Command:
         """A message: a `Command` when it addressed the bot. The event's type does not matter, only its text."""
         fields = self.told(event)
-        door = find_door(_optional(event, "text"), self.me, _is_direct(event))
+        door = door_of(optional_in(event, "text"), self.me, _is_direct(event))
         if door is None:
             return self.message(fields)
         return Command(**fields, door=door[0], text=door[1])
 
     def message(self, fields: dict[str, Any]) -> Message:
         """The message itself, whether it addressed the bot or not."""
-        text = _optional(self.body["event"], "text")
+        text = optional_in(self.body["event"], "text")
         others = set(re.findall(r"<@(\w+)", text)) - {self.me.bot_user_id}
         return Message(**fields, text=plain(text), mentions_others=bool(others))
 
     def _speaker(self, event: Json) -> Person:
-        user, bot = _string(event.get("user")), _string(event.get("bot_id"))
+        user, bot = string(event.get("user")), string(event.get("bot_id"))
         if bot or event.get("subtype") == "bot_message":
             return self._person(user or bot or "webhook", "bot" if user or bot else "webhook")
         if not user:
@@ -360,19 +312,19 @@ class _Reader:
         return self._person(user)
 
     def _edited(self, event: dict[str, Any]) -> Event | None:
-        message, before = _dict(event, "message"), event.get("previous_message")
-        channel, ts = _text(event, "channel"), _stamp(message, "ts")
+        message, before = dict_in(event, "message"), event.get("previous_message")
+        channel, ts = text_in(event, "channel"), _stamp(message, "ts")
         if message.get("subtype") == "tombstone":
             return self._deleted(event, ts, before)
         same = isinstance(before, dict) and before.get("text") == message.get("text")
         if same or not message.get("edited") or self.is_own(message):
             return None
-        at = _stamp(_dict(message, "edited"), "ts")
-        raw = _optional(message, "text")
-        door = find_door(raw, self.me, _is_direct(event))
+        at = _stamp(dict_in(message, "edited"), "ts")
+        raw = optional_in(message, "text")
+        door = door_of(raw, self.me, _is_direct(event))
         return MessageEdited(
             **self._base(f"e:{channel}:{ts}:{at}", instant(at)),
-            thread=self._thread(channel, _optional(message, "thread_ts") or ts),
+            thread=self._thread(channel, optional_in(message, "thread_ts") or ts),
             person=self._speaker(message),
             message_id=ts,
             text=door[1] if door else plain(raw),
@@ -381,18 +333,23 @@ class _Reader:
     def _deleted(self, event: dict[str, Any], ts: str, before: object) -> MessageDeleted:
         if not _TS.fullmatch(ts):
             raise Malformed("deleted_ts is not a timestamp")
-        channel = _text(event, "channel")
-        root = _optional(before, "thread_ts") if isinstance(before, dict) else ""
+        channel = text_in(event, "channel")
+        root = optional_in(before, "thread_ts") if isinstance(before, dict) else ""
         at = event.get("event_ts") or event.get("ts")
         sent_at = instant(at) if isinstance(at, str) and _TS.fullmatch(at) else self.now
         thread = self._thread(channel, root or ts)
         return MessageDeleted(**self._base(f"d:{channel}:{ts}", sent_at), thread=thread, message_id=ts)
 
     def _reaction(self, event: dict[str, Any]) -> Reaction | None:
-        item, user = _dict(event, "item"), _text(event, "user")
+        item, user = dict_in(event, "item"), text_in(event, "user")
         if item.get("type") != "message" or user == self.me.bot_user_id:
             return None
-        channel, ts, name, at = _text(item, "channel"), _stamp(item, "ts"), _text(event, "reaction"), event["event_ts"]
+        channel, ts, name, at = (
+            text_in(item, "channel"),
+            _stamp(item, "ts"),
+            text_in(event, "reaction"),
+            event["event_ts"],
+        )
         return Reaction(
             **self._base(f"r:{channel}:{ts}:{user}:{name}:{at}", instant(_stamp(event, "event_ts"))),
             thread=self._thread(channel, ts),  # Slack does not say which thread: the message stands for itself
@@ -407,21 +364,21 @@ class _Reader:
     def _slash(self) -> Command:
         body = self.body
         return Command(
-            **self._base(f"c:{_text(body, 'trigger_id')}", self.now),
-            thread=self._thread(_text(body, "channel_id"), None),
-            person=self._person(_text(body, "user_id"), name=_optional(body, "user_name")),
+            **self._base(f"c:{text_in(body, 'trigger_id')}", self.now),
+            thread=self._thread(text_in(body, "channel_id"), None),
+            person=self._person(text_in(body, "user_id"), name=optional_in(body, "user_name")),
             door="slash",
-            text=plain(_optional(body, "text")).strip(),
-            command="followup" if _text(body, "command").startswith("/followup") else "codetask",
+            text=plain(optional_in(body, "text")).strip(),
+            command="followup" if text_in(body, "command").startswith("/followup") else "codetask",
             reply_token=self._reply_token(),
         )
 
     def _actor(self) -> Person:
-        user = _dict(self.body, "user")
+        user = dict_in(self.body, "user")
         home = user.get("team_id")
         external = isinstance(home, str) and home.startswith("T") and home != self.workspace_id
-        name = _optional(user, "username") or _optional(user, "name")
-        return self._person(_text(user, "id"), "external" if external else "human", name)
+        name = optional_in(user, "username") or optional_in(user, "name")
+        return self._person(text_in(user, "id"), "external" if external else "human", name)
 
     def _press(self) -> ButtonPress | None:
         actions = self.body.get("actions")
@@ -431,13 +388,13 @@ class _Reader:
         value = action.get("value")
         if not isinstance(value, str) or not value.startswith("codetask:"):
             return None  # a link button, or an element that is not ours
-        box = _dict(self.body, "container")
+        box = dict_in(self.body, "container")
         ts = _stamp(box, "message_ts")
         message = self.body.get("message")
         parent = message.get("thread_ts") if isinstance(message, dict) else None
         return ButtonPress(
-            **self._base(f"c:{_text(self.body, 'trigger_id')}", self._acted_at(action)),
-            thread=self._thread(_text(box, "channel_id"), _string(box.get("thread_ts")) or _string(parent) or ts),
+            **self._base(f"c:{text_in(self.body, 'trigger_id')}", self._acted_at(action)),
+            thread=self._thread(text_in(box, "channel_id"), string(box.get("thread_ts")) or string(parent) or ts),
             person=self._actor(),
             value=value,
             message_id=ts,
@@ -449,18 +406,18 @@ class _Reader:
         return instant(at) if isinstance(at, str) and _TS.fullmatch(at) else self.now
 
     def _shortcut(self) -> Command | None:
-        command = SHORTCUTS.get(_text(self.body, "callback_id"))
+        command = SHORTCUTS.get(text_in(self.body, "callback_id"))
         if command is None:
             return None
-        message, channel = _dict(self.body, "message"), _text(_dict(self.body, "channel"), "id")
+        message, channel = dict_in(self.body, "message"), text_in(dict_in(self.body, "channel"), "id")
         ts = _stamp(message, "ts")
-        root = _optional(message, "thread_ts") or ts
+        root = optional_in(message, "thread_ts") or ts
         return Command(
-            **self._base(f"c:{_text(self.body, 'trigger_id')}", self._acted_at(self.body)),
+            **self._base(f"c:{text_in(self.body, 'trigger_id')}", self._acted_at(self.body)),
             thread=self._thread(channel, root),
             person=self._actor(),
             door="shortcut",
-            text=plain(_optional(message, "text")).strip(),
+            text=plain(optional_in(message, "text")).strip(),
             command="followup" if command == "followup" else "codetask",
             message_id=ts,
             in_thread=root != ts,
@@ -469,16 +426,16 @@ class _Reader:
         )
 
     def _form(self) -> FormSent | None:
-        view = _dict(self.body, "view")
-        form = _text(view, "callback_id")
+        view = dict_in(self.body, "view")
+        form = text_in(view, "callback_id")
         if not form.startswith("codetask:"):
             return None
-        place = json.loads(_optional(view, "private_metadata") or "{}")
+        place = json.loads(optional_in(view, "private_metadata") or "{}")
         state = view.get("state")
         values = state.get("values") if isinstance(state, dict) else None
         return FormSent(
-            **self._base(f"c:{_text(self.body, 'trigger_id')}", self.now),
-            thread=self._thread(_text(place, "channel_id"), _optional(place, "root") or None),
+            **self._base(f"c:{text_in(self.body, 'trigger_id')}", self.now),
+            thread=self._thread(text_in(place, "channel_id"), optional_in(place, "root") or None),
             person=self._actor(),
             form=form,
             fields=_form_fields(values if isinstance(values, dict) else {}),
@@ -498,32 +455,11 @@ def _form_fields(values: dict[str, Any]) -> dict[str, str]:
 
 
 def _is_direct(event: Json) -> bool:
-    return event.get("channel_type") == "im" or _optional(event, "channel").startswith("D")
-
-
-def _dict(holder: Json, name: str) -> dict[str, Any]:
-    value = holder.get(name)
-    if not isinstance(value, dict):
-        raise Malformed(f"{name} is not an object")
-    return cast("dict[str, Any]", value)
-
-
-def _text(holder: Json, name: str) -> str:
-    value = holder.get(name)
-    if not isinstance(value, str) or not value:
-        raise Malformed(f"{name} is missing")
-    return value
-
-
-def _optional(holder: Json, name: str) -> str:
-    value = holder.get(name)
-    if value is not None and not isinstance(value, str):
-        raise Malformed(f"{name} is not a string")
-    return value or ""
+    return event.get("channel_type") == "im" or optional_in(event, "channel").startswith("D")
 
 
 def _stamp(holder: Json, name: str) -> str:
-    value = _text(holder, name)
+    value = text_in(holder, name)
     if not _TS.fullmatch(value):
         raise Malformed(f"{name} is not a timestamp")
     return value
