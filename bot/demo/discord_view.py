@@ -22,7 +22,7 @@ _LOOKS: Final = {1: "primary", 3: "primary", 4: "danger"}
 _MARKS: Final = re.compile(
     r"\\(?P<escaped>[^\w\s])|`(?P<code>[^`\n]+)`"
     r"|<@[!&]?(?P<user>\d+)>|<#(?P<room>\d+)>|<t:(?P<time>\d{1,11})(?::(?P<shape>[a-zA-Z]))?>"
-    r"|\[(?P<label>(?:\\.|[^\]\\\n])+)\]\(<?(?P<url>https?://[^)>\s]+)>?\)|<?(?P<bare>https?://[^\s<>]+)>?"
+    r"|\[(?P<label>(?:\\.|[^\[\]\\\n])+)\]\(<?(?P<url>https?://[^)>\s]+)>?\)|<?(?P<bare>https?://[^\s<>]+)>?"
     r"|\*\*(?P<bold>(?:\\.|[^*\\\n])+)\*\*|(?<!\*)\*(?P<italic>(?:\\.|[^*\\\n])+)\*(?!\*)"
     r"|~~(?P<strike>(?:\\.|[^~\\\n])+)~~"
 )

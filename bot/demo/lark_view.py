@@ -17,7 +17,7 @@ Json = dict[str, Any]
 _LOCALES: Final = {"en": "en_us", "zh": "zh_cn"}
 _MARKS: Final = re.compile(
     r"`(?P<code>[^`\n]+)`|<at\s+(?:user_)?id=[\"']?(?P<at>[\w-]+)[\"']?\s*(?:/>|>[^<\n]*</at>)"
-    r"|<font[^<>\n]*>(?P<font>[^<\n]*)</font>|\[(?P<label>[^\]\n]+)\]\((?P<url>https?://[^)\s]+)\)"
+    r"|<font[^<>\n]*>(?P<font>[^<\n]*)</font>|\[(?P<label>[^\[\]\n]+)\]\((?P<url>https?://[^)\s]+)\)"
     r"|\*\*(?P<bold>[^*\n]+)\*\*|(?<!\*)\*(?P<italic>[^*\n]+)\*(?!\*)|~~(?P<strike>[^~\n]+)~~"
 )
 _KEY: Final = re.compile(r"@_(?:user_\d+|all)")

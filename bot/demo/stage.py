@@ -135,6 +135,7 @@ async def _perform(options: DemoOptions, folder: Path, logs: Path) -> int:
 @asynccontextmanager
 async def open_stage(options: DemoOptions, folder: Path, stop: asyncio.Event, console: Any) -> AsyncIterator[Stage]:
     """Everything up and running; down again at the end, in the reverse order."""
+    check_options(options)
     async with AsyncExitStack() as stack:
         bare, base = (make_sample(folder), "main") if options.repo is None else copy_given(options.repo, folder)
         channels = open_channels(stack)
@@ -162,15 +163,24 @@ async def _end(parts: "asyncio.Task[Fatal | None]", stop: asyncio.Event) -> None
     await parts
 
 
-def demo_settings(
-    options: DemoOptions, folder: Path, bare: Path, base: str, channels: Sequence[Channel], web_url: str
-) -> Settings:
-    """The settings of a demo in `folder`. Raises `DemoRefused` for options that do not go together."""
-    agent = options.agent or ("command" if options.command else "demo")
+def check_options(options: DemoOptions) -> None:
+    """Raises `DemoRefused` for options that do not go together."""
+    agent = agent_of(options)
     if options.repo is None and agent != "demo":
         raise DemoRefused("The sample project has the demo agent. For another agent, name a repository: --repo PATH")
     if (agent == "command") != bool(options.command):
         raise DemoRefused("The agent `command` needs its argument list: --agent command -- program {prompt_file}")
+
+
+def agent_of(options: DemoOptions) -> str:
+    """The agent's name: as told, else `command` where its argument list was, else the demo agent."""
+    return options.agent or ("command" if options.command else "demo")
+
+
+def demo_settings(
+    options: DemoOptions, folder: Path, bare: Path, base: str, channels: Sequence[Channel], web_url: str
+) -> Settings:
+    """The settings of a demo in `folder`. Raises `DemoRefused` for settings that do not work."""
     given: dict[str, Any] = {}
     if options.repo is not None:
         given = _from_environment()
@@ -184,7 +194,7 @@ def demo_settings(
             return load_settings(
                 codetask_data=folder / "data",
                 repos={alias: {"url": bare.as_uri(), "base": base, "forge": "local"}},
-                default_agent=agent,
+                default_agent=agent_of(options),
                 agent_command=options.command,
                 codetask_url=web_url,
                 reconcile_seconds=2,

@@ -62,8 +62,22 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_whole_story_happens_and_nothing_is_left(folder: Path) -> None:
-    done = play(folder, "--once")
+def test_the_whole_story_happens_and_then_lines_are_played_as_a_person(folder: Path) -> None:
+    lines = [
+        "help",
+        "/codetask Greet customers with Welcome",
+        "thread 4: @codetask status",
+        "as bo: /codetask Add something to the readme",
+        "merge 4",
+        "press Nothing",
+        "thread 9: hello",
+        "as nobody: hello",
+        "in lark",
+        "@codetask list all",
+        "page",
+        "quit",
+    ]
+    done = play(folder, typed="\n".join(lines) + "\n")
     assert (done.returncode, done.stderr) == (0, "")
     told = [
         "/codetask Add CSV export of invoices",
@@ -81,26 +95,6 @@ def test_the_whole_story_happens_and_nothing_is_left(folder: Path) -> None:
         assert f"Codetask updates the card  {chat} #general" in done.stdout
         assert f"ana merges pull request {number}" in done.stdout
     assert "\x1b" not in done.stdout
-    assert list(folder.iterdir()) == []
-
-
-def test_lines_are_played_as_a_person_in_the_channel(folder: Path) -> None:
-    lines = [
-        "help",
-        "/codetask Greet customers with Welcome",
-        "thread 4: @codetask status",
-        "as bo: /codetask Add something to the readme",
-        "merge 4",
-        "press Nothing",
-        "thread 9: hello",
-        "as nobody: hello",
-        "in lark",
-        "@codetask list all",
-        "page",
-        "quit",
-    ]
-    done = play(folder, typed="\n".join(lines) + "\n")
-    assert (done.returncode, done.stderr) == (0, "")
     after = done.stdout.partition("Now it is yours")[2]
     for words in (
         "Type what a person would type",
@@ -116,6 +110,7 @@ def test_lines_are_played_as_a_person_in_the_channel(folder: Path) -> None:
         "/?token=",
     ):
         assert words in after
+    assert list(folder.iterdir()) == []
 
 
 def test_somebody_s_own_repository_is_copied_and_never_touched(folder: Path, own_repository: Path) -> None:

@@ -136,6 +136,11 @@ async def test_what_a_visitor_does_happens_in_the_chat() -> None:
         ({"do": "react", "message": "1.1", "emoji": "👀"}, 409, "no longer there"),
         ({"do": "react", "message": "1.1", "emoji": "<b>"}, 409, "does not know"),
         ({"do": "fly"}, 409, "does not know"),
+        ({"do": "pick", "message": "1.1", "name": "codetask_file"}, 409, "no longer there"),
+        ({"do": "pick", "message": "1.1", "name": "codetask_later"}, 409, "does not know"),
+        ({"do": "submit", "form": "V1", "values": {}}, 409, "is closed"),
+        ({"do": "submit", "form": "V1", "values": {"note": 1}}, 409, "are texts"),
+        ({"do": "close", "form": "V1"}, 409, "is closed"),
         ({"do": "say", "text": "x", "person": "gus"}, 400, "cannot be read"),
         ({"do": "say", "text": "x", "channel": "irc"}, 400, "cannot be read"),
     ],
@@ -169,6 +174,19 @@ async def test_the_stream_tells_everything_once_and_then_what_changed() -> None:
         assert everything["messages"][0]["channel"] == "slack"
         assert [m["reactions"][0]["by"] for m in some["messages"]] == [["bo"]]
         assert pages.seen.is_set()
+
+
+async def test_the_stream_tells_of_the_forms_that_are_open() -> None:
+    async with served() as (pages, channel, browser):
+        await come_in(pages, browser)
+        view = {"type": "modal", "title": {"type": "plain_text", "text": "Hello"}, "blocks": []}
+        channel.simulator.shows_form("ana", view)
+        form = channel.forms()[0]
+        (_, everything), (_, some) = await first_events(browser, 2, lambda: channel.closes("ana", form.id))
+        assert [(f["channel"], f["id"], f["to"], f["title"]) for f in everything["forms"]] == [
+            ("slack", form.id, "ana", "Hello")
+        ]
+        assert some == {"forms": []}
 
 
 async def test_what_was_deleted_is_taken_away() -> None:
