@@ -76,8 +76,9 @@ class Tab:
         """A real press of the mouse on the middle of the element, which has to be the one that is hit there."""
         await self.send("Input.dispatchMouseEvent", type="mouseMoved", **await self._spot(selector, "true"))
         spot = await self._spot(selector, "node.contains(document.elementFromPoint(at.x, at.y))")
-        for kind in ("mousePressed", "mouseReleased"):
-            await self.send("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **spot)
+        told = {"button": "left", "clickCount": 1, **spot}
+        both = [self.send("Input.dispatchMouseEvent", type=kind, **told) for kind in ("mousePressed", "mouseReleased")]
+        await asyncio.gather(*both)  # at once, so that nothing moves in between
 
     async def _spot(self, selector: str, free: str) -> Json:
         return await self.until(_SPOT.replace("SELECTOR", json.dumps(selector)).replace("FREE", free))

@@ -124,10 +124,24 @@ async def mark(tab: Tab, chat: str, words: str, inner: str) -> str:
     return "[data-test=here]"
 
 
+NOTE = "button[data-press*=retry_note]"
+UNCHANGED = 'invoices/__init__.py\n```\n"""Invoices of a small shop."""\n```'
+"""A patch that says what is there already: the code task fails."""
+
+
+async def fail(tab: Tab, chat: str, title: str) -> str:
+    """A code task that failed, once all is said about it, so that nothing moves any more: its button for a note."""
+    await send(tab, chat, f"{CHATS[chat]} {title}\n{UNCHANGED}")
+    card = newest(chat, f"{title}|no changes")
+    await tab.until(f"{card}?.parentElement.querySelector('.replies')?.textContent.includes('no changes')", 60)
+    return await mark(tab, chat, f"{title}|no changes", NOTE)
+
+
 async def test_a_visitor_files_reads_and_merges_in_every_chat(chromium: Browser, tab: Tab) -> None:
     for chat, door in CHATS.items():
         title = f"Note who answers refunds in {chat}"
         await send(tab, chat, f"{door} {title}")
+        await tab.until(message(chat, f"{title}|PR ready"), 60)  # the last to come; nothing moves after it
         await tab.click(await mark(tab, chat, f"{title}|Waiting for review", "a.button"))
         pull = await chromium.tab(await asyncio.wait_for(chromium.new_tabs.get(), 30))
         assert title in await pull.until("document.querySelector('.pull h1')?.textContent")
@@ -218,17 +232,11 @@ async def test_one_chat_at_a_time_on_a_phone(tab: Tab) -> None:
     assert await tab.run("document.querySelector('[data-switch=lark]').getAttribute('aria-pressed')") == "true"
 
 
-UNCHANGED = 'invoices/__init__.py\n```\n"""Invoices of a small shop."""\n```'
-"""A patch that says what is there already: the code task fails."""
-
-
 async def test_a_form_is_a_dialog_that_keys_alone_can_use(tab: Tab) -> None:
     is_open, focus = "document.querySelector('dialog.form').open", "document.activeElement.matches"
     for chat in ("slack", "discord"):
         title = f"Say the same again in {chat}"
-        await send(tab, chat, f"{CHATS[chat]} {title}\n{UNCHANGED}")
-        button = "button[data-press*=retry_note]"
-        await tab.click(await mark(tab, chat, f"{title}|no changes", button))
+        await tab.click(await fail(tab, chat, title))
         await tab.until(is_open)
         assert await tab.run("document.querySelector('dialog.form').className") == f"form {chat}"
         assert await tab.run(f"{focus}('dialog.form textarea[required]')")
@@ -238,7 +246,7 @@ async def test_a_form_is_a_dialog_that_keys_alone_can_use(tab: Tab) -> None:
         assert ("textbox", "What should it do differently?") in roles
         await tab.key("Escape", 27)
         await tab.until(f"!{is_open}")
-        await tab.until(f"{focus}({json.dumps(button)})")
+        await tab.until(f"{focus}({json.dumps(NOTE)})")
         await tab.key_press_enter()
         await tab.until(is_open)
         await tab.click("dialog.form .yes")  # nothing was written: the browser itself says so
@@ -251,10 +259,8 @@ async def test_a_form_is_a_dialog_that_keys_alone_can_use(tab: Tab) -> None:
 
 async def test_a_form_is_readable_in_both_themes_at_every_width(tab: Tab) -> None:
     for chat in ("slack", "discord"):
-        title = f"Say it once more in {chat}"
         await tab.look(1440, 900)
-        await send(tab, chat, f"{CHATS[chat]} {title}\n{UNCHANGED}")
-        await tab.click(await mark(tab, chat, f"{title}|no changes", "button[data-press*=retry_note]"))
+        await tab.click(await fail(tab, chat, f"Say it once more in {chat}"))
         await tab.until("document.querySelector('dialog.form').open")
         for dark in (False, True):
             for width in (1440, 390):
