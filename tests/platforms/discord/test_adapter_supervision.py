@@ -142,13 +142,6 @@ async def test_a_lease_taken_away_closes_the_gateway_until_it_is_back(rig: Rig) 
     assert len(rig.simulator.connections) == 1
 
 
-async def test_a_lease_that_cannot_be_renewed_closes_the_gateway_in_time(rig: Rig) -> None:
-    rig.inbox.leases.down = True
-    await rig.simulator.wait_for(lambda: not rig.simulator.connections)
-    rig.inbox.leases.down = False
-    await rig.inbox.until(lambda: len(rig.inbox.gaps) == 2)
-
-
 # --- Deaf -------------------------------------------------------------------------------------------------------------
 
 
