@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "db": ("db:app", "Look at the database's schema, or upgrade it."),
     "token": ("token:app", "Make, list and revoke API tokens."),
     "manifest": ("manifest:app", "Print what a chat platform is told about the app."),
+    "when": ("when:when", "Show which instant a time is read as."),
     "stats": ("about:stats", "Count code tasks, runs and deliveries."),
     "whoami": ("about:whoami", "Show who this token acts for, and the role."),
 }

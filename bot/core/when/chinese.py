@@ -183,7 +183,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(r"后天|后日", Relative(2)),
     rule(r"(?P<when>[今明后])(?P<part>早上?|晨|晚上?|夜)", _near_part),
     rule(r"大?前天|昨[天日晚夜]|去年|刚才|上个?(?:周末|周|星期|礼拜|月)", PAST),
-    rule(rf"{_LEAD.replace('|当', '')}{_WEEK}(?P<day>[一二三四五六日天1-7]){_END_DAY}(?![\d.])", _weekday),
+    rule(rf"{_LEAD.replace('|当', '')}{_WEEK}(?P<day>[一二三四五六日天]|[1-7](?![\d.])){_END_DAY}", _weekday),
     rule(rf"下个?{_WEEK}", Week(1)),
     rule(rf"下下个?{_WEEK}", Week(2)),
     rule(rf"(?:这个?|本){_WEEK}", Week(0)),

@@ -46,7 +46,7 @@ _AFTER: Final = re.compile(
     r"'?\s*(?:(?P<on>(?:from\s+now|from\s+today|hence|later|time)\b|(?:之后|以后|过后|后))|(?P<back>(?:ago|back|earlier|before)\b|前|之前|以前))"
 )
 _RANGE: Final = re.compile(
-    rf"(?:in\s+)?{_NUMBER}\s*(?:-|to|or|~|到|至)\s*{_NUMBER}\s*(?:{_UNIT})(?![a-z'_])(?:\s+from\s+now)?"
+    rf"(?:in\s+)?{_NUMBER}\s*(?:-|to|or|~|到|至)\s*{_NUMBER}\s*(?:{_UNIT})(?![a-z'_])"
 )
 _MILITARY: Final = re.compile(r"[0-2]\d[0-5]\d\s?(?:h|hrs|hours)\b")
 _WITHIN: Final = re.compile(r"\s*[之以]?内")
@@ -62,11 +62,10 @@ class _Length:
 
 def read_length(text: str, at: int) -> tuple[tuple[Item, ...], int] | None:
     """The length of time at a position of the plain text, as a shift from now; a range or the past is a refusal."""
-    several = _RANGE.match(text, at)
-    if several:
-        return (MANY,), several.end()
-    before = _BEFORE.match(text, at)
+    several, before = _RANGE.match(text, at), _BEFORE.match(text, at)
     length = _length(text, before.end() if before else at)
+    if several and (length is None or length.end < several.end()):
+        return (MANY,), several.end()
     if length is None or _WITHIN.match(text, length.end):
         return None
     after = _AFTER.match(text, length.end)

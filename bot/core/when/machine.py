@@ -71,6 +71,7 @@ def _slashed(found: re.Match[str]) -> Made:
 
 _DATE: Final = r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
 RULES: Final[tuple[Rule, ...]] = (
+    rule(r"24/7(?![\w/])", MANY),
     rule(rf"{_DATE}(?:t|\s+)(?P<hour>\d{{1,2}}):(?P<minute>\d{{2}}){_SECONDS}(?![\d:])(?!\s*[ap]\.?m\b){_ZONE}", _iso),
     rule(rf"{_DATE}t(?P<hour>\d{{2}})(?P<minute>\d{{2}})?{_SECONDS}(?![\d:]){_ZONE}", _iso),
     rule(rf"{_DATE}\s+(?P<hour>\d{{2}})(?P<minute>)(?P<second>)(?P<zone>)(?P<sign>)(?P<zh>)(?P<zm>)$", _iso),
@@ -85,7 +86,6 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     rule(r"(?P<first>\d{1,2})([.-])(?P<second>\d{1,2})\2(?P<year>\d{4}|\d{2})(?![\w/])(?!\.\d)", _slashed),
     rule(r"(?P<first>\d{1,2})\.(?P<second>\d{1,2})\.(?P<year>)(?!\S)", lambda found: _dotted(found)),
-    rule(r"24/7(?![\w/])", MANY),
 )
 
 
