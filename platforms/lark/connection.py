@@ -96,6 +96,7 @@ class Connection:
         self._client: Any = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._lost = asyncio.Event()
+        self._ending = False
 
     async def open(self, limit: timedelta) -> str:
         """Connects. An empty string when it stands; else why not."""
@@ -127,6 +128,8 @@ class Connection:
                 self._lost.set()
 
         async def handled(message: bytes) -> None:
+            if self._ending:  # not acked: Lark delivers it again, to whoever is connected then
+                return
             task = asyncio.current_task()
             if task is not None:
                 self._intake.track(task)
@@ -181,6 +184,10 @@ class Connection:
             async with asyncio.timeout(limit.total_seconds()):
                 await self._lost.wait()
         return self._lost.is_set()
+
+    def take_no_more(self) -> None:
+        """Leaves what arrives from now on to a later delivery; what is under way can still be acked."""
+        self._ending = True
 
     async def shut(self, limit: timedelta) -> None:
         """Closes everything, whatever state it is in; no task and no socket is left."""

@@ -65,6 +65,7 @@ class LarkLine(Line[Checked]):
             refused = await until(stop, socket.open(self._timings.connect))
             yield Live(socket) if refused == "" else Ended(refused or "stopped")
         finally:
+            socket.take_no_more()
             await self.intake.drain(self._timings.drain)
             await socket.shut(self._timings.tick)
 

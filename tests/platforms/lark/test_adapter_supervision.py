@@ -215,6 +215,24 @@ async def test_nothing_is_left_behind(simulator: LarkSimulator) -> None:
     await simulator.wait_for(lambda: not simulator.connections, 15)
 
 
+async def test_what_arrives_while_it_ends_is_left_to_a_later_delivery(simulator: LarkSimulator) -> None:
+    async with rigged(simulator) as rig:
+        rig.inbox.gate.clear()
+        simulator.user_says("ana", "!codetask first", "dev")
+        await rig.inbox.until(lambda: rig.inbox.waiting)
+        rig.stop.set()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        simulator.user_says("ana", "!codetask second", "dev")
+        await asyncio.wait([asyncio.create_task(rig.end())], timeout=0.3)
+        rig.inbox.gate.set()
+        await rig.end()
+        assert [event.text for event in rig.inbox.said if isinstance(event, Command)] == ["first"]
+        await rig.start()
+        simulator.advance(timedelta(minutes=1))
+        await rig.seen(2)
+
+
 async def test_large_events_come_in_pieces() -> None:
     simulator = make_simulator(frame_bytes=300)
     try:
