@@ -181,7 +181,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(r"明天|明日|明儿", Relative(1)),
     rule(r"大后天", Relative(3)),
     rule(r"后天|后日", Relative(2)),
-    rule(r"(?P<when>[今明后])(?P<part>早上?|晨|晚上?|夜)", _near_part),
+    rule(r"(?P<when>[今明后])(?P<part>早上?|晨|晚上?|夜)(?!点)", _near_part),
     rule(r"大?前天|昨[天日晚夜]|去年|刚才|上个?(?:周末|周|星期|礼拜|月)", PAST),
     rule(rf"{_LEAD.replace('|当', '')}{_WEEK}(?P<day>[一二三四五六日天]|[1-7](?![\d.])){_END_DAY}", _weekday),
     rule(rf"下个?{_WEEK}", Week(1)),
@@ -201,7 +201,7 @@ RULES: Final[tuple[Rule, ...]] = (
          _clock),
     rule(rf"差(?:(?P<quarter>一刻)|(?P<minute>{_N})分钟?)(?:到|不到)?\s*(?P<hour>{_N})\s*点", _short_of),
     rule(rf"(?P<hour>{_N})\s*点\s*差(?:(?P<quarter>一刻)|(?P<minute>{_N})分)", _short_of),
-    rule(rf"(?P<part>{_PART})", lambda found: (DayPart(_PARTS[found["part"]]),)),
+    rule(rf"(?P<part>{_PART})(?!点)", lambda found: (DayPart(_PARTS[found["part"]]),)),
     rule(r"(?:这个|同一个?|同样的?|这)(?:时间|时候|时刻)", SameTime()),
     rule(r"每隔?|天天|工作日", MANY),
 )  # fmt: skip

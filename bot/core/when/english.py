@@ -183,6 +183,8 @@ def _past_or_to(found: re.Match[str]) -> Made:
 def _after_day(found: re.Match[str]) -> Made:
     """`a week from monday`, `2 weeks from tomorrow`, `a week on tuesday`."""
     said = found["many"]
+    if not said and not found["link"]:
+        return None
     many = 1 if said in ("a", "an", "") else int(said) if said[0].isdigit() else english_number(said)
     if found["word"]:
         return (Relative(1 + 7 * many),)
@@ -197,13 +199,13 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(rf"(?:right\s+now|now|right\s+away|immediately){END}", Exact(None)),
     rule(rf"(?:today|tdy){END}", Relative(0)),
     rule(rf"(?:tomorrow|tmrw|tmr|tmw|2moro|2morrow){END}", Relative(1)),
-    rule(rf"(?:the\s+)?day\s+after\s+tomorrow{END}", Relative(2)),
+    rule(rf"(?:the\s+)?day\s+after\s+(?:tomorrow|tmrw|tmr|tmw){END}", Relative(2)),
     rule(rf"(?:tonight|tonite|2night){END}", (Relative(0), DayPart(Part.NIGHT))),
     rule(rf"(?:(?:the\s+)?day\s+before\s+)?yesterday{END}", PAST),
     rule(rf"(?:last|past|previous)\s+(?:night|evening|week|weekend|month|year|hour){END}", PAST),
     rule(rf"(?P<mode>(?:this\s+coming|this|the\s+coming|coming|next|last|past)\s+)?{_DAY}{END}(?P<week>\s+week{END})?",
          _weekday),
-    rule(rf"(?P<many>an?|\d{{1,2}}|{NUMBER_WORD}|)\s*weeks?\s+(?:from|on|after)?\s*"
+    rule(rf"(?P<many>an?|\d{{1,2}}|{NUMBER_WORD}|)\s*weeks?\s+(?P<link>from|on|after)?\s*"
          rf"(?:(?P<word>tomorrow)|{_DAY}){END}", lambda found: _after_day(found)),
     rule(rf"next\s+week{END}", Week(1)),
     rule(rf"this\s+week{END}", Week(0)),
@@ -213,7 +215,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(rf"next\s+month{END}", Month(1)),
     rule(rf"{_MONTH}[\s-]*(?:the\s+)?(?:(?P<number>\d{{1,2}})(?:st|nd|rd|th)?|(?P<word>{'|'.join(ORDINALS)})){END}{_NEVER_A_DATE}"
          rf"(?:(?:\s*,)?[\s-]+(?P<year>20\d\d){END}(?!:\d))?", _month_first),
-    rule(rf"(?:the\s+)?(?:(?P<number>\d{{1,2}})(?:st|nd|rd|th)?|(?P<word>{'|'.join(ORDINALS)}))[\s-]*(?:of\s+)?{_MONTH}(?![a-z])"
+    rule(rf"(?:the\s+)?(?:(?P<number>\d{{1,2}})(?:st|nd|rd|th|\.)?|(?P<word>{'|'.join(ORDINALS)}))[\s-]*(?:of\s+)?{_MONTH}(?![a-z])"
          rf"(?:(?:\s*,)?[\s-]*(?P<year>20\d\d){END}(?!:\d))?{END}", _month_first),
     rule(rf"the\s+{_ORDINAL}{END}{_THAT_MONTH}", _the_day),
     rule(rf"{_ORDINAL}\s+(?:of|in)\s+(?P<which>the|this|next)\s+month{END}", _the_day),
@@ -222,11 +224,13 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(rf"(?:the\s+)?last\s+day\s+of\s+next\s+month{END}", MonthDay(-1, 1)),
     rule(rf"(?:at\s+)?(?:the\s+)?end\s+of\s+(?:(?:the|this|business|working|work)\s+)*(?P<next>next\s+)?(?P<unit>day|week|month|year){END}",
          _end_of),
+    rule(rf"end\s+of\s+(?:today|(?P<next>tomorrow)){END}", lambda found: (
+        Relative(1 if found["next"] else 0), Clock(17, half=Half.FULL))),
     rule(rf"(?:eod|cob|eob|eow|eom|eoy|close\s+of\s+business){END}", _close),
     rule(rf"(?:at\s+)?(?:the\s+|this\s+)?same\s+time{END}", SameTime()),
     rule(rf"(?:at\s+)?this\s+time{END}", SameTime()),
     rule(rf"first\s+thing(?:\s+in\s+the\s+morning)?{END}", DayPart(Part.MORNING)),
-    rule(rf"(?P<lead>(?:in\s+the|at|this|@|around|by\s+the)\s+)?(?:12\s+)?(?P<part>{_PART}){END}",
+    rule(rf"(?P<lead>(?:in\s+the|at|this|@|around|by\s+the)\s+)?(?:12\s+(?=noon|mid))?(?P<part>{_PART}){END}",
          _part),
     rule(rf"{_AT}?{_HOUR}(?P<dot>[:.])(?P<minute>\d{{2}})(?::(?P<second>\d{{2}})(?:\.\d+)?)?(?:\s*{_HALF})?"
          rf"(?:\s*(?:h|hrs|hours|o'?clock){END})?{END}(?!:\d)", _numeric),

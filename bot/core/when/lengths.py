@@ -26,7 +26,7 @@ _UNIT_OF: Final = {word: unit for unit, words in _UNITS.items() for word in word
 _UNIT: Final = "|".join(sorted((word.replace(" ", r"\s+") for word in _UNIT_OF), key=len, reverse=True))
 _NUMBER: Final = rf"(?:(?!0\d)\d{{1,18}}(?:[.,]\d{{1,6}})?|{NUMBER_WORD})"
 _AMOUNT: Final = rf"""(?:
-    (?P<quarters>(?:an?\s+|three\s+|1\s+|3\s+)?quarters?\s+of\s+an?)
+    (?P<quarters>(?:an?\s+|three\s+|1\s+|3\s+)?quarters?(?:\s+of\s+an?)?)
   | (?P<half>half\s+(?:of\s+)?an?|an?\s+half|half|1/2|½)
   | (?P<fourth>¼|1/4|¾|3/4)(?:\s+of\s+an?)?
   | (?P<couple>(?:an?\s+)?couple(?:\s+of)?)
@@ -34,7 +34,7 @@ _AMOUNT: Final = rf"""(?:
   | (?P<one>an?|another)
 )"""
 _PIECE: Final = re.compile(
-    rf"{_AMOUNT}(?P<gap>\s*-?\s*)(?P<unit>{_UNIT})(?![a-z_])(?!'[a-z])(?P<half_more>\s+and\s+a\s+half(?![a-z]))?",
+    rf"{_AMOUNT}(?P<gap>\s*-?\s*)(?P<unit>{_UNIT})(?![a-z_])(?!'(?!s\s+time)[a-z])(?P<half_more>\s+and\s+a\s+half(?![a-z]))?",
     re.VERBOSE,
 )
 _HOUR_AND_MINUTES: Final = re.compile(r"(\d{1,2})\s?h\s?([0-5]\d)(?![\w:])")
@@ -43,11 +43,9 @@ _BEFORE: Final = re.compile(
     r"(?P<in>in|after|\+)\s*(?:about\s+|around\s+|approx\.?\s+|~\s*|exactly\s+)?(?P<minus>-)?|(?P<less>-)"
 )
 _AFTER: Final = re.compile(
-    r"'?\s*(?:(?P<on>(?:from\s+now|from\s+today|hence|later|time)\b|(?:之后|以后|过后|后))|(?P<back>(?:ago|back|earlier|before)\b|前|之前|以前))"
+    r"(?:'s?)?\s*(?:(?P<on>(?:from\s+now|from\s+today|hence|later|time)\b|(?:之后|以后|过后|后))|(?P<back>(?:ago|back|earlier)\b|前|之前|以前))"
 )
-_RANGE: Final = re.compile(
-    rf"(?:in\s+)?{_NUMBER}\s*(?:-|to|or|~|到|至)\s*{_NUMBER}\s*(?:{_UNIT})(?![a-z'_])"
-)
+_RANGE: Final = re.compile(rf"(?:in\s+)?{_NUMBER}\s*(?:-|to|or|~|到|至)\s*{_NUMBER}\s*(?:{_UNIT})(?![a-z'_])")
 _MILITARY: Final = re.compile(r"[0-2]\d[0-5]\d\s?(?:h|hrs|hours)\b")
 _WITHIN: Final = re.compile(r"\s*[之以]?内")
 
@@ -98,6 +96,9 @@ def _length(text: str, at: int) -> _Length | None:
 
 def _amount(piece: re.Match[str]) -> Fraction | None:
     extra = Fraction(1, 2) if piece["half_more"] or piece["more"] else Fraction(0)
+    worded = piece["quarters"] or piece["couple"] or piece["one"] or (piece["half"] or "")[-1:].isalpha()
+    if worded and not piece["gap"]:
+        return None
     if piece["quarters"]:
         return Fraction(3 if piece["quarters"][0] in "t3" else 1, 4)
     if piece["half"]:

@@ -110,7 +110,7 @@ def _fits(made: Plan, whole: bool) -> bool:
         return False
     if made.clock is not None and made.clock.loose:
         return whole and not isinstance(made.days[0], Date | Slashed | MonthDay)
-    return not isinstance(made.days[0], Week) or made.days[0].weeks > 0
+    return len(made.days) > 1 or made.days[0] != Week(0)
 
 
 def _fit_letter(made: Plan, whole: bool) -> bool:

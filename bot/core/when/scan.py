@@ -27,7 +27,7 @@ _WEAK_ZONE: Final = frozenset(["et", "ct", "mt", "pt", "z", "central", "eastern"
 _MORE_TIME: Final = re.compile(
     r"\s*[,;]?\s*(?:(?:at|@)\s*-?\d|\d{1,2}\s?(?::|[ap]\.?m\b|[apm]{1,2}\b|点)|(?:am|pm|a\.m|p\.m)\b"
     r"|(?P<or>or|-)\s*(?:\d|(?:one|two|three|four|five|six|seven|eight|nine|ten)\b)"
-    r"|(?:before|after|until|till)\b|(?:by|from|since|between)\s+(?:\d|noon|midnight)|[之以]?[前后]|[之以]?内)"
+    r"|(?:before|after|until|till)\b|(?:by|from|since|between)\s+(?:\d|noon|midnight)|[之以]?[前后]|[之以]?内|[早晚](?:点|些|一点))"
 )
 
 
@@ -50,7 +50,8 @@ def scan(text: str) -> list[Piece]:
         items, end = found
         pieces.append(Piece(items, end))
         position = end
-        after = _RANGE.match(text, position)
+        zone_next = read_zone(text, position + _spaces(text, position))
+        after = None if zone_next else _RANGE.match(text, position)
         other = _read(text, after.end(), pieces) if after else None
         if after and other and _same_kind(items[-1], other[0][0], after[0].strip()):
             pieces.append(Piece((MANY,), other[1]))
@@ -76,7 +77,7 @@ def _next(text: str, at: int, before: list[Piece]) -> tuple[tuple[Item, ...], in
 
 
 def _spaces(text: str, at: int) -> int:
-    return len(text) - at - len(text[at:].lstrip(" ,;("))
+    return len(text) - at - len(text[at:].lstrip(" ,;()"))
 
 
 def _same_kind(first: Item, second: Item, between: str) -> bool:
