@@ -1,6 +1,7 @@
 """The long connection: its address, then protobuf frames over a WebSocket. Each payload goes to one connection."""
 
 import asyncio
+import contextlib
 import base64
 import itertools
 import json
@@ -160,7 +161,8 @@ class Sockets:
             if connection.blackhole:
                 continue
             if message.type is WSMsgType.PING:
-                await connection.socket.pong(message.data)
+                with contextlib.suppress(ConnectionError):  # it is being closed
+                    await connection.socket.pong(message.data)
             elif message.type is WSMsgType.BINARY:
                 await self._took(connection, message.data)
             elif message.type is WSMsgType.TEXT:
@@ -176,7 +178,8 @@ class Sockets:
             connection.pings += 1
             pong = Frame(frame.seq_id, frame.log_id, connection.service_id, CONTROL, {"type": "pong"})
             pong.payload = json.dumps(self.client_config).encode()
-            await connection.socket.send_bytes(encode(pong))
+            with contextlib.suppress(ConnectionError):
+                await connection.socket.send_bytes(encode(pong))
             self.world.changed()
         elif frame.method == DATA:
             self._acknowledged(connection, frame)
