@@ -60,6 +60,7 @@ def test_the_longest_time_and_the_rest(written: str, at: str, text: str) -> None
         ("tomorow 9am check", "unclear"),
         ("morning standup notes", "unclear"),
         ("may release", "unclear"),
+        ("an hour of load is too much", "unclear"),
         ("friday's report", "unclear"),
         ("tomorrow 9ma check", "unclear"),
         ("tomorrow 9am 10am check", "unclear"),

@@ -49,12 +49,14 @@ class Exact:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A length from now: `seconds` elapse, the rest is wall clock."""
+    """A length from now: `seconds` elapse, the rest is wall clock. `loose`: `an hour` without `in`, too common a
+    phrase to be a time when a text follows."""
 
     seconds: Fraction = Fraction(0)
     days: Fraction = Fraction(0)
     months: int = 0
     workdays: int = 0
+    loose: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,9 @@ def read_length(text: str, at: int) -> tuple[tuple[Item, ...], int] | None:
     if (before and (before["minus"] or before["less"])) or (after and after["back"]):
         return (PAST,), end
     bare = before is None and after is None
-    if bare and (length.article or _MILITARY.match(text, at)):
+    if bare and _MILITARY.match(text, at):
         return None
-    return (length.shift,), end
+    return (replace(length.shift, loose=bare and length.article),), end
 
 
 def _length(text: str, at: int) -> _Length | None:

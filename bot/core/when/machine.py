@@ -9,18 +9,17 @@ from bot.core.when.rules import Made, Rule, clock, rule
 
 _ZONE: Final = r"(?:\s?(?P<zone>z|(?P<sign>[+-])(?P<zh>\d{2}):?(?P<zm>\d{2})?)(?![\w:]))?"
 _SECONDS: Final = r"(?::?(?P<second>\d{2})(?:[.,]\d{1,9})?)?"
-_EPOCH: Final = re.compile(r"\s*(\d{9,19})(?:\.\d{1,9})?\s*")
+_EPOCH: Final = re.compile(r"\s*(?:<[tT]:)?(?P<whole>\d{9,19})(?:\.(?P<part>\d{1,9}))?(?:(?::[tdfrTDFR])?>)?\s*")
 
 
 def read_epoch(text: str) -> Exact | Stop | None:
-    """A text that is one number of nine digits or more: below 1e12 seconds since 1970, else milliseconds (P36)."""
+    """A text that is one number of nine digits or more, bare or as Discord's `<t:1772900000:R>`: below 1e12 seconds
+    since 1970, else milliseconds (P36)."""
     found = _EPOCH.fullmatch(text)
     if found is None:
         return None
-    number = int(found[1])
-    milliseconds = (
-        number if number >= 10**12 else number * 1000 + round(float("0" + text.strip()[len(found[1]) :]) * 1000)
-    )
+    number, part = int(found["whole"]), float(f"0.{found['part'] or 0}")
+    milliseconds = number if number >= 10**12 else number * 1000 + round(part * 1000)
     try:
         return Exact(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds))
     except OverflowError:

@@ -101,7 +101,12 @@ def _fits(made: Plan, whole: bool) -> bool:
     if made.exact is not None:
         return not (timed or made.days or made.shift)
     if made.shift is not None:
-        return not made.days and not (timed and made.shift.seconds) and not (timed and made.clock and made.clock.loose)
+        return (
+            (whole or not made.shift.loose)
+            and not made.days
+            and not (timed and made.shift.seconds)
+            and not (timed and made.clock and made.clock.loose)
+        )
     if made.same_time and (made.clock or made.part or not made.days):
         return False
     if not made.days:
