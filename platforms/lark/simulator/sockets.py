@@ -1,8 +1,8 @@
 """The long connection: its address, then protobuf frames over a WebSocket. Each payload goes to one connection."""
 
 import asyncio
-import contextlib
 import base64
+import contextlib
 import itertools
 import json
 import time
