@@ -37,6 +37,10 @@ class Keeper(Generic[Me]):
         self._clock = clock
         self._tasks: set[asyncio.Future[Any]] = set()
 
+    def now(self) -> datetime:
+        """The present, by the adapter's clock."""
+        return self._clock.now()
+
     def note_channel(self, channel: str) -> None:
         """Remembers that a channel was heard from."""
         self.channels.pop(channel, None)

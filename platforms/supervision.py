@@ -156,6 +156,7 @@ class Supervision(Generic[C]):
     async def _watch(self, live: Live, lease: Lease | None, since: datetime, stop: asyncio.Event) -> Ended | Fatal:
         """Stays until connection or lease is lost, the platform is silent although there were messages, or `stop`."""
         began, connected_at, asked_at = _monotonic(), self._clock.now(), self._clock.now()
+        probed_at = float("-inf")
         gap: datetime | None = since
         why, deaf = "", False
         self._note("ready", "")
@@ -167,7 +168,8 @@ class Supervision(Generic[C]):
                 gap = None
             if lease is not None and lease.is_due and not await lease.hold() and lease.is_lost:
                 why = "another process listens"
-            elif self._is_quiet(max(self._heard_at(connected_at), asked_at)):
+            elif self._is_quiet(max(self._heard_at(connected_at), asked_at), probed_at):
+                probed_at = _monotonic()
                 asked_at, quiet_since = self._clock.now(), self._heard_at(connected_at)
                 limit = self._timings.connect if lease else None  # the lease is not renewed meanwhile
                 probed = await until(stop, self._probe(quiet_since, limit))
@@ -191,8 +193,10 @@ class Supervision(Generic[C]):
         heard = self._intake.last_inbound_at
         return heard if heard and heard >= connected_at else connected_at
 
-    def _is_quiet(self, last: datetime) -> bool:
-        return self._intake.revoked.is_set() or self._clock.now() - last >= self._timings.deaf_after
+    def _is_quiet(self, last: datetime, probed_at: float) -> bool:
+        """Whether to probe: after a long silence, or at once when a call was refused (then not again in a row)."""
+        refused = self._intake.revoked.is_set() and _monotonic() - probed_at >= self._timings.tick.total_seconds()
+        return refused or self._clock.now() - last >= self._timings.deaf_after
 
     async def _probe(self, since: datetime, limit: timedelta | None) -> bool | Fatal:
         """Whether messages were posted that never arrived here. Fatal when the credentials are no longer good."""

@@ -80,6 +80,9 @@ class Gateway(discord.Client):
         self._identifies = identifies
         self._raw: dict[int, dict[str, Any]] = {}
         self.sessions = 0
+        self.silent_since = intake.now()
+        """When the session before the present one last said something: what came after that may be missed."""
+        self._began_at = self.silent_since
         self.resumes = 0
         self._ready_now = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
@@ -126,6 +129,9 @@ class Gateway(discord.Client):
         """Every event of the gateway, before the SDK reads it."""
         interaction = self._noted(data) if name == "INTERACTION_CREATE" else None
         if name == "READY":
+            last = self._intake.last_inbound_at
+            self.silent_since = max(last, self._began_at) if last else self._began_at
+            self._began_at = self._intake.now()
             self.sessions += 1
             self._ready_now.set()
         elif name == "RESUMED":

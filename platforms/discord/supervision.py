@@ -63,7 +63,8 @@ class Listening(Live):
         if self._client.sessions != self._sessions:
             self._sessions = self._client.sessions
             self._note("ready", "", reconnects=1)
-            missed = min(missed or heard_at, heard_at)
+            since = self._client.silent_since  # not `heard_at`: the new session may have been heard since
+            missed = min(missed or since, since, heard_at)
         return missed
 
     def ending(self) -> str | Fatal:
