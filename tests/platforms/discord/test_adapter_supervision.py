@@ -57,6 +57,21 @@ async def test_an_invalid_session_reports_a_gap(rig: Rig) -> None:
     assert rig.platform.health().state == "ready"
 
 
+async def test_a_gap_begins_where_the_old_session_fell_silent(simulator: DiscordSimulator) -> None:
+    """Also when the new session was heard before the supervision looked: what lies between was heard by nobody."""
+    async with rigged(simulator, tick=timedelta(seconds=1)) as rig:
+        simulator.user_mentions("ana", f"{WISH} heard", "dev")
+        await rig.seen(1)
+        heard_at = simulator.clock.now()
+        simulator.invalidate_session()
+        simulator.user_mentions("ana", f"{WISH} unheard", "dev")
+        await simulator.wait_for(lambda: simulator.identifies == 2 and simulator.ready)
+        simulator.user_mentions("ana", f"{WISH} heard at once", "dev")
+        await rig.seen(2)
+        await rig.inbox.until(lambda: len(rig.inbox.gaps) == 2)
+        assert rig.inbox.gaps[1].since <= heard_at
+
+
 async def test_a_silent_connection_is_noticed_by_its_heartbeat(rig: Rig) -> None:
     rig.simulator.drop_connection("blackhole")
     await rig.simulator.wait_for(lambda: rig.simulator.connections_opened == 2, 10)
