@@ -309,7 +309,7 @@ class DiscordRig(Rig):
 
     def raw(self, payload: Mapping[str, Any]) -> Sent:
         kept = payload["t"] == "MESSAGE_CREATE"
-        sent = Stored(self.stored, str(payload["d"].get("id")), expected=kept)
+        sent = Stored(self.stored, str(payload["d"].get("id")), self.simulator.identifies, expected=kept)
         self.simulator.delivers(payload["t"], payload["d"])
         return sent
 

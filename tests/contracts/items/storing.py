@@ -148,7 +148,8 @@ async def a_slow_store_stays_inside_the_window(rig: Rig) -> None:
     assert len(await app.tasks()) == 5
 
 
-async def _flood(rig: Rig, times: int) -> None:
+async def _flood(rig: Rig, times: int) -> list[float]:
+    """Delivers one event that often; the seconds until each ack, sorted."""
     await rig.start()
     most = 1 if rig.webhook or rig.app.platform.capabilities.exclusive_ingress else 16
     for _ in range(most - 1):
@@ -162,11 +163,11 @@ async def _flood(rig: Rig, times: int) -> None:
         await rig.until(lambda: all(len(one.latencies) == one.attempts for one in heard))
     latencies = sorted(seconds for one in heard for seconds in one.latencies)
     assert len(latencies) >= times * 0.95
-    assert latencies[int(len(latencies) * 0.99)] < 1.0
     await rig.settle(60)
     assert len(await rig.app.tasks()) == 1
     assert len(await _commands(rig)) == 1
     assert len(rig.posts) == 1
+    return latencies
 
 
 @item(28)
@@ -176,7 +177,8 @@ async def one_event_hundreds_of_times(rig: Rig) -> None:
 
 @item(28, long=True)
 async def one_event_ten_thousand_times(rig: Rig) -> None:
-    await _flood(rig, FLOOD_LONG)
+    latencies = await _flood(rig, FLOOD_LONG)
+    assert latencies[int(len(latencies) * 0.99)] < 1.0
 
 
 class Never:

@@ -7,7 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from platforms.slack import adapter, commands
 from platforms.slack.inbound import SHORTCUTS
 from platforms.slack.setup import (
     APP_SCOPES,
@@ -22,6 +21,7 @@ from platforms.slack.setup import (
     setup_steps,
 )
 
+FOLDER = Path(__file__).parents[3] / "platforms" / "slack"
 STORED = Path(__file__).parents[3] / "manifest" / "slack.yaml"
 SCOPES_OF_SLACK = {
     *("app_mentions:read", "channels:history", "channels:read", "chat:write", "commands", "groups:history"),
@@ -52,8 +52,8 @@ def test_scopes_and_events_are_the_known_ones() -> None:
 
 
 def test_every_method_called_is_in_the_table_and_the_other_way_round() -> None:
-    source = "".join(Path(str(module.__file__)).read_text("utf-8") for module in (adapter, commands))
-    called = set(re.findall(r"self\._(?:writer|reader)\.([a-z]+_[a-zA-Z_]+)", source))
+    source = "".join(path.read_text("utf-8") for path in sorted(FOLDER.glob("*.py")))
+    called = set(re.findall(r"self\._(?:client|writer|reader)\.([a-z]+_[a-zA-Z_]+)", source))
     assert called == {method.replace(".", "_") for method in METHODS}
 
 
