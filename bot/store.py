@@ -5,17 +5,18 @@ is expected means that its guard did not hold (another actor was first) and that
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from bot.core.cards import Content
+from bot.core.followups import FollowUp, FollowUpReason, FollowUpState
 from bot.core.inbound import Event, Person, ThreadRef
 from bot.core.runs import LogLine, ParkedChange, Run, RunLease, RunLogEntry
 from bot.core.tasks import CodeTask, FailureReason, Stage
 
 T = TypeVar("T")
-Topic = Literal["inbound", "outbox", "run", "cancel", "task"]
+Topic = Literal["inbound", "outbox", "run", "cancel", "task", "follow_up"]
 Forgotten = Literal[
     "superseded",
     "payloads",
@@ -27,6 +28,8 @@ Forgotten = Literal[
     "runs",
     "events",
     "code_tasks",
+    "follow_ups",
+    "sessions",
     "cards",
 ]
 """What retention removes, in the order in which it can be removed."""
@@ -137,6 +140,44 @@ class TaskFilter:
     """Filed at or after this instant."""
     before_id: int | None = None
     limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUpFilter:
+    """Which follow-ups to list: running ones, then pending by time, then the rest, newest first (product rule P35).
+    Empty fields do not filter. `offset` pages."""
+
+    states: Collection[FollowUpState] = ()
+    requester: tuple[str, str, str] | None = None
+    thread_id: int | None = None
+    channel: tuple[str, str, str] | None = None
+    limit: int = 20
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A pending follow-up whose time has come, locked for this transaction. `busy`: an agent works in its thread;
+    `free_since` is when the last one there ended; `session_agent` is whose conversation the thread holds."""
+
+    follow_up: FollowUp
+    busy: bool = False
+    free_since: datetime | None = None
+    session_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSession:
+    """One agent's conversation in one thread. `ref` is the agent's own id of it, `archive` its packed state."""
+
+    thread_id: int
+    agent: str
+    ref: str
+    repo: str = ""
+    summary: str = ""
+    """What a fresh conversation is told where this one cannot be resumed."""
+    archive: bytes | None = field(default=None, repr=False)
+    last_used_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +336,25 @@ class RunQueries(Protocol):
         ...
 
     def claim(self, worker: str, host: str, per_repo: int, open_prs: int, lease: timedelta) -> Run | None:
-        """Leases the next ready run: one winner among any number of workers. None when nothing is ready."""
+        """Leases the next ready run of a code task: one winner among any number of workers. None when nothing is
+        ready."""
+        ...
+
+    def enqueue_follow_ups(self, fired: Sequence[tuple[FollowUp, str]], available_at: datetime) -> None:
+        """Queues the runs of follow-ups that have just fired, each with the agent it was given, and wakes workers."""
+        ...
+
+    def claim_follow_up(self, worker: str, host: str, at_once: int, lease: timedelta) -> Run | None:
+        """Leases the next ready run of a follow-up, oldest first, while fewer than `at_once` are active anywhere and
+        nothing runs in its session."""
+        ...
+
+    def cancel_follow_up(self, follow_up_id: int) -> Run | None:
+        """Ends the open run of a follow-up as cancelled, whoever holds it, and wakes its worker."""
+        ...
+
+    def of_follow_up(self, follow_up_id: int) -> Sequence[Run]:
+        """All runs of a follow-up, oldest first."""
         ...
 
     def heartbeat(self, run_id: int, fence: int, lease: timedelta) -> bool:
@@ -366,6 +425,82 @@ class RunQueries(Protocol):
     def next_available_at(self) -> datetime | None:
         """When the next run that is not ready yet becomes ready."""
         ...
+
+
+class FollowUpQueries(Protocol):
+    def add(self, follow_up: FollowUp) -> FollowUp | None:
+        """Stores a new one, pending, and wakes whoever fires them; None when its dedup key is taken."""
+        ...
+
+    def get(self, follow_up_id: int) -> FollowUp | None: ...
+
+    def find(self, *, uuid: str = "", dedup_key: str = "") -> FollowUp | None: ...
+
+    def list(self, which: FollowUpFilter) -> Sequence[FollowUp]: ...
+
+    def in_thread(self, thread_id: int) -> FollowUp | None:
+        """The newest follow-up that opened this thread by firing; None for any other thread."""
+        ...
+
+    def pending_of(self, requester: tuple[str, str, str]) -> int:
+        """How many pending ones someone has."""
+        ...
+
+    def pending_in(self, thread_id: int, *, by_agents: bool = False) -> int:
+        """How many pending ones a thread has; only those that agents set, with `by_agents`."""
+        ...
+
+    def set_by_run(self, run_id: int) -> int:
+        """How many a run has set, whatever became of them."""
+        ...
+
+    def due(self, limit: int) -> Sequence[Due]:
+        """Pending ones whose time has come and whose thread is free (or that do not wait for it), oldest first, each
+        locked: no two transactions get the same one."""
+        ...
+
+    def next_due_at(self) -> datetime | None:
+        """When the next pending one that is not due yet falls due."""
+        ...
+
+    def fire(self, ids: Sequence[int], to_state: FollowUpState) -> Sequence[FollowUp]:
+        """Moves pending ones that are due to running (or success), all in one statement; those that somebody else
+        moved first are left out."""
+        ...
+
+    def move(
+        self,
+        follow_up_id: int,
+        from_states: Collection[FollowUpState],
+        to_state: FollowUpState,
+        *,
+        reason: FollowUpReason | None = None,
+        **values: Any,
+    ) -> FollowUp | None:
+        """Moves one if it is in one of `from_states`; None when it is not, or is gone."""
+        ...
+
+    def update(self, follow_up_id: int, **values: Any) -> FollowUp | None:
+        """Changes fields of a pending one; None when it is not pending."""
+        ...
+
+    def delete(self, follow_up_id: int) -> bool:
+        """Removes one that is not running, with its runs and logs."""
+        ...
+
+
+class SessionQueries(Protocol):
+    def get(self, thread_id: int, agent: str) -> AgentSession | None: ...
+
+    def agent_of(self, thread_id: int) -> str | None:
+        """The agent whose conversation the thread holds: the one used last."""
+        ...
+
+    def save(self, session: AgentSession) -> None:
+        """Stores a conversation after a run, over the earlier one of that thread and agent."""
+        ...
+
+    def forget(self, thread_id: int, agent: str) -> None: ...
 
 
 class OutboxQueries(Protocol):
@@ -521,6 +656,8 @@ class Transaction(Protocol):
     threads: ThreadQueries
     tasks: TaskQueries
     runs: RunQueries
+    followups: FollowUpQueries
+    sessions: SessionQueries
     outbox: OutboxQueries
     people: PeopleQueries
     figures: FigureQueries

@@ -11,6 +11,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
+from bot.core.followups import FollowUp
 from bot.core.runs import Run, RunLogEntry
 from bot.core.tasks import CodeTask, Stage
 
@@ -129,17 +130,58 @@ class RunRow(Run, table=True):
     __tablename__ = "run"
     __table_args__ = (
         sa.CheckConstraint("(state = 'active') = (lease_until IS NOT NULL)", name="lease_iff_active"),
-        _partial("ix_run_ready", "priority", "available_at", "id", where="state = 'queued'"),
+        _partial("ix_run_ready", "kind", "priority", "available_at", "id", where="state = 'queued'"),
         _partial("ix_run_waiting", "available_at", where="state = 'queued'"),
         _partial("ix_run_lease", "lease_until", where="state = 'active'"),
         _partial("ux_run_slot", "repo_key", "slot", where="state = 'active'", unique=True),
+        _partial("ux_run_session", "session_key", where="state = 'active'", unique=True),
         _partial("ux_run_open", "code_task_id", where="state IN ('queued', 'active', 'waiting')", unique=True),
+        _partial("ux_run_follow_up", "follow_up_id", where="state IN ('queued', 'active', 'waiting')", unique=True),
         sa.UniqueConstraint("code_task_id", "attempt"),
+        sa.UniqueConstraint("follow_up_id", "attempt"),
+        sa.CheckConstraint("(kind = 'code_task') = (code_task_id IS NOT NULL)", name="of_one_code_task"),
+        sa.CheckConstraint("(kind = 'follow_up') = (follow_up_id IS NOT NULL)", name="of_one_follow_up"),
+        _one_of("kind", "code_task", "follow_up"),
+        sa.Index("ix_run_thread", "thread_id", "finished_at"),
         {"sqlite_autoincrement": True},
     )
     id: int | None = Field(default=None, primary_key=True)
     code_task_id: int | None = Field(default=None, foreign_key="code_task.id")
+    follow_up_id: int | None = Field(default=None, foreign_key="follow_up.id")
     log_bytes: int = 0
+
+
+@stored
+class FollowUpRow(FollowUp, table=True):
+    __tablename__ = "follow_up"
+    __table_args__ = (
+        sa.UniqueConstraint("uuid"),
+        sa.Index("ux_follow_up_dedup_key", "dedup_key", unique=True),
+        sa.CheckConstraint("(state = 'failed') = (failure_reason IS NOT NULL)", name="failed_has_reason"),
+        _one_of("if_missed", "run", "skip"),
+        _one_of("if_busy", "queue", "skip"),
+        _partial("ix_follow_up_due", "due_at", "id", where="state = 'pending'"),
+        sa.Index("ix_follow_up_thread_id", "thread_id"),
+        sa.Index("ix_follow_up_requester", "requester_platform", "requester_workspace", "requester_id", "id"),
+        _partial("ix_follow_up_origin", "origin_run_id", where="origin_run_id IS NOT NULL"),
+        {"sqlite_autoincrement": True},
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    thread_id: int | None = Field(default=None, foreign_key="thread.id")
+
+
+@stored
+class AgentSessionRow(SQLModel, table=True):
+    """One agent's conversation in one thread, with the agent's packed state, so that any worker can go on with it."""
+
+    __tablename__ = "agent_session"
+    thread_id: int = Field(primary_key=True, foreign_key="thread.id")
+    agent: str = Field(primary_key=True)
+    ref: str
+    repo: str = ""
+    summary: str = ""
+    archive: bytes | None = None
+    last_used_at: datetime
 
 
 @stored

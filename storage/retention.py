@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 ENDED = "stage IN ('merged', 'failed') AND finished_at < :before"
-RUNS = f"SELECT id FROM run WHERE code_task_id IN (SELECT id FROM code_task WHERE {ENDED})"
+OVER = "state IN ('success', 'failed', 'cancelled') AND completed_at < :before"
+RUNS = f"""SELECT id FROM run WHERE code_task_id IN (SELECT id FROM code_task WHERE {ENDED})
+        OR follow_up_id IN (SELECT id FROM follow_up WHERE {OVER})"""
 SUPERSEDED = "state = 'superseded' AND created_at < :before"
 UNSENT = "SELECT card_key FROM outbox WHERE state IN ('pending', 'sending', 'unknown') AND card_key IS NOT NULL"
 ORPHANED = f"SELECT key FROM card WHERE key NOT IN ({UNSENT}) EXCEPT SELECT 'CT-' || id FROM code_task"
@@ -39,6 +41,10 @@ STATEMENTS: Final[dict[Forgotten, str]] = {
     "code_tasks": f"""DELETE FROM code_task WHERE {ENDED} AND id IN (SELECT id FROM code_task WHERE {ENDED} LIMIT :most)
         AND NOT EXISTS (SELECT 1 FROM run r WHERE r.code_task_id = code_task.id)
         AND NOT EXISTS (SELECT 1 FROM task_event e WHERE e.code_task_id = code_task.id)""",
+    "follow_ups": f"""DELETE FROM follow_up WHERE {OVER} AND id IN (SELECT id FROM follow_up WHERE {OVER} LIMIT :most)
+        AND NOT EXISTS (SELECT 1 FROM run r WHERE r.follow_up_id = follow_up.id)""",
+    "sessions": """DELETE FROM agent_session WHERE (thread_id, agent) IN (
+        SELECT thread_id, agent FROM agent_session WHERE last_used_at < :before LIMIT :most)""",
     "cards": f"DELETE FROM card WHERE key IN (SELECT key FROM ({ORPHANED}) orphaned LIMIT :most)",
 }
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
+from bot.core.followups import FollowUp
 from bot.core.runs import LogKind, LogLine, ParkedChange, Run, RunLease, RunLogEntry, RunState
 from bot.core.tasks import CodeTask
 from bot.store import RunAgain
@@ -36,9 +37,9 @@ ENDED_AS = {RunLease.DONE: RunState.COMPLETE, RunLease.WAITING: RunState.WAITING
 CLAIM = """
 WITH ready AS {materialized} (
   SELECT r.id AS id FROM run r {index}
-  WHERE r.state = 'queued' AND r.available_at <= :now
+  WHERE r.kind = '{kind}' AND r.state = 'queued' AND r.available_at <= :now
     AND (SELECT count(*) FROM run a WHERE a.repo_key = r.repo_key AND a.state = 'active') < :per_repo
-    AND (SELECT count(*) FROM code_task t WHERE t.repo = r.repo_key AND t.stage = 'review') < :open_prs
+    AND NOT EXISTS (SELECT 1 FROM run s WHERE s.session_key = r.session_key AND s.state = 'active'){room}
   ORDER BY r.priority, r.available_at, r.id LIMIT 1 {lock}
 )
 UPDATE run SET state = 'active', run_state = 'working', fence = fence + 1, lease_owner = :worker, host = :host,
@@ -51,8 +52,19 @@ WHERE id = (SELECT id FROM ready) RETURNING {columns}
 """
 
 
+ROOM_FOR_PULLS = """
+    AND (SELECT count(*) FROM code_task t WHERE t.repo = r.repo_key AND t.stage = 'review') < :open_prs"""
+FOLLOW_UPS = "follow-ups"
+"""The one slot group of all runs of follow-ups, in the column of repositories; no alias is called so."""
+
+
+def session_key(thread_id: int | None, agent: str) -> str | None:
+    """The key of an agent's conversation in a thread; None outside of threads."""
+    return None if thread_id is None else f"{thread_id}:{agent}"
+
+
 @cache
-def claim_statement(*, sqlite: bool) -> sa.TextualSelect:
+def claim_statement(*, sqlite: bool, kind: str = "code_task") -> sa.TextualSelect:
     """The claim as one statement: the next ready run whose repository has room becomes active in its lowest free slot.
 
     Fewer than `per_repo` runs of it are active, so that slot is below `per_repo`: with the unique index on (repository,
@@ -61,6 +73,8 @@ def claim_statement(*, sqlite: bool) -> sa.TextualSelect:
     columns = columns_of(RunRow).columns
     text = CLAIM.format(
         columns=", ".join(column.name for column in columns),
+        kind=kind,
+        room=ROOM_FOR_PULLS if kind == "code_task" else "",
         # SQLite would take the index on available_at and sort the whole queue for every claim.
         index="INDEXED BY ix_run_ready" if sqlite else "",
         materialized="" if sqlite else "MATERIALIZED",
@@ -84,6 +98,7 @@ class Runs:
             "priority": task.priority,
             "available_at": available_at,
             "repo_key": task.repo,
+            "session_key": session_key(task.thread_id, task.agent),
             "agent": task.agent,
             "created_at": self._tx.now,
         }
@@ -94,9 +109,33 @@ class Runs:
         return Run.model_construct(**row)
 
     def claim(self, worker: str, host: str, per_repo: int, open_prs: int, lease: timedelta) -> Run | None:
+        return self._claim("code_task", worker, host, lease, {"per_repo": per_repo, "open_prs": open_prs})
+
+    def enqueue_follow_ups(self, fired: Sequence[tuple[FollowUp, str]], available_at: datetime) -> None:
+        rows = [
+            {
+                "kind": "follow_up",
+                "follow_up_id": follow_up.id,
+                "thread_id": follow_up.thread_id,
+                "attempt": follow_up.attempt,
+                "available_at": available_at,
+                "repo_key": FOLLOW_UPS,
+                "session_key": session_key(follow_up.thread_id, agent),
+                "agent": agent,
+                "created_at": self._tx.now,
+            }
+            for follow_up, agent in fired
+        ]
+        if rows:
+            self._tx.insert_many(RunRow, rows)
+            self._tx.wake("run")
+
+    def claim_follow_up(self, worker: str, host: str, at_once: int, lease: timedelta) -> Run | None:
+        return self._claim("follow_up", worker, host, lease, {"per_repo": at_once})
+
+    def _claim(self, kind: str, worker: str, host: str, lease: timedelta, limits: dict[str, int]) -> Run | None:
         now = self._tx.now
-        statement = claim_statement(sqlite=self._tx.sqlite)
-        limits = {"per_repo": per_repo, "open_prs": open_prs}
+        statement = claim_statement(sqlite=self._tx.sqlite, kind=kind)
         values = {"now": now, "until": now + lease, "worker": worker, "host": host, **limits}
         for _ in range(CLAIM_TRIES):
             try:
@@ -129,13 +168,20 @@ class Runs:
         if row is None:
             return None
         self._tx.wake("run")
+        self._tx.wake("follow_up")  # one may wait for the thread to be free
         return Run.model_construct(**row)
 
     def cancel(self, task_id: int) -> Run | None:
+        return self._cancel(col(RunRow.code_task_id) == task_id)
+
+    def cancel_follow_up(self, follow_up_id: int) -> Run | None:
+        return self._cancel(col(RunRow.follow_up_id) == follow_up_id)
+
+    def _cancel(self, whose: "sa.ColumnElement[bool]") -> Run | None:
         now = self._tx.now
         statement = (
             sa.update(RunRow)
-            .where(col(RunRow.code_task_id) == task_id, sa.text("state IN ('queued', 'active', 'waiting')"))
+            .where(whose, sa.text("state IN ('queued', 'active', 'waiting')"))
             .values(
                 state=RunLease.CANCELLED,
                 run_state=RunState.FAILED,
@@ -151,6 +197,7 @@ class Runs:
             return None
         self._tx.wake("cancel")
         self._tx.wake("run")
+        self._tx.wake("follow_up")
         return self._fresh(run_id)
 
     def settle(self, run_id: int, fence: int, cost_usd: float | None, tokens: int | None) -> None:
@@ -170,6 +217,10 @@ class Runs:
 
     def of_task(self, task_id: int) -> Sequence[Run]:
         rows = self._tx.rows(RunRow, "code_task_id = :task_id", "attempt", task_id=task_id)
+        return [Run.model_construct(**row) for row in rows]
+
+    def of_follow_up(self, follow_up_id: int) -> Sequence[Run]:
+        rows = self._tx.rows(RunRow, "follow_up_id = :id", "attempt", id=follow_up_id)
         return [Run.model_construct(**row) for row in rows]
 
     def park(self, run_id: int, fence: int, change: ParkedChange, **values: Any) -> Run | None:

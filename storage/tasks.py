@@ -20,7 +20,7 @@ WATCHED_AFTER_END = timedelta(days=14)
 FAILED_WITH_PULL = "stage = 'failed' AND pr_number IS NOT NULL AND finished_at > :since"
 LEASE_HELD = "EXISTS (SELECT 1 FROM run WHERE run.id = :run_id AND fence = :fence AND state = 'active')"
 QUEUE_POSITION = """
-SELECT (SELECT count(*) FROM run r WHERE r.state = 'queued'
+SELECT (SELECT count(*) FROM run r WHERE r.kind = 'code_task' AND r.state = 'queued'
         AND (r.priority, r.available_at, r.id) <= (mine.priority, mine.available_at, mine.id))
 FROM run mine WHERE mine.code_task_id = :id AND mine.state = 'queued'
 """

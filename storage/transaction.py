@@ -10,16 +10,18 @@ import sqlalchemy as sa
 from sqlmodel import Session, SQLModel
 
 from bot.ports import Clock
-from bot.store import Forgotten, Topic
+from bot.store import Forgotten, RunAgain, Topic
 from storage import statements
 from storage.connections import begun_at
 from storage.figures import Figures
+from storage.followups import FollowUps
 from storage.inbox import Inbox
 from storage.leases import Leases
 from storage.outbox import Outbox
 from storage.people import People
 from storage.retention import prune
 from storage.runs import Runs
+from storage.sessions import Sessions
 from storage.statements import Bound
 from storage.tasks import Tasks
 from storage.threads import Threads
@@ -38,6 +40,8 @@ class Tx:
         self.inbox = Inbox(self)
         self.tasks = Tasks(self)
         self.runs = Runs(self)
+        self.followups = FollowUps(self)
+        self.sessions = Sessions(self)
         self.outbox = Outbox(self)
         self.people = People(self)
         self.figures = Figures(self)
@@ -111,6 +115,15 @@ class Tx:
         """The same: the whole new row."""
         statement, defaults, _ = statements.insert(table, self.sqlite, whole=True)
         return self.run(statement, {**defaults, **values}).mappings().one_or_none()
+
+    def insert_many(self, table: type[SQLModel], rows: Sequence[dict[str, object]]) -> None:
+        """Inserts rows of the same columns in one go; a taken unique key raises `RunAgain`."""
+        _, defaults, _ = statements.insert(table, self.sqlite)
+        self._untouched = False
+        try:
+            self._connection.execute(sa.insert(statements.columns_of(table)), [{**defaults, **row} for row in rows])
+        except sa.exc.IntegrityError as error:
+            raise RunAgain from error
 
     def change(self, table: type[SQLModel], values: Bound, where: str, **bound: Any) -> int:
         """UPDATE: sets `values` in the rows that fit `where` (SQL with `:names` from `bound`). Returns how many."""

@@ -54,7 +54,9 @@ class Run(SQLModel):
 
     id: int | None = None
     kind: str = "code_task"
+    """`code_task` or `follow_up`."""
     code_task_id: int | None = None
+    follow_up_id: int | None = None
     thread_id: int | None = None
     attempt: int = 1
     state: RunLease = RunLease.QUEUED
@@ -65,6 +67,8 @@ class Run(SQLModel):
     available_at: datetime
     repo_key: str
     slot: int | None = None
+    session_key: str | None = None
+    """Which agent session it uses: at most one active run has the same."""
     agent: str
     fence: int = 0
     lease_owner: str | None = None

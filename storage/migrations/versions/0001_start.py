@@ -139,6 +139,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_worker")),
     )
     op.create_table(
+        "agent_session",
+        sa.Column("thread_id", sa.Integer(), nullable=False),
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("ref", sa.String(), nullable=False),
+        sa.Column("repo", sa.String(), nullable=False),
+        sa.Column("summary", sa.String(), nullable=False),
+        sa.Column("archive", sa.LargeBinary(), nullable=True),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["thread_id"], ["thread.id"], name=op.f("fk_agent_session_thread_id")),
+        sa.PrimaryKeyConstraint("thread_id", "agent", name=op.f("pk_agent_session")),
+    )
+    op.create_table(
         "card",
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("thread_id", sa.Integer(), nullable=False),
@@ -240,6 +252,83 @@ def upgrade() -> None:
         batch_op.create_index("ux_code_task_dedup_key", ["dedup_key"], unique=True)
 
     op.create_table(
+        "follow_up",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("platform", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("channel_id", sa.String(), nullable=False),
+        sa.Column("channel_name", sa.String(), nullable=False),
+        sa.Column("thread_id", sa.Integer(), nullable=True),
+        sa.Column("anchored", sa.Boolean(), nullable=False),
+        sa.Column("message_id", sa.String(), nullable=True),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("title", sa.String(length=80), nullable=False),
+        sa.Column("body", sa.String(), nullable=False),
+        sa.Column("agent", sa.String(), nullable=True),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("zone", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("failure_reason", sa.String(), nullable=True),
+        sa.Column("error", sa.String(), nullable=True),
+        sa.Column("if_missed", sa.String(), nullable=False),
+        sa.Column("if_busy", sa.String(), nullable=False),
+        sa.Column("requester_platform", sa.String(), nullable=False),
+        sa.Column("requester_workspace", sa.String(), nullable=False),
+        sa.Column("requester_id", sa.String(), nullable=False),
+        sa.Column("requester_name", sa.String(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("by_agent", sa.Boolean(), nullable=False),
+        sa.Column("origin_run_id", sa.Integer(), nullable=True),
+        sa.Column("chain_depth", sa.Integer(), nullable=False),
+        sa.Column("dedup_key", sa.String(), nullable=True),
+        sa.Column("dedup_hash", sa.String(), nullable=True),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("triggered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(state = 'failed') = (failure_reason IS NOT NULL)", name=op.f("ck_follow_up_failed_has_reason")
+        ),
+        sa.CheckConstraint(
+            "failure_reason IN ('missed', 'agent_failed', 'timed_out', 'worker_lost', 'busy', 'refused', 'config', 'undeliverable')",
+            name=op.f("ck_follow_up_failure_reason_known"),
+        ),
+        sa.CheckConstraint("if_busy IN ('queue', 'skip')", name=op.f("ck_follow_up_if_busy_known")),
+        sa.CheckConstraint("if_missed IN ('run', 'skip')", name=op.f("ck_follow_up_if_missed_known")),
+        sa.CheckConstraint("kind IN ('agent', 'message')", name=op.f("ck_follow_up_kind_known")),
+        sa.CheckConstraint(
+            "state IN ('pending', 'running', 'success', 'failed', 'cancelled')", name=op.f("ck_follow_up_state_known")
+        ),
+        sa.ForeignKeyConstraint(["thread_id"], ["thread.id"], name=op.f("fk_follow_up_thread_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_follow_up")),
+        sa.UniqueConstraint("uuid", name=op.f("uq_follow_up_uuid")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("follow_up", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_follow_up_due",
+            ["due_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'pending'"),
+            postgresql_where=sa.text("state = 'pending'"),
+        )
+        batch_op.create_index(
+            "ix_follow_up_origin",
+            ["origin_run_id"],
+            unique=False,
+            sqlite_where=sa.text("origin_run_id IS NOT NULL"),
+            postgresql_where=sa.text("origin_run_id IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_follow_up_requester", ["requester_platform", "requester_workspace", "requester_id", "id"], unique=False
+        )
+        batch_op.create_index("ix_follow_up_thread_id", ["thread_id"], unique=False)
+        batch_op.create_index("ux_follow_up_dedup_key", ["dedup_key"], unique=True)
+
+    op.create_table(
         "outbox",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("thread_id", sa.Integer(), nullable=False),
@@ -313,6 +402,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("code_task_id", sa.Integer(), nullable=True),
+        sa.Column("follow_up_id", sa.Integer(), nullable=True),
         sa.Column("thread_id", sa.Integer(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
@@ -322,6 +412,7 @@ def upgrade() -> None:
         sa.Column("available_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("repo_key", sa.String(), nullable=False),
         sa.Column("slot", sa.Integer(), nullable=True),
+        sa.Column("session_key", sa.String(), nullable=True),
         sa.Column("agent", sa.String(), nullable=False),
         sa.Column("fence", sa.Integer(), nullable=False),
         sa.Column("lease_owner", sa.String(), nullable=True),
@@ -341,7 +432,10 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("log_bytes", sa.Integer(), nullable=False),
+        sa.CheckConstraint("(kind = 'code_task') = (code_task_id IS NOT NULL)", name=op.f("ck_run_of_one_code_task")),
+        sa.CheckConstraint("(kind = 'follow_up') = (follow_up_id IS NOT NULL)", name=op.f("ck_run_of_one_follow_up")),
         sa.CheckConstraint("(state = 'active') = (lease_until IS NOT NULL)", name=op.f("ck_run_lease_iff_active")),
+        sa.CheckConstraint("kind IN ('code_task', 'follow_up')", name=op.f("ck_run_kind_known")),
         sa.CheckConstraint(
             "run_state IN ('working', 'waiting_for_input', 'idle', 'complete', 'failed')",
             name=op.f("ck_run_run_state_known"),
@@ -351,8 +445,10 @@ def upgrade() -> None:
             name=op.f("ck_run_state_known"),
         ),
         sa.ForeignKeyConstraint(["code_task_id"], ["code_task.id"], name=op.f("fk_run_code_task_id")),
+        sa.ForeignKeyConstraint(["follow_up_id"], ["follow_up.id"], name=op.f("fk_run_follow_up_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
         sa.UniqueConstraint("code_task_id", "attempt", name=op.f("uq_run_code_task_id_attempt")),
+        sa.UniqueConstraint("follow_up_id", "attempt", name=op.f("uq_run_follow_up_id_attempt")),
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("run", schema=None) as batch_op:
@@ -365,11 +461,12 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "ix_run_ready",
-            ["priority", "available_at", "id"],
+            ["kind", "priority", "available_at", "id"],
             unique=False,
             sqlite_where=sa.text("state = 'queued'"),
             postgresql_where=sa.text("state = 'queued'"),
         )
+        batch_op.create_index("ix_run_thread", ["thread_id", "finished_at"], unique=False)
         batch_op.create_index(
             "ix_run_waiting",
             ["available_at"],
@@ -378,11 +475,25 @@ def upgrade() -> None:
             postgresql_where=sa.text("state = 'queued'"),
         )
         batch_op.create_index(
+            "ux_run_follow_up",
+            ["follow_up_id"],
+            unique=True,
+            sqlite_where=sa.text("state IN ('queued', 'active', 'waiting')"),
+            postgresql_where=sa.text("state IN ('queued', 'active', 'waiting')"),
+        )
+        batch_op.create_index(
             "ux_run_open",
             ["code_task_id"],
             unique=True,
             sqlite_where=sa.text("state IN ('queued', 'active', 'waiting')"),
             postgresql_where=sa.text("state IN ('queued', 'active', 'waiting')"),
+        )
+        batch_op.create_index(
+            "ux_run_session",
+            ["session_key"],
+            unique=True,
+            sqlite_where=sa.text("state = 'active'"),
+            postgresql_where=sa.text("state = 'active'"),
         )
         batch_op.create_index(
             "ux_run_slot",
