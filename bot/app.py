@@ -24,6 +24,10 @@ from bot.services.announcements import Announcer
 from bot.services.attempts import Attempts
 from bot.services.backfill import Backfill
 from bot.services.commands import ChatCommands
+from bot.services.firing import Firing
+from bot.services.followup_news import FollowUpNews
+from bot.services.followup_runs import FollowUpRuns
+from bot.services.followups import FollowUps
 from bot.services.inbox import InboxService
 from bot.services.languages import Languages
 from bot.services.merges import Merges, Reconciler
@@ -58,6 +62,9 @@ class App:
     redactor: LiveRedactor
     tasks: CodeTasks
     attempts: Attempts
+    followups: FollowUps
+    followup_runs: FollowUpRuns
+    firing: Firing
     merges: Merges
     platforms: Mapping[str, Platform]
     forges: Mapping[str, Forge]
@@ -106,15 +113,35 @@ def wire(
     languages = Languages.of(settings.default_language, platforms)
     announcer = Announcer(languages, redactor)
     attempts = Attempts(settings, announcer)
-    tasks = CodeTasks(settings, announcer, Rights(settings), attempts, usable_agents(settings))
+    rights, agents = Rights(settings), usable_agents(settings)
+    tasks = CodeTasks(settings, announcer, rights, attempts, agents)
+    news = FollowUpNews(languages, redactor)
+    followups, followup_runs = FollowUps(settings, rights, agents), FollowUpRuns(settings, news)
+    firing = Firing(store, settings, followups, news)
     merges = Merges(settings, announcer)
     backfill = Backfill(store, platforms)
     commands = ChatCommands(store, tasks, announcer, platforms, backfill.gap)
     inbox = InboxService(store, commands)
     backfill.inbox = inbox
-    scheduler = Scheduler(store, settings, attempts, Reconciler(store, merges, forges), backfill.everywhere)
+    reconciler = Reconciler(store, merges, forges)
+    scheduler = Scheduler(store, settings, attempts, followup_runs, reconciler, backfill.everywhere)
     relay = Relay(store, platforms, settings.lease, languages)
-    return App(settings, store, redactor, tasks, attempts, merges, platforms, forges, inbox, relay, scheduler)
+    return App(
+        settings,
+        store,
+        redactor,
+        tasks,
+        attempts,
+        followups,
+        followup_runs,
+        firing,
+        merges,
+        platforms,
+        forges,
+        inbox,
+        relay,
+        scheduler,
+    )
 
 
 def open_forges(settings: Settings, clock: Clock, redactor: LiveRedactor) -> dict[str, Forge]:
@@ -169,6 +196,8 @@ async def run_parts(
     app.scheduler.start()
     adapters = [asyncio.create_task(p.run(app.inbox, stop), name=f"platform-{n}") for n, p in app.platforms.items()]
     parts: list[asyncio.Task[None]] = []
+    if "followups" in app.settings.features:
+        parts.append(asyncio.create_task(app.firing.run(stop), name="firing"))
     if serve:
         parts += [asyncio.create_task(app.inbox.run(stop)), asyncio.create_task(app.relay.run(stop))]
         if with_web:

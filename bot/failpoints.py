@@ -31,6 +31,7 @@ FAILPOINTS: Final = (
     "delivery.before",
     "delivery.sent_unrecorded",
     "cleanup.mid",
+    "followup.before_commit",
     "followup.claimed",
     "followup.posted_unmarked",
     "inbox.before_insert",

@@ -14,6 +14,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.services.attempts import Attempts
+from bot.services.followup_runs import FollowUpRuns
 from bot.services.merges import Reconciler
 from bot.settings import Settings
 from bot.store import Forgotten, Store, StoreDown, Topic
@@ -25,7 +26,7 @@ PRUNE_FIRST: Final = timedelta(minutes=5)
 PRUNE_BATCH: Final = 500
 SUPERSEDED_KEPT: Final = timedelta(days=1)
 FORGOTTEN: Final[tuple[Forgotten, ...]] = get_args(Forgotten)
-DUE_TOPICS: Final[tuple[Topic, ...]] = ("run", "outbox", "inbound")
+DUE_TOPICS: Final[tuple[Topic, ...]] = ("run", "outbox", "inbound", "follow_up")
 
 
 class Scheduler:
@@ -36,12 +37,14 @@ class Scheduler:
         store: Store,
         settings: Settings,
         attempts: Attempts,
+        followup_runs: FollowUpRuns,
         reconciler: Reconciler,
         backfill: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._settings = settings
         self._attempts = attempts
+        self._followup_runs = followup_runs
         self._reconciler = reconciler
         self._backfill = backfill
         self._backfilled_at: datetime = store.now()
@@ -76,7 +79,7 @@ class Scheduler:
 
     async def _tick(self) -> None:
         try:
-            reaped = await self._attempts.reap(self._store)
+            reaped = await self._attempts.reap(self._store) + await self._followup_runs.reap_all(self._store)
             if reaped:
                 log.warning("reaped", count=reaped)
             await self._store.run(lambda tx: [tx.wake(topic) for topic in DUE_TOPICS])

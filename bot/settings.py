@@ -29,6 +29,7 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -250,10 +251,12 @@ class Settings(SourcedSettings):
     max_attempts: int = Field(3, ge=1, le=10, description="Attempts of a code task, crashes included.")
     retry_waits_seconds: Seconds = Field((60.0, 300.0), description="Waits before the second attempt, the third...")
     max_runs: int = Field(2, ge=1, le=64, description="Runs at once in one worker.")
+    max_follow_ups: int = Field(4, ge=1, le=64, description="Follow-ups that are worked on at once, over all workers.")
     max_runs_per_repo: int = Field(1, ge=1, le=16, description="Runs at once in one repository, over all workers.")
     max_open_prs: int = Field(10, ge=1, description="Open pull requests per repository.")
     budget_task_usd: float | None = Field(None, gt=0, description="Most that one run may spend.")
     agent_minutes: float = Field(10, gt=0, description="Time limit of the agent.")
+    follow_up_minutes: float = Field(120, gt=0, description="Time limit of the agent in a follow-up.")
     setup_minutes: float = Field(10, gt=0, description="Time limit of the setup command.")
     test_minutes: float = Field(5, gt=0, description="Time limit of the tests.")
     poll_interval_ms: int = Field(10_000, ge=100, description="Fallback poll of the worker.")
@@ -278,9 +281,19 @@ class Settings(SourcedSettings):
         None, description="An admin may allow a change asked for by that admin; unset: only where there is one admin."
     )
     protected_paths: Words = Field((), description="More paths that need an approval before a push.")
+    default_timezone: str = Field("", description="Zone of people whose own is not known: Europe/Berlin.")
     default_language: Literal["en", "zh"] = Field("en", description="Language of shared messages: en or zh.")
     retention_days: int = Field(90, ge=1, description="Finished code tasks and raw payloads are forgotten after it.")
     log_level: str = Field("info", description="debug, info, warning or error.")
+
+    @field_validator("default_timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        from bot.core.when import zone_named
+
+        if value and zone_named(value) is None:
+            raise ValueError(f"{value} is no time zone; one looks like Europe/Berlin")
+        return value
 
     @model_validator(mode="after")
     def _pairs(self) -> "Settings":

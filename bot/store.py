@@ -484,6 +484,10 @@ class FollowUpQueries(Protocol):
         """Changes fields of a pending one; None when it is not pending."""
         ...
 
+    def settle_in(self, follow_up_id: int, thread_id: int) -> None:
+        """Remembers the thread that an unanchored one answers in, whatever its state."""
+        ...
+
     def delete(self, follow_up_id: int) -> bool:
         """Removes one that is not running, with its runs and logs."""
         ...
@@ -577,6 +581,12 @@ class PeopleQueries(Protocol):
         ...
 
     def set_setting(self, thread: ThreadRef, key: str, value: str | None) -> None: ...
+
+    def preference(self, person: Person, key: str) -> str | None:
+        """What someone chose for themselves."""
+        ...
+
+    def prefer(self, person: Person, key: str, value: str | None) -> None: ...
 
     def audit(self, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
         """Appends a hash-chained audit entry."""

@@ -187,6 +187,9 @@ class FollowUps:
             self._tx.wake("task")
         return _entity(row)
 
+    def settle_in(self, follow_up_id: int, thread_id: int) -> None:
+        self._tx.change(FollowUpRow, {"thread_id": thread_id}, "id = :id AND NOT anchored", id=follow_up_id)
+
     def delete(self, follow_up_id: int) -> bool:
         lock = "" if self._tx.sqlite else " FOR UPDATE"
         state = self._tx.scalar(f"SELECT state FROM follow_up WHERE id = :id{lock}", id=follow_up_id)

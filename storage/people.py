@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from bot.core.inbound import Person, ThreadRef
 from bot.store import TokenInfo
-from storage.models import ApiTokenRow, AuditRow, ChannelSettingRow, ForgeDeliveryRow, PersonRow
+from storage.models import ApiTokenRow, AuditRow, ChannelSettingRow, ForgeDeliveryRow, PersonRow, PersonSettingRow
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
@@ -20,6 +20,10 @@ IS = "platform = :platform AND workspace_id = :workspace AND id = :person"
 SETTING = """
 SELECT value FROM channel_setting
 WHERE platform = :platform AND workspace_id = :workspace AND channel_id = :channel AND key = :key
+"""
+PREFERENCE = """
+SELECT value FROM person_setting
+WHERE platform = :platform AND workspace_id = :workspace AND person_id = :person AND key = :key
 """
 
 
@@ -94,6 +98,20 @@ class People:
         self._tx.session.execute(sa.delete(ChannelSettingRow).filter_by(**where))
         if value is not None:
             self._tx.insert_new(ChannelSettingRow, {**where, "value": value})
+
+    def preference(self, person: Person, key: str) -> str | None:
+        return self._tx.scalar(PREFERENCE, key=key, **_who(person))
+
+    def prefer(self, person: Person, key: str, value: str | None) -> None:
+        where = {
+            "platform": person.platform,
+            "workspace_id": person.workspace_id,
+            "person_id": person.id,
+            "key": key,
+        }
+        self._tx.session.execute(sa.delete(PersonSettingRow).filter_by(**where))
+        if value is not None:
+            self._tx.insert_new(PersonSettingRow, {**where, "value": value})
 
     def audit(self, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
         if not self._tx.sqlite:

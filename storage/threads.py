@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PENDING = "pending:"
 NEXT_SEQ = "UPDATE thread SET next_seq = next_seq + 1 WHERE id = :id RETURNING next_seq"
 LANE = "pending:channel"
+SAME_AGENT = """DELETE FROM agent_session WHERE thread_id = :old
+AND agent IN (SELECT agent FROM agent_session WHERE thread_id = :new)"""
+"""A thread has one conversation with an agent: of two threads that become one, the rooted one's stays."""
 
 
 def as_ref(row: ThreadRow) -> ThreadRef:
@@ -106,6 +109,7 @@ class Threads:
         the root is recorded; then it has opened a thread of its own."""
         both = select(ThreadRow.id).where(col(ThreadRow.id).in_((from_id, to_id))).order_by(col(ThreadRow.id))
         self._tx.session.exec(both.with_for_update()).all()
+        self._tx.affected(SAME_AGENT, old=from_id, new=to_id)
         for table in METADATA.tables.values():
             if "thread_id" in table.c and table.name != OutboxRow.__tablename__:
                 column = table.c["thread_id"]

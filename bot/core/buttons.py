@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from bot.core.cards import Button
+from bot.core.followups import FollowUp
 from bot.core.quoting import is_web
 from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.core.texts import Texts
@@ -17,8 +18,12 @@ ButtonVerb = Literal[
 
 `retry_note` opens a form (`bot.core.forms`)."""
 
+FollowUpVerb = Literal["cancel", "stop", "run", "retry", "change", "dismiss", "done", "snooze", "tomorrow"]
+"""What a button does with a follow-up. `snooze` and `tomorrow` set a new one with the same text; `dismiss` and `done`
+only take the buttons away."""
+
 _VERBS: Final = frozenset(get_args(ButtonVerb))
-_VALUE: Final = re.compile(r"codetask:([a-z_]{2,10}):(CT|IN)-([1-9]\d{0,17})", re.ASCII)
+_VALUE: Final = re.compile(r"codetask:([a-z_]{2,10}):(CT|IN|FU)-([1-9]\d{0,17})", re.ASCII)
 _URL_MAX: Final = 3000
 
 
@@ -30,9 +35,20 @@ class ButtonAction:
     number: int
 
 
-def parse_button(value: str) -> ButtonAction | None:
+@dataclass(frozen=True, slots=True)
+class FollowUpAction:
+    """What a pressed button asks for: the verb and the number of the follow-up."""
+
+    verb: FollowUpVerb
+    number: int
+
+
+def parse_button(value: str) -> ButtonAction | FollowUpAction | None:
     """Reads a button's value; None when it is none of ours. Says nothing about rights or stage."""
     found = _VALUE.fullmatch(value)
+    if found is not None and found[2] == "FU":
+        known = next((verb for verb in get_args(FollowUpVerb) if verb == found[1]), None)
+        return FollowUpAction(known, int(found[3])) if known is not None else None
     if found is None or found[1] not in _VERBS or (found[1] == "file") != (found[2] == "IN"):
         return None
     verb: ButtonVerb = next(verb for verb in get_args(ButtonVerb) if verb == found[1])
@@ -42,6 +58,19 @@ def parse_button(value: str) -> ButtonAction | None:
 def value_of(verb: ButtonVerb, number: int) -> str:
     """The value of a button."""
     return f"codetask:{verb}:{'IN' if verb == 'file' else 'CT'}-{number}"
+
+
+_FOLLOW_UP_LABELS: Final[dict[FollowUpVerb, str]] = {"retry": "run_again", "done": "follow_up_done", "run": "run_now"}
+
+
+def follow_up_button(verb: FollowUpVerb, follow_up: FollowUp, texts: Texts) -> Button:
+    """A button of a follow-up; none of them asks before it counts."""
+    name = _FOLLOW_UP_LABELS.get(verb, verb)
+    return Button(
+        label=texts.say(f"button.{name}"),
+        name=texts.say(f"button_name.{name}", ref=follow_up.ref),
+        value=f"codetask:{verb}:{follow_up.ref}",
+    )
 
 
 def task_buttons(task: CodeTask, texts: Texts) -> tuple[Button, ...]:
@@ -164,7 +193,7 @@ def confirmation(value: str, texts: Texts) -> tuple[str, str] | None:
 
     The same words as `Button.confirm`; None for a button that does not ask."""
     action = parse_button(value)
-    if action is None or action.verb not in ("cancel", "merged"):
+    if not isinstance(action, ButtonAction) or action.verb not in ("cancel", "merged"):
         return None
     name = "cancel" if action.verb == "cancel" else "mark_merged"
     ref = f"CT-{action.number}"

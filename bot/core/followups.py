@@ -132,6 +132,8 @@ class FollowUp(SQLModel):
     dedup_hash: str | None = None
     attempt: int = 0
     """How often it was triggered: the last run is `FU-7#<attempt>`."""
+    late_seconds: int | None = None
+    """How late it was started, when that has to be said."""
     crashes: int = 0
     """Lost workers since it was last set to pending by a person."""
     created_at: datetime

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from bot.core.followups import FollowUp
 from bot.core.inbound import Person
 from bot.core.tasks import CodeTask
 
@@ -130,9 +131,9 @@ def may(role: Role | None, action: Action, *, is_requester: bool) -> bool:
             return True
 
 
-def is_requester(person: Person, task: CodeTask) -> bool:
-    """Whether the code task belongs to this person."""
-    theirs = (task.requester_platform, task.requester_workspace, task.requester_id)
+def is_requester(person: Person, thing: CodeTask | FollowUp) -> bool:
+    """Whether the code task or follow-up belongs to this person."""
+    theirs = (thing.requester_platform, thing.requester_workspace, thing.requester_id)
     return bool(person.id) and (person.platform, person.workspace_id, person.id) == theirs
 
 

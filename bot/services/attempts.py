@@ -252,7 +252,8 @@ class Attempts:
     def _overdue(self, tx: Transaction) -> list[tuple[Lease, Callable[[Transaction], bool]]]:
         """What ends each run whose worker, or whose admin, was not heard of in time."""
         expired, waiting = tx.runs.expired(), tx.runs.waiting_since(tx.now - APPROVAL_WAIT)
-        lost = [(lease, partial(self.reap_run, lease=lease)) for lease in map(_lease_of, expired)]
+        leases = [_lease_of(run) for run in expired if run.kind == "code_task"]
+        lost = [(lease, partial(self.reap_run, lease=lease)) for lease in leases]
         return [*lost, *((_lease_of(run), partial(self._unanswered, run=run)) for run in waiting)]
 
     def reap_run(self, tx: Transaction, lease: Lease) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 import structlog
 
-from bot.core.buttons import ButtonAction, parse_button
+from bot.core.buttons import ButtonAction, FollowUpAction, parse_button
 from bot.core.cards import Doc
 from bot.core.commands import (
     BadFlag,
@@ -393,7 +393,9 @@ class ChatCommands:
             if not tx.inbox.done(item.id):
                 return
             said = self._said(tx, item, event, person)
-            if FEATURE in self.tasks.settings.features:
+            if isinstance(action, FollowUpAction):
+                self._refuse(tx, said, Refused("refused.follow_ups_disabled"))
+            elif FEATURE in self.tasks.settings.features:
                 self._pressed(tx, said, action)
             else:
                 self._refuse(tx, said, Refused("refused.disabled"))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from bot.core.followups import FollowUp
 from bot.core.inbound import Person
 from bot.core.people import Role, RolePolicy, role_of
 from bot.core.tasks import CodeTask
@@ -43,6 +44,14 @@ class Rights:
         requester = f"@{task.requester_name or task.requester_id}"
         act = Word(f"act.{verb}", {"ref": task.ref})
         return self._with_admins("refused.may_not_act", {"act": act, "requester": requester})
+
+    def refuse_following_up(self) -> Refused:
+        return self._with_admins("refused.may_not_follow_up", {})
+
+    def refuse_changing(self, follow_up: FollowUp, verb: str) -> Refused:
+        requester = f"@{follow_up.requester_name or follow_up.requester_id}"
+        act = Word(f"act.{verb}", {"ref": follow_up.ref})
+        return self._with_admins("refused.may_not_act_follow_up", {"act": act, "requester": requester})
 
     def refuse_deciding(self, task: CodeTask) -> Refused:
         """Who filed a code task has no more say over its waiting change than anyone: nobody but admins is named."""

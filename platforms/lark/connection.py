@@ -3,7 +3,7 @@
 `lark_oapi.ws.client` runs tasks on a loop it takes at import, has no `stop`, fetches its address by a blocking call,
 handles one event after the other and reconnects by itself, silently giving up. So its loop is replaced by the running
 one, the address is fetched before, events are handled side by side, and a lost connection is only reported
-(docs/decisions/0009). Private names of 1.7.5: pyproject.toml pins them, a test on the wire holds them.
+(docs/decisions/0010). Private names of 1.7.5: pyproject.toml pins them, a test on the wire holds them.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib import import_module
 from types import ModuleType
@@ -57,16 +58,27 @@ def load_client() -> ModuleType:
         stand_ins = {} if PACKAGE in sys.modules else _stand_ins()
         sys.modules.update(stand_ins)
         try:
-            module = import_module(CLIENT)
+            module = _imported()
         finally:
             for name, stand_in in stand_ins.items():
                 if sys.modules.get(name) is stand_in:
                     del sys.modules[name]
-        if threading.current_thread() is not threading.main_thread():
-            module.loop.close()  # made by the import for a thread that had none
-            asyncio.set_event_loop(None)
         _tame(module)
         return module
+
+
+def _imported() -> ModuleType:
+    """The client, imported in a thread of its own: the import makes a loop for it, which nobody else has and which is
+    closed."""
+
+    def work() -> ModuleType:
+        module = import_module(CLIENT)
+        module.loop.close()
+        asyncio.set_event_loop(None)
+        return module
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
 
 
 def _stand_ins() -> dict[str, ModuleType]:

@@ -176,7 +176,11 @@ def register(show: Callable[[str], None], own: LarkSettings) -> dict[str, str] |
 
     A sentence instead when nothing came of it. Blocks until the person is done, ten minutes at most. Loads all of the
     SDK, which takes seconds. An address on this machine (a simulator) stands for Lark's accounts server too."""
+    from platforms.lark.connection import load_client, require_sdk
+
     try:
+        require_sdk()
+        load_client()  # first: by itself the import below would leave an event loop behind
         from lark_oapi.scene.registration import RegisterAppError, register_app
         from requests import RequestException
     except ModuleNotFoundError:

@@ -105,6 +105,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("platform", "workspace_id", "id", name=op.f("pk_person")),
     )
     op.create_table(
+        "person_setting",
+        sa.Column("platform", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("person_id", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("value", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("platform", "workspace_id", "person_id", "key", name=op.f("pk_person_setting")),
+    )
+    op.create_table(
         "rate_gate",
         sa.Column("scope", sa.String(), nullable=False),
         sa.Column("blocked_until", sa.DateTime(timezone=True), nullable=False),
@@ -284,6 +293,7 @@ def upgrade() -> None:
         sa.Column("dedup_key", sa.String(), nullable=True),
         sa.Column("dedup_hash", sa.String(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("late_seconds", sa.Integer(), nullable=True),
         sa.Column("crashes", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),

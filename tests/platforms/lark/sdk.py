@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from platforms.lark.connection import load_client
 from platforms.lark.simulator import LarkSimulator
 
 
@@ -15,7 +16,7 @@ def load() -> Any:
     """`lark_oapi`, imported when first needed: it takes seconds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        importlib.import_module("lark_oapi.ws.client")
+        load_client()
         return importlib.import_module("lark_oapi")
 
 

@@ -97,6 +97,8 @@ def test_the_app_can_be_registered_by_a_link(monkeypatch: pytest.MonkeyPatch, br
     for name in ("lark_oapi", "lark_oapi.scene"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, "lark_oapi.scene.registration", scene)
+    for name in ("require_sdk", "load_client"):
+        monkeypatch.setattr(f"platforms.lark.connection.{name}", lambda: None)
     links: list[str] = []
     made = register(links.append, LarkSettings())
     assert links == ["https://accounts.larksuite.com/x"]
