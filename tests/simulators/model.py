@@ -36,7 +36,8 @@ _TOOLS = {
 
 @dataclass(frozen=True)
 class Act:
-    """One neutral action: `Act("write", path=..., content=...)`."""
+    """One neutral action: `Act.of("write", path=..., content=...)`; `Act.of("tool", name=..., ...)` calls the offered
+    tool whose name ends so, with the other arguments as they are."""
 
     kind: str
     args: Mapping[str, str]
@@ -197,6 +198,8 @@ class ModelServer:
         return Step(say="Nothing is scripted for this.")
 
     def _call(self, index: int, act: Act, tools: Mapping[str, Mapping[str, Any]]) -> Call:
+        if act.kind == "tool":
+            return self._named(index, act, tools)
         names, fields = _TOOLS[act.kind]
         name = next((n for n in tools if n.lower() in names), None)
         if name is None:
@@ -208,3 +211,9 @@ class ModelServer:
         for required in tools[name].get("required", []):
             args.setdefault(required, act.kind)
         return Call(f"call_{len(self.seen)}_{index}", name, args)
+
+    def _named(self, index: int, act: Act, tools: Mapping[str, Mapping[str, Any]]) -> Call:
+        name = next((n for n in tools if n.endswith(act.args["name"])), None)
+        if name is None:
+            raise web.HTTPBadRequest(text=f"the agent offers no tool {act.args['name']}: {sorted(tools)}")
+        return Call(f"call_{len(self.seen)}_{index}", name, {k: v for k, v in act.args.items() if k != "name"})
