@@ -125,7 +125,7 @@ def wire(
     backfill.inbox = inbox
     reconciler = Reconciler(store, merges, forges)
     scheduler = Scheduler(store, settings, attempts, followup_runs, reconciler, backfill.everywhere)
-    relay = Relay(store, platforms, settings.lease, languages)
+    relay = Relay(store, platforms, settings.lease, languages, news.rehome)
     return App(
         settings,
         store,

@@ -40,7 +40,7 @@ class FollowUpState(StrEnum):
     RUNNING = "running"
     """An agent works on it, or its run waits for a worker. Its worker moves it on. After a crash the lease ends."""
     SUCCESS = "success"
-    """Answered, or posted. Nobody moves it on."""
+    """Answered, or posted. Only a channel that turns out to be gone moves it on: then it has failed."""
     FAILED = "failed"
     """Not answered, with a reason. A person's retry moves it on."""
     CANCELLED = "cancelled"
@@ -83,6 +83,7 @@ TRANSITIONS: Final[frozenset[tuple[FollowUpState, FollowUpState]]] = frozenset(
         (RUNNING, FAILED),
         (RUNNING, CANCELLED),
         (FAILED, PENDING),
+        (SUCCESS, FAILED),
     }
 )
 ENDED: Final = frozenset({SUCCESS, FAILED, CANCELLED})

@@ -4,15 +4,21 @@ change; `services/outbox.py` sends them."""
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
+
+import structlog
 
 from bot.core.cards import Doc
 from bot.core.followup_replies import failed_doc, reminder_doc, result_doc, set_by_agent_doc
-from bot.core.followups import FollowUp
-from bot.core.inbound import ThreadRef
+from bot.core.followups import FollowUp, FollowUpReason, FollowUpState
+from bot.core.inbound import Person, ThreadRef
 from bot.core.redact import LiveRedactor
+from bot.core.task_cards import say_doc, say_markdown
 from bot.core.texts import Texts
 from bot.services.languages import Languages
-from bot.store import Delivery, Transaction
+from bot.store import Delivery, Outgoing, Transaction
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,35 @@ class FollowUpNews:
         )
         thread_id = follow_up.thread_id or self.open_thread(tx, follow_up)
         content = self.languages.shared(tx, place).make(draw)
-        tx.outbox.add(thread_id, Delivery("post", f"{follow_up.ref}:{key}", content))
+        target = {"follow_up": follow_up.id}
+        tx.outbox.add(thread_id, Delivery("post", f"{follow_up.ref}:{key}", content, target=target))
+
+    def rehome(self, tx: Transaction, delivery: Outgoing, what: Literal["thread", "channel"]) -> bool:
+        """What a follow-up says where its thread or channel is gone (product rule 7.4): in the channel, with a note;
+        without a channel it has failed, and an admin is told. False for deliveries of anything else."""
+        number, said = delivery.target.get("follow_up"), delivery.content
+        follow_up = tx.followups.get(number) if isinstance(number, int) else None
+        if follow_up is None or not isinstance(said, Doc):
+            return False
+        channel = delivery.to.model_copy(update={"root": None, "native": None})
+        if what == "channel" or delivery.to.root is None:
+            self._undeliverable(tx, follow_up, channel, delivery.dedup_key)
+            return False  # and the person it was for is told what it said
+        noted = self.languages.shared(tx, channel).make(lambda texts: _noted(said, follow_up, texts))
+        again = Delivery("post", f"{delivery.dedup_key}:channel", noted, target=delivery.target)
+        return tx.outbox.add(tx.threads.open(channel).id, again)
+
+    def _undeliverable(self, tx: Transaction, follow_up: FollowUp, channel: ThreadRef, key: str) -> None:
+        reason = FollowUpReason.UNDELIVERABLE
+        tx.followups.move(follow_up.id or 0, {FollowUpState.SUCCESS}, FollowUpState.FAILED, reason=reason)
+        log.error("follow_up_undeliverable", follow_up=follow_up.ref, channel=channel.canonical)
+        for admin in tx.people.admins(channel.platform, channel.workspace_id)[:1]:
+            person = Person(platform=channel.platform, workspace_id=channel.workspace_id, id=admin)
+            wording = self.languages.personal(tx, person, channel)
+            doc = wording.make(lambda texts: say_doc(texts, "follow_up.undeliverable", ref=follow_up.ref))
+            target = {"person": person.model_dump(mode="json"), "reply_token": None}
+            lane = tx.threads.lane(channel)
+            tx.outbox.add(lane.id, Delivery("whisper", f"{key}:admin", doc, target=target))
 
     def open_thread(self, tx: Transaction, follow_up: FollowUp) -> int:
         """The thread that a follow-up without one answers in: its first post becomes the root."""
@@ -76,3 +110,10 @@ class FollowUpNews:
         thread = tx.threads.open(place)
         tx.followups.settle_in(follow_up.id or 0, thread.id)
         return thread.id
+
+
+def _noted(said: Doc, follow_up: FollowUp, texts: Texts) -> Doc:
+    """What was said, in the reader's language where it was drawn in it, with the note that its thread is gone."""
+    drawn = said.translations.get(texts.language, said)
+    note = say_markdown(texts, "follow_up.thread_gone", ref=follow_up.ref)
+    return drawn.model_copy(update={"text": f"{drawn.text}\n\n{note}", "translations": {}})

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any, Final, assert_never
+from typing import Any, Final, Literal, assert_never
 
 import structlog
 
@@ -58,6 +58,11 @@ def backoff(attempt: int, jitter: float) -> timedelta:
     return min(RETRY_FIRST * 2 ** min(attempt - 1, 10), RETRY_MAX) * (1 + jitter)
 
 
+GonePlace = Literal["message", "thread", "channel"]
+Rehome = Callable[[Transaction, Outgoing, Literal["thread", "channel"]], bool]
+"""Sees to a post whose thread or channel is gone; False when it is nothing of its own."""
+
+
 @dataclass(slots=True)
 class Pace:
     """When each gate may be passed again in this process. A hint only: closed gates live in the database."""
@@ -73,7 +78,9 @@ class Pace:
 
 
 class Relay:
-    """Sends the deliveries of the given platforms. Several relays, in any number of processes, share the work."""
+    """Sends the deliveries of the given platforms. Several relays, in any number of processes, share the work.
+
+    `rehome` is asked what to do with a post that has lost its place; otherwise the person it was for is told."""
 
     def __init__(
         self,
@@ -81,8 +88,10 @@ class Relay:
         platforms: Mapping[str, Platform],
         lease: timedelta = DELIVERY_LEASE,
         languages: Languages | None = None,
+        rehome: Rehome | None = None,
     ) -> None:
         self._store = store
+        self._rehome = rehome
         self._platforms = dict(platforms)
         self._languages = languages or Languages.of("en", platforms)
         self._lease = lease
@@ -297,13 +306,17 @@ class Relay:
             tx.outbox.block(delivery.gate, tx.now + after)
         tx.outbox.retry(delivery, tx.now + wait, why, maybe_done and _posts(delivery))
 
-    def _gone(self, tx: Transaction, delivery: Outgoing, what: str, why: str) -> None:
+    def _gone(
+        self, tx: Transaction, delivery: Outgoing, what: Literal["message", "thread", "channel"], why: str
+    ) -> None:
         if what == "message" and delivery.kind == "edit" and delivery.card_key is not None:
             tx.outbox.lose_card(delivery.card_key)
             if delivery.attempt < PERMANENT_TRIES:
                 tx.outbox.retry(delivery, tx.now, why, maybe_done=False)
                 return
-        if self._park(tx, delivery, f"{what} gone: {why}") and what != "message" and _posts(delivery):
+        if not self._park(tx, delivery, f"{what} gone: {why}") or what == "message" or not _posts(delivery):
+            return
+        if self._rehome is None or not self._rehome(tx, delivery, what):
             self._tell(tx, delivery, plain(_content(delivery)), "gone")
 
     def _not_allowed(self, tx: Transaction, delivery: Outgoing, fix: str, why: str) -> None:
