@@ -20,7 +20,10 @@ NOTE: Final = "note"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One text field. `label` has at most 45 characters and `hint` at most 100, as Discord shows no more."""
+    """One text field. `label` has at most 45 characters and `hint` at most 100, as Discord shows no more.
+
+    `instant`: it asks for a time; a platform with a picker shows that beside it and sends what was picked as seconds
+    since 1970. `initial` is what it holds when it opens."""
 
     name: str
     label: str
@@ -28,6 +31,8 @@ class Field:
     multiline: bool
     max_length: int
     required: bool
+    instant: bool = False
+    initial: str = ""
 
 
 @dataclass(frozen=True, slots=True)
