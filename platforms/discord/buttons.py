@@ -110,6 +110,7 @@ def _labelled(field: Field) -> dict[str, Any]:
         "style": PARAGRAPH if field.multiline else SHORT,
         "max_length": min(field.max_length, MAX_FIELD),
         "required": field.required,
+        **({"value": cut(field.initial, MAX_FIELD)} if field.initial else {}),
     }
     told = {"label": cut(field.label, MAX_TITLE), "description": cut(field.hint, MAX_HINT)}
     return {"type": LABEL, **told, "component": typed}

@@ -16,9 +16,10 @@ from slack_bolt.context.async_context import AsyncBoltContext
 
 from bot.core.forms import Field, Form, form_of
 from bot.core.hygiene import cut
-from bot.core.inbound import ButtonPress, Event, Person, ThreadRef
+from bot.core.inbound import ButtonPress, Event, FormSent, Person, ThreadRef
 from bot.core.texts import SOURCE_LANGUAGE, Texts
 from platforms.slack.commands import EVENT, Intake, forward, log, not_saved
+from platforms.slack.inbound import PICKED
 
 CHOICES_BUDGET: Final = timedelta(seconds=2)
 """Slack gives an option list 3 s (ours leaves room)."""
@@ -45,6 +46,11 @@ def register(app: AsyncApp, intake: Intake) -> None:
 
     async def sent(ack: AsyncAck, context: AsyncBoltContext, body: dict[str, Any]) -> None:
         event: Event | None = context[EVENT]
+        wrong = misfilled(body)
+        if wrong and isinstance(event, FormSent):
+            texts = Texts.load(await _language(intake, event.person))
+            await ack(response_action="errors", errors={name: texts.say(key) for name, key in wrong.items()})
+            return
         lost = await intake.accept(event) if event is not None else None
         field = _first_field(body)
         if lost and field:
@@ -73,7 +79,7 @@ async def _opened(intake: Intake, press: ButtonPress) -> bool:
         async with asyncio.timeout(OPEN_BUDGET.total_seconds()):
             texts = Texts.load(await _language(intake, press.person))
             form = form_of(press.value, texts) or form
-            return await intake.show(str(press.raw.get("trigger_id", "")), modal(form, press.thread))
+            return await intake.show(str(press.raw.get("trigger_id", "")), modal(form, press.thread, texts))
     except Exception as error:  # the person is told in words; the SDK must not see it
         log.warning("form_not_opened", form=form.key, error=type(error).__name__)
         return False
@@ -83,12 +89,16 @@ async def _language(intake: Intake, person: Person) -> str:
     try:
         async with asyncio.timeout(LOCALE_BUDGET.total_seconds()):
             return await intake.language(person)
-    except TimeoutError:
+    except Exception as error:  # in English rather than not at all
+        log.info("language_not_known", error=type(error).__name__)
         return SOURCE_LANGUAGE
 
 
-def modal(form: Form, place: ThreadRef) -> dict[str, Any]:
-    """A form as Slack's modal. Where it was opened travels with it: a sent modal does not tell."""
+def modal(form: Form, place: ThreadRef, texts: Texts) -> dict[str, Any]:
+    """A form as Slack's modal. Where it was opened travels with it: a sent modal does not tell.
+
+    A field for a time is two: a picker, and a text for everything that no picker says. `misfilled` wants one of them.
+    """
     where = {"channel_id": place.channel_id, "root": place.root}
     return {
         "type": "modal",
@@ -96,19 +106,34 @@ def modal(form: Form, place: ThreadRef) -> dict[str, Any]:
         "title": _plain(form.title, MAX_TITLE),
         "submit": _plain(form.submit, MAX_TITLE),
         "private_metadata": json.dumps(where),
-        "blocks": [_input(field) for field in form.fields],
+        "blocks": [block for field in form.fields for block in _inputs(field, texts)],
     }
 
 
-def _input(field: Field) -> dict[str, Any]:
+def _inputs(field: Field, texts: Texts) -> list[dict[str, Any]]:
+    if not field.instant:
+        return [_input(field, field.label, optional=not field.required)]
+    name = f"{field.name}{PICKED}"
+    picker = {
+        "type": "input",
+        "block_id": name,
+        "label": _plain(field.label, MAX_LABEL),
+        "element": {"type": "datetimepicker", "action_id": name},
+        "optional": True,
+    }
+    return [picker, _input(field, texts.say("form.in_words"), optional=True)]
+
+
+def _input(field: Field, label: str, *, optional: bool) -> dict[str, Any]:
     element = {
         "type": "plain_text_input",
         "action_id": field.name,
         "multiline": field.multiline,
         "max_length": min(field.max_length, MAX_FIELD),
+        **({"initial_value": cut(field.initial, MAX_FIELD)} if field.initial else {}),
     }
-    told = {"label": _plain(field.label, MAX_LABEL), "hint": _plain(field.hint, MAX_LABEL)}
-    return {"type": "input", "block_id": field.name, **told, "element": element, "optional": not field.required}
+    told = {"label": _plain(label, MAX_LABEL), "hint": _plain(field.hint, MAX_LABEL)}
+    return {"type": "input", "block_id": field.name, **told, "element": element, "optional": optional}
 
 
 def _plain(text: str, limit: int) -> dict[str, Any]:
@@ -116,10 +141,39 @@ def _plain(text: str, limit: int) -> dict[str, Any]:
 
 
 def _first_field(body: dict[str, Any]) -> str:
+    return next(iter(_values(body)), "")
+
+
+def _values(body: dict[str, Any]) -> dict[str, Any]:
+    """What is filled in, by block."""
     view = body.get("view")
     state = view.get("state") if isinstance(view, dict) else None
     values = state.get("values") if isinstance(state, dict) else None
-    return next(iter(values), "") if isinstance(values, dict) else ""
+    return values if isinstance(values, dict) else {}
+
+
+def misfilled(body: dict[str, Any]) -> dict[str, str]:
+    """The fields for a time that are filled twice or not at all, each with the key of what to say. Slack's own check
+    of required fields knows no "one of the two"; the form stays open with what was typed."""
+    values = _values(body)
+    wrong: dict[str, str] = {}
+    for block in values:
+        name = block.removesuffix(PICKED)
+        if name == block or name not in values:
+            continue
+        picked, typed = _filled(values[block]), _filled(values[name])
+        if picked == typed:
+            wrong[name] = "form.two_times" if typed else "form.no_time"
+    return wrong
+
+
+def _filled(block: Any) -> bool:
+    elements = block.values() if isinstance(block, dict) else ()
+    return any(
+        element.get("selected_date_time") is not None or bool(str(element.get("value") or "").strip())
+        for element in elements
+        if isinstance(element, dict)
+    )
 
 
 async def _choices(intake: Intake, body: dict[str, Any]) -> list[dict[str, Any]]:

@@ -59,6 +59,9 @@ DELIVERY_EVENT: Final = "codetask_delivery"
 SHORTCUTS: Final[Mapping[str, str]] = {"codetask_file": "codetask", "codetask_later": "followup"}
 """Message shortcut callback id -> command."""
 
+PICKED: Final = "@"
+"""Ends the name of the picker of a field for a time: what was picked is the value of the field before it."""
+
 _SECRETS: Final = frozenset({"token"})
 _SPOKEN: Final = frozenset({None, "file_share", "thread_broadcast", "me_message", "bot_message"})
 _TS: Final = re.compile(r"\d{1,11}\.\d{1,9}", re.ASCII)
@@ -392,9 +395,10 @@ class _Reader:
         ts = _stamp(box, "message_ts")
         message = self.body.get("message")
         parent = message.get("thread_ts") if isinstance(message, dict) else None
+        root = string(box.get("thread_ts")) or string(parent) or (None if box.get("is_ephemeral") is True else ts)
         return ButtonPress(
             **self._base(f"c:{text_in(self.body, 'trigger_id')}", self._acted_at(action)),
-            thread=self._thread(text_in(box, "channel_id"), string(box.get("thread_ts")) or string(parent) or ts),
+            thread=self._thread(text_in(box, "channel_id"), root),  # nothing hangs on a whisper
             person=self._actor(),
             value=value,
             message_id=ts,
@@ -447,9 +451,11 @@ def _form_fields(values: dict[str, Any]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for block in values.values():
         for name, element in block.items():
-            chosen = element.get("selected_option")
+            chosen, picked = element.get("selected_option"), element.get("selected_date_time")
             value = chosen.get("value") if isinstance(chosen, dict) else element.get("value")
-            if isinstance(value, str):
+            if isinstance(picked, int) and not isinstance(picked, bool):
+                fields[name.removesuffix(PICKED)] = str(picked)
+            elif isinstance(value, str):
                 fields[name] = value
     return fields
 

@@ -58,8 +58,12 @@ class Answers:
     def _form(self, delivery: Delivery, body: Json) -> None:
         view = self.world.views[delivery.payload["view"]["id"]]
         if body["response_action"] == "errors":
+            errors, fields = body.get("errors"), {b["block_id"] for b in view.body["blocks"] if b["type"] == "input"}
+            if not isinstance(errors, dict) or not errors or set(errors) - fields:
+                self.world.surprise(delivery.name, f"errors of fields that are not there: {errors}")
+                return
             view.open = True
-            delivery.error = json.dumps(body.get("errors", {}), sort_keys=True)
+            delivery.error = json.dumps(errors, sort_keys=True)
         elif body["response_action"] not in ("clear", "update", "push"):
             self.world.surprise(delivery.name, f"unknown response_action {body['response_action']}")
 

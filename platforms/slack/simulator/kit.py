@@ -212,6 +212,13 @@ _ELEMENTS: dict[str, Check] = {
     "static_select": shape({}, _OPTIONS),
     "overflow": shape({"options": many(_OPTION, 5)}, {"action_id": _ACTION_ID, "confirm": _CONFIRM}),
 }
+
+
+def _seconds(value: Any, where: str) -> Iterator[Problem]:
+    if not isinstance(value, int) or isinstance(value, bool) or len(str(value)) != 10:
+        yield f"[ERROR] must be a UNIX timestamp of 10 digits [json-pointer:{where}]"
+
+
 _INPUTS: dict[str, Check] = {
     "static_select": _ELEMENTS["static_select"],
     "plain_text_input": shape(
@@ -223,6 +230,15 @@ _INPUTS: dict[str, Check] = {
             "min_length": lambda value, where: iter(()),
             "max_length": lambda value, where: iter(()),
             "placeholder": plain(150),
+            "focus_on_load": boolean,
+        },
+    ),
+    "datetimepicker": shape(
+        {},
+        {
+            "action_id": _ACTION_ID,
+            "initial_date_time": _seconds,
+            "confirm": _CONFIRM,
             "focus_on_load": boolean,
         },
     ),

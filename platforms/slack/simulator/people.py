@@ -117,8 +117,9 @@ class People:
     def submits_form(self, who: str | User, view: View, values: Mapping[str, Any]) -> Delivery:
         if not view.open:
             raise LookupError("the form is closed")
+        filled = _form_values(view, values)
         view.open = False
-        return self._go(self.interactions.submission(self.world.find_user(who), view, _form_values(view, values)))
+        return self._go(self.interactions.submission(self.world.find_user(who), view, filled))
 
     def closes_form(self, who: str | User, view: View) -> Delivery | None:
         if not view.open:
@@ -218,6 +219,7 @@ def _find_button(shown: StoredMessage | Whisper, wanted: str) -> tuple[Json, Jso
 def _form_values(view: View, given: Mapping[str, Any]) -> Json:
     """`view.state.values`: every input with its answer, named by block id, action id or label."""
     values: Json = {}
+    checks: list[tuple[Json, Json]] = []
     left = dict(given)
     pick: Callable[[str], Any] = lambda name: left.pop(name, None)  # noqa: E731
     for block in view.body["blocks"]:
@@ -228,13 +230,42 @@ def _form_values(view: View, given: Mapping[str, Any]) -> Json:
         answer = next(
             (a for n in (block["block_id"], action_id, block["label"]["text"]) if (a := pick(n)) is not None), None
         )
-        state: Json = {"type": element["type"]}
-        if element["type"] == "static_select":
-            chosen = [o for o in element.get("options", []) if o["value"] == answer]
-            state["selected_option"] = chosen[0] if chosen else element.get("initial_option")
-        else:
-            state["value"] = answer if answer is not None else element.get("initial_value")
+        state = _filled(element, answer)
+        checks.append((block, state))
         values.setdefault(block["block_id"], {})[action_id] = state
     if left:
         raise LookupError(f"the form has no field {', '.join(sorted(left))}")
+    for block, state in checks:
+        _fits(block, state)
     return values
+
+
+def _filled(element: Json, answer: Any) -> Json:
+    """The state of one input; an empty text is null, as Slack sends it."""
+    state: Json = {"type": element["type"]}
+    match element["type"]:
+        case "static_select":
+            chosen = [o for o in element.get("options", []) if o["value"] == answer]
+            state["selected_option"] = chosen[0] if chosen else element.get("initial_option")
+        case "datetimepicker":
+            state["selected_date_time"] = _picked(answer) if answer else element.get("initial_date_time")
+        case _:
+            state["value"] = (answer if answer is not None else element.get("initial_value")) or None
+    return state
+
+
+def _fits(block: Json, state: Json) -> None:
+    """The person's client does not send a form that lacks a required field, or with too long a text."""
+    value = next(value for name, value in state.items() if name != "type")
+    if value is None and not block.get("optional", False):
+        raise LookupError(f"please complete the field {block['label']['text']!r}")
+    if isinstance(value, str) and len(value) > block["element"].get("max_length", 3000):
+        raise LookupError(f"the form does not take that text for {block['label']['text']!r}")
+
+
+def _picked(answer: object) -> int:
+    """Seconds since 1970 of what a person picked. Raises LookupError for what no picker offers."""
+    try:
+        return int(str(answer))
+    except ValueError:
+        raise LookupError(f"no picker offers {answer!r}") from None

@@ -164,7 +164,7 @@ def test_the_modal_is_one_that_slack_takes(language: str, number: str) -> None:
     form = form_of(f"codetask:retry_note:CT-{number}", Texts.load(language))
     assert form is not None
     here = ThreadRef(platform="slack", workspace_id="T1", channel_id="C1", root="1.2")
-    made = modal(form, here)
+    made = modal(form, here, Texts.load(language))
     SdkView(**made).validate_json()
     assert len(made["title"]["text"]) <= 24
     assert len(made["private_metadata"]) <= 3_000

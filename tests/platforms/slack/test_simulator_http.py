@@ -191,11 +191,12 @@ async def test_a_form_is_opened_sent_back_and_closed(
     receiver.answers = [web.json_response({"response_action": "errors", "errors": {"what": "Say more"}})]
     with pytest.raises(LookupError, match="no field Who"):
         sim.submits_form("bo", view, {"Who": "me"})
-    view.open = True
+    with pytest.raises(LookupError, match="complete the field 'How'"):
+        sim.submits_form("bo", view, {"what": "x"})
     first = sim.submits_form("bo", view, {"What": "x", "level": "high"})
     await sim.wait_for(lambda: first.acked)
     assert (json.loads(first.error), view.open) == ({"what": "Say more"}, True)
-    again = sim.submits_form("bo", view, {"what": "more"})
+    again = sim.submits_form("bo", view, {"what": "more", "level": "high"})
     await sim.wait_for(lambda: again.acked)
     assert not view.open
     values = first.payload["view"]["state"]["values"]
