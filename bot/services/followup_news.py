@@ -63,17 +63,22 @@ class FollowUpNews:
         key = f"{follow_up.attempt}:{follow_up.failure_reason}:{int(tx.now.timestamp() * 1000)}"
         self._post(tx, follow_up, key, lambda texts: failed_doc(follow_up, texts, tx.now))
 
-    def _post(self, tx: Transaction, follow_up: FollowUp, key: str, draw: Callable[[Texts], Doc]) -> None:
-        """Posts to the thread, or opens one in the channel; nothing where it was set without a chat."""
+    def update(self, tx: Transaction, follow_up: FollowUp, agent: str, line: str, key: str) -> bool:
+        """One quiet line of the agent that works on it; False when that key was posted before."""
+        return self._post(tx, follow_up, key, lambda texts: say_doc(texts, "follow_up.update", agent=agent, line=line))
+
+    def _post(self, tx: Transaction, follow_up: FollowUp, key: str, draw: Callable[[Texts], Doc]) -> bool:
+        """Posts to the thread, or opens one in the channel; nothing where it was set without a chat. False when that
+        key was posted before."""
         if not follow_up.platform:
-            return
+            return False
         place = ThreadRef(
             platform=follow_up.platform, workspace_id=follow_up.workspace_id, channel_id=follow_up.channel_id
         )
         thread_id = follow_up.thread_id or self.open_thread(tx, follow_up)
         content = self.languages.shared(tx, place).make(draw)
         target = {"follow_up": follow_up.id}
-        tx.outbox.add(thread_id, Delivery("post", f"{follow_up.ref}:{key}", content, target=target))
+        return tx.outbox.add(thread_id, Delivery("post", f"{follow_up.ref}:{key}", content, target=target))
 
     def rehome(self, tx: Transaction, delivery: Outgoing, what: Literal["thread", "channel"]) -> bool:
         """What a follow-up says where its thread or channel is gone (product rule 7.4): in the channel, with a note;

@@ -54,7 +54,7 @@ class SetByRun:
 @dataclass(frozen=True, slots=True)
 class Wish:
     """A wish to set a follow-up. `place` is the thread it is anchored to, or a channel (no root); None for one without
-    a chat. `at` is the instant, already read."""
+    a chat. `at` is the instant, already read. `thread_id` names the thread where it may have no root yet."""
 
     text: str
     at: datetime
@@ -73,6 +73,7 @@ class Wish:
     by: SetByRun | None = None
     dedup_key: str | None = None
     dedup_hash: str | None = None
+    thread_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,9 @@ class FollowUps:
         if refused is not None:
             return refused
         kind = FollowUpKind.MESSAGE if wish.remind or not self.agents else FollowUpKind.AGENT
-        place, anchored = wish.place, wish.place is not None and wish.place.root is not None
-        thread = tx.threads.open(place) if place is not None and anchored else None
+        place, thread_id = wish.place, wish.thread_id
+        if thread_id is None and place is not None and place.root is not None:
+            thread_id = tx.threads.open(place).id
         person = wish.person
         return FollowUp(
             uuid=str(uuid.uuid4()),
@@ -153,8 +155,8 @@ class FollowUps:
             workspace_id=place.workspace_id if place else "",
             channel_id=place.channel_id if place else "",
             channel_name=wish.channel_name,
-            thread_id=thread.id if thread else None,
-            anchored=anchored,
+            thread_id=thread_id,
+            anchored=thread_id is not None,
             message_id=wish.message_id,
             kind=kind,
             title=follow_up_title(wish.title or str(text)),
