@@ -34,6 +34,7 @@ from bot.services.merges import Merges, Reconciler
 from bot.services.outbox import Relay
 from bot.services.people import Rights
 from bot.services.presence import keep_seen
+from bot.services.run_tools import RunTools
 from bot.services.tasks import CodeTasks
 from bot.settings import Settings
 from bot.web import serve_web
@@ -64,6 +65,7 @@ class App:
     attempts: Attempts
     followups: FollowUps
     followup_runs: FollowUpRuns
+    run_tools: RunTools
     firing: Firing
     merges: Merges
     platforms: Mapping[str, Platform]
@@ -117,6 +119,7 @@ def wire(
     tasks = CodeTasks(settings, announcer, rights, attempts, agents)
     news = FollowUpNews(languages, redactor)
     followups, followup_runs = FollowUps(settings, rights, agents), FollowUpRuns(settings, news)
+    run_tools = RunTools(settings, followups, news, tasks, attempts, redactor)
     firing = Firing(store, settings, followups, news)
     merges = Merges(settings, announcer)
     backfill = Backfill(store, platforms)
@@ -134,6 +137,7 @@ def wire(
         attempts,
         followups,
         followup_runs,
+        run_tools,
         firing,
         merges,
         platforms,
