@@ -379,7 +379,8 @@ class ModelEndpoint:
 class RunSpec:
     """Everything an agent run needs. `sandbox_spec` is the fence (binds, env) that the worker built for this run;
 
-    the agent adds only its own env rows to it. `session_ref` resumes an earlier conversation of that agent."""
+    the agent adds only its own env rows to it. `session_ref` resumes an earlier conversation of that agent;
+    `fresh_prompt` is said instead of `prompt` where that cannot be done (empty: the same is said)."""
 
     run: str
     prompt: str
@@ -392,13 +393,21 @@ class RunSpec:
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     trouble: Callable[[], str] | None = None
     """Why the model endpoint refused this run (`budget`, `auth`, `quota`, `unreachable`), or ""; the gateway knows."""
+    fresh_prompt: str = ""
+
+    def words(self, *, resumed: bool) -> str:
+        """What the agent is told, now that it is known whether the asked conversation goes on."""
+        return self.fresh_prompt if self.session_ref is not None and not resumed and self.fresh_prompt else self.prompt
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
+    """The agent is ready. `resumed`: the conversation that was asked for goes on."""
+
     session_ref: str | None
     agent: str
     version: str = ""
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,7 +452,8 @@ class AgentResult:
     """How an agent's run ended. Says nothing about success: the worker compares trees.
 
     `cause` details a stop that is not `completed`: auth, unreachable, quota, budget, config, crashed, limit (a resource
-    limit, named in `text`), protocol, idle."""
+    limit, named in `text`), protocol, idle. `session_ref` is None when no conversation was opened; `resumed` says
+    whether it is the one that was asked for."""
 
     stop: Literal["completed", "refused", "cancelled", "timed_out", "idle", "failed"]
     cause: str = ""
@@ -452,6 +462,7 @@ class AgentResult:
     exit_code: int | None = None
     reported_usd: float | None = None
     stderr_tail: str = ""
+    resumed: bool = False
 
 
 class AgentRun(Protocol):
@@ -472,6 +483,8 @@ class Agent(Protocol):
     name: str
     state_target: str
     """Where the worker binds, writable, the one folder kept per agent session; "" when the agent keeps none."""
+    state_kept: Sequence[str]
+    """Which paths of that folder are kept (`*` allowed); the rest is gone after the run."""
     built_in: bool
     """A program of this product, scripted: it may run without a sandbox."""
     remark: str

@@ -1,9 +1,10 @@
-"""The agent's part of a run: setup command, prompt, model gateway, the agent itself, its log and progress."""
+"""The agent's part of a run: setup command, model gateway, earlier conversation, the agent itself, log and progress."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol, assert_never, runtime_checkable
@@ -20,7 +21,6 @@ from bot.ports import (
     Bind,
     ModelEndpoint,
     Output,
-    Repo,
     RunSpec,
     Sandbox,
     SandboxSpec,
@@ -32,18 +32,22 @@ from bot.ports import (
 )
 from bot.services.attempts import Cost, Failure
 from bot.settings import Settings
+from bot.store import AgentSession
 from bot.worker.agents.causes import read_limit
 from bot.worker.commands import run_command
 from bot.worker.disk import OverDiskError, disk_limits, within_disk
 from bot.worker.gateway import Gateway, GatewayRun
 from bot.worker.lease import Held
-from bot.worker.prompt import PromptParts, ThreadLine, build_prompt
+from bot.worker.prompt import PromptParts, ThreadLine
 from bot.worker.run_log import RunLog
+from bot.worker.sessions import NotKept, empty_folder, pack, unpack
 from bot.worker.socket_folders import socket_folder
 from bot.worker.workspace import Workspace
 
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 GATEWAY_CAUSES = frozenset({"budget", "auth", "quota", "unreachable"})
+UNREADY_CAUSES = frozenset({"crashed", "protocol", "unreachable"})
+"""How an agent ends that cannot read the state of its earlier conversation."""
 
 
 class Progress(Protocol):
@@ -58,8 +62,42 @@ class _NeedsTools(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class AgentJob:
+    """What an agent is asked to do. `subject` is what it works for (`CT-42`), `run` which run of it (`CT-42#2`).
+
+    `session` is an earlier conversation to go on with; `fresh_prompt` is said instead of `prompt` where that cannot be
+    done. `wall` is the agent's time limit."""
+
+    subject: str
+    run: str
+    prompt: str
+    wall: timedelta
+    setup_command: str = ""
+    session: AgentSession | None = None
+    fresh_prompt: str = ""
+
+    @property
+    def limits(self) -> AgentLimits:
+        return AgentLimits(wall=self.wall)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOutcome:
+    """What the agent said at its end and, when it has no result, why.
+
+    `session_ref` is its conversation, None when it has none; `archive` is that conversation's packed state, None when
+    the agent keeps none or it is too large to keep; `resumed` says whether the conversation is the one asked for."""
+
+    failure: Failure | None = None
+    text: str = ""
+    session_ref: str | None = None
+    archive: bytes | None = None
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AgentStep:
-    """Runs the agent of one code task in its workspace."""
+    """Runs one agent in a workspace: for a code task or for a follow-up, which differ in their `AgentJob`."""
 
     settings: Settings
     sandbox: Sandbox
@@ -71,59 +109,102 @@ class AgentStep:
     spent: Callable[[Cost], None]
     """Told the cost once the agent is over, however it ended."""
 
-    async def run(self, task: CodeTask, repo: Repo, workspace: Workspace, run_ref: str, failure: str) -> "AgentOutcome":
+    async def run(self, job: AgentJob, workspace: Workspace) -> AgentOutcome:
         """Setup, then the agent. The outcome holds a `Failure` when there is no result."""
         async with AsyncExitStack() as stack:
-            model, socket_binds, meter = await self._open_gateway(stack, task)
+            model, socket_binds, meter = await self._open_gateway(stack, job)
             stack.callback(lambda: self.spent(cost_of(meter)))
-            env = command_env(run_ref, self.settings.sandbox_tools)
-            spec = workspace.agent_spec(run_ref, env, [*tool_binds(self.settings), *socket_binds])
-            failed = await self._setup(repo, spec)
+            env = command_env(job.run, self.settings.sandbox_tools)
+            spec = workspace.agent_spec(job.run, env, [*tool_binds(self.settings), *socket_binds])
+            failed = await self._setup(job, spec)
             if failed is not None:
                 return AgentOutcome(failed)
-            self.log.event(f"agent {self.agent.name} starts")
-            run = await self.agent.start(
-                RunSpec(
-                    run=run_ref,
-                    prompt=build_prompt(prompt_parts(task, failure)),
-                    sandbox=self.sandbox,
-                    sandbox_spec=spec,
-                    cwd="/ws",
-                    limits=self._limits(),
-                    model=model,
-                    trouble=meter.trouble if meter is not None else None,
-                )
+            told = RunSpec(
+                run=job.run,
+                prompt=job.prompt,
+                sandbox=self.sandbox,
+                sandbox_spec=replace(spec, binds=(*spec.binds, *self._state_bind(workspace))),
+                cwd="/ws",
+                limits=job.limits,
+                model=model,
+                trouble=meter.trouble if meter is not None else None,
+                fresh_prompt=job.fresh_prompt,
             )
-            failpoint("agent.spawned")
             try:
-                result = await self._follow(run, workspace.path)
+                result = await self._talk(told, job.session, workspace)
             except OverDiskError as over:
                 return AgentOutcome(Failure(FailureReason.AGENT_FAILED, f"Coding agent failed: {over}", retry=False))
-            failpoint("agent.exited")
-            self._log_result(result)
-            return AgentOutcome(self._judge(result, meter), result.text)
+            return await self._outcome(job, workspace, result, meter)
 
-    def _limits(self) -> AgentLimits:
-        return AgentLimits(wall=timedelta(minutes=self.settings.agent_minutes))
+    async def _talk(self, told: RunSpec, session: AgentSession | None, workspace: Workspace) -> AgentResult:
+        """One run of the agent; a second, without the earlier conversation, where that one keeps it from starting."""
+        afresh = replace(told, prompt=told.fresh_prompt or told.prompt)
+        if session is None:
+            return await self._start(told, workspace)
+        if not await self._unpack(session, workspace):
+            return await self._start(afresh, workspace)
+        result = await self._start(replace(told, session_ref=session.ref), workspace)
+        if result.stop != "failed" or result.session_ref is not None or result.cause not in UNREADY_CAUSES:
+            return result
+        self.log.event("the agent does not start with its earlier conversation; it begins a new one")
+        await asyncio.to_thread(empty_folder, workspace.state)
+        return await self._start(afresh, workspace)
+
+    async def _unpack(self, session: AgentSession, workspace: Workspace) -> bool:
+        """Puts the agent's state back where it looks for it; False when there is none that can be used."""
+        if not self.agent.state_target or session.archive is None:
+            return False
+        problem = await asyncio.to_thread(unpack, session.archive, workspace.state)
+        if problem is not None:
+            self.log.event(f"the earlier conversation cannot be used: {problem.why}")
+        return problem is None
+
+    async def _outcome(
+        self, job: AgentJob, workspace: Workspace, result: AgentResult, meter: GatewayRun | None
+    ) -> AgentOutcome:
+        archive = await self._pack(workspace) if result.session_ref is not None else None
+        ref = result.session_ref if self.agent.state_target or not self.agent.built_in else None
+        return AgentOutcome(self._judge(job, result, meter), result.text, ref, archive, result.resumed)
+
+    async def _pack(self, workspace: Workspace) -> bytes | None:
+        if not self.agent.state_target:
+            return None
+        packed = await asyncio.to_thread(pack, workspace.state, self.agent.state_kept)
+        if isinstance(packed, NotKept):
+            self.log.event(f"the agent's conversation is not kept: {packed.why}")
+            return None
+        return packed
+
+    def _state_bind(self, workspace: Workspace) -> list[Bind]:
+        return [Bind(workspace.state, self.agent.state_target, writable=True)] if self.agent.state_target else []
+
+    async def _start(self, told: RunSpec, workspace: Workspace) -> AgentResult:
+        self.log.event(f"agent {self.agent.name} starts")
+        run = await self.agent.start(told)
+        failpoint("agent.spawned")
+        result = await self._follow(run, workspace.path)
+        failpoint("agent.exited")
+        self._log_result(result)
+        return result
 
     async def _open_gateway(
-        self, stack: AsyncExitStack, task: CodeTask
+        self, stack: AsyncExitStack, job: AgentJob
     ) -> tuple[ModelEndpoint | None, list[Bind], GatewayRun | None]:
         if self.gateway is None:
             return None, [], None
         folder = stack.enter_context(socket_folder())
         loopback = not self.sandbox.isolates
-        run = await self.gateway.open_run(task.ref, self.settings.budget_task_usd, folder, loopback=loopback)
+        run = await self.gateway.open_run(job.subject, self.settings.budget_task_usd, folder, loopback=loopback)
         stack.push_async_callback(run.close)
         self.log.redactor.learn(run.endpoint.key)
         return run.endpoint, [] if loopback else [run.bind], run
 
-    async def _setup(self, repo: Repo, spec: SandboxSpec) -> Failure | None:
-        if not repo.setup_command:
+    async def _setup(self, job: AgentJob, spec: SandboxSpec) -> Failure | None:
+        if not job.setup_command:
             return None
-        self.log.event(f"setup: {repo.setup_command}")
+        self.log.event(f"setup: {job.setup_command}")
         wall = timedelta(minutes=self.settings.setup_minutes)
-        ended = await self.held.guard(run_command(self.sandbox, repo.setup_command, spec, wall, self.log.write))
+        ended = await self.held.guard(run_command(self.sandbox, job.setup_command, spec, wall, self.log.write))
         if ended.over:
             return Failure(FailureReason.CONFIG, f"The setup command went over its {ended.over} limit.")
         if ended.code:
@@ -175,7 +256,7 @@ class AgentStep:
         if result.stop != "completed" and result.stderr_tail:
             self.log.write(result.stderr_tail)
 
-    def _judge(self, result: AgentResult, meter: GatewayRun | None) -> Failure | None:
+    def _judge(self, job: AgentJob, result: AgentResult, meter: GatewayRun | None) -> Failure | None:
         """Why there is no result, or None. A completed agent says nothing of success: trees are compared later."""
         trouble = meter.trouble() if meter is not None else ""
         cause = trouble if trouble in GATEWAY_CAUSES and result.stop != "completed" else result.cause
@@ -188,7 +269,7 @@ class AgentStep:
             detail = f": {result.text}" if result.text and cause == "config" else "."
             return Failure(FailureReason.CONFIG, f"{why}{detail}")
         if result.stop in ("timed_out", "idle"):
-            limits = self._limits()
+            limits = job.limits
             limit = limits.wall if result.stop == "timed_out" else limits.idle
             silent = "" if result.stop == "timed_out" else ": no sign of life"
             minutes = limit / timedelta(minutes=1)
@@ -201,14 +282,6 @@ class AgentStep:
             return Failure(FailureReason.AGENT_FAILED, why, retry=False)
         retry = False if cause == "limit" else None
         return Failure(FailureReason.AGENT_FAILED, f"Coding agent failed{code}{detail}", retry)
-
-
-@dataclass(frozen=True, slots=True)
-class AgentOutcome:
-    """What the agent said at its end and, when it has no result, why."""
-
-    failure: Failure | None = None
-    text: str = ""
 
 
 def cost_of(meter: GatewayRun | None) -> Cost:

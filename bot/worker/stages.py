@@ -25,12 +25,13 @@ from bot.ports import Agent, Forge, Repo, Sandbox
 from bot.services.attempts import Attempts, Claimed, Cost, Failure
 from bot.settings import Settings
 from bot.store import Store, StoreDown, Transaction
-from bot.worker.agent_step import AgentStep, command_env, tool_binds
+from bot.worker.agent_step import AgentJob, AgentStep, command_env, prompt_parts, tool_binds
 from bot.worker.commands import Ended, find_test_command, run_command
 from bot.worker.disk import OverDiskError, disk_limits, is_full, within_disk
 from bot.worker.gateway import Gateway
 from bot.worker.git import GitFailed
 from bot.worker.lease import Held, Interrupted
+from bot.worker.prompt import build_prompt
 from bot.worker.publishing import Publisher
 from bot.worker.run_log import RunLog
 from bot.worker.workspace import Refusal, Signature, Workspace
@@ -265,7 +266,14 @@ class StageRun:
             self._progress,
             self._spent,
         )
-        outcome = await step.run(task, repo, workspace, self.ref, task.error or "")
+        job = AgentJob(
+            subject=task.ref,
+            run=self.ref,
+            prompt=build_prompt(prompt_parts(task, task.error or "")),
+            wall=timedelta(minutes=self.tools.settings.agent_minutes),
+            setup_command=repo.setup_command,
+        )
+        outcome = await step.run(job, workspace)
         need(outcome.failure)
 
     def _spent(self, cost: Cost) -> None:

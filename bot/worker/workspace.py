@@ -4,6 +4,7 @@
     ct-<uuid>/trusted.git   GIT_DIR of every host git call; its configuration is never writable from a sandbox
     ct-<uuid>/tree          what the agent works in, with a throw-away `.git` that the host never uses
     ct-<uuid>/test          what the tests run in
+    ct-<uuid>/state         the agent's own state of its conversation, where it keeps one
 
 Host git reads objects only; every git that touches a checkout runs in the sandbox.
 """
@@ -83,6 +84,10 @@ class Workspace:
     @property
     def test(self) -> Path:
         return self.path / "test"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "state"
 
     @property
     def trusted(self) -> Path:

@@ -17,7 +17,7 @@ MARKER: Final = ".codetask-workspace"
 KEPT: Final = ".codetask-kept"
 """In a workspace whose run failed: it is kept for a while so that people can look at it."""
 _NAME: Final = re.compile(r"ct-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_FOLDERS: Final = ("tree", "test", "home", "agent-home", "scratch")
+_FOLDERS: Final = ("tree", "test", "home", "agent-home", "scratch", "state")
 _ENV: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 _FLAGS: Final = struct.Struct("l")
 _GET_FLAGS: Final = 0x80006601 | _FLAGS.size << 16

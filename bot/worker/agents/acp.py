@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class AcpAgent:
     def __init__(self, row: AgentRow, *, program: str = "") -> None:
         self.name = row.name
         self.state_target = row.state_target
+        self.state_kept: Sequence[str] = row.state_kept
         self.built_in = row.built_in
         self.remark = row.remark
         self._row = row

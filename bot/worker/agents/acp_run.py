@@ -36,6 +36,8 @@ from bot.worker.agents.stream import EventStream
 PROTOCOL = 1
 log = structlog.get_logger(__name__)
 _ALLOW = ("allow_once", "allow_always")
+_RESUME_SHARE = 0.4
+"""Which part of the start limit each way of resuming may take, so that a new session can still be had."""
 
 
 class _Approver:
@@ -73,6 +75,7 @@ class AcpRun:
         self._connection = ClientSideConnection(_Approver(), self._wire)  # type: ignore[arg-type]
         self._hello: InitializeResponse | None = None
         self._session: str | None = None
+        self._resumed = False
         self._ready = asyncio.Event()
         self._cancelled = asyncio.Event()
         self._main = asyncio.create_task(self._live(check_only=check_only))
@@ -164,11 +167,12 @@ class AcpRun:
             if self._row.mode:
                 await self._connection.set_session_mode(session_id=session, mode_id=self._row.mode)
             about = hello.agent_info
-            self.events.put(Started(session, self._row.name, about.version[:60] if about else ""))
+            number = about.version[:60] if about else ""
+            self.events.put(Started(session, self._row.name, number, self._resumed))
             self._updates.begin(session)
             self._sign()
             self._ready.set()
-            block = TextContentBlock(type="text", text=self._spec.prompt)
+            block = TextContentBlock(type="text", text=self._spec.words(resumed=self._resumed))
             return self._read_answer(await self._connection.prompt(session_id=session, prompt=[block]))
         except Exception as error:  # as above
             return self._talk_failed(error)
@@ -188,16 +192,28 @@ class AcpRun:
     async def _open_session(self, hello: InitializeResponse) -> str:
         """Resumes the asked session, by replay where resume is not offered; a new one where neither works."""
         ref, cwd = self._spec.session_ref, self._inside.cwd
-        capabilities = set(_capabilities(hello))
-        if ref is not None:
-            with contextlib.suppress(RequestError, ValidationError):
-                if "resume" in capabilities:
-                    await self._connection.resume_session(session_id=ref, cwd=cwd, mcp_servers=[])
-                    return ref
-                if "load" in capabilities:
-                    await self._connection.load_session(session_id=ref, cwd=cwd, mcp_servers=[])
+        if ref is not None and self._may_resume():
+            for way in _capabilities(hello):
+                if way in ("resume", "load") and await self._reopen(way, ref):
+                    self._resumed = True
                     return ref
         return (await self._connection.new_session(cwd=cwd, mcp_servers=[])).session_id
+
+    def _may_resume(self) -> bool:
+        """Without a fence every run has a path of its own: an agent bound to its first one would work there."""
+        return self._spec.sandbox.isolates or not self._row.same_path
+
+    async def _reopen(self, way: str, ref: str) -> bool:
+        """Whether the agent goes on with that session. What it replays of the past is dropped unread."""
+        open_again = self._connection.resume_session if way == "resume" else self._connection.load_session
+        patience = self._spec.limits.start.total_seconds() * _RESUME_SHARE
+        try:
+            async with asyncio.timeout(patience):
+                await open_again(session_id=ref, cwd=self._inside.cwd, mcp_servers=[])
+        except (RequestError, ValidationError, TimeoutError) as error:
+            log.info("agent.not_resumed", run=self._spec.run, agent=self._row.name, error=type(error).__name__)
+            return False
+        return True
 
     def _read_answer(self, answer: PromptResponse) -> AgentResult:
         if answer.usage is not None:
@@ -256,6 +272,7 @@ class AcpRun:
             exit_code=code,
             reported_usd=self._updates.reported_usd,
             stderr_tail=self._stderr.text()[-8192:],
+            resumed=self._resumed,
         )
 
 

@@ -37,6 +37,7 @@ class CommandAgent:
 
     name = "command"
     state_target = ""
+    state_kept: Sequence[str] = ()
     built_in = False
     remark = ""
 
@@ -132,7 +133,7 @@ class CommandRun:
     async def _feed(self) -> None:
         stdin = self._process.stdin
         try:
-            stdin.write(self._spec.prompt.encode())
+            stdin.write(self._spec.words(resumed=False).encode())
             await stdin.drain()
             stdin.close()
         except OSError:

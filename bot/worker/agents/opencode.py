@@ -71,6 +71,7 @@ OPENCODE = AgentRow(
     args=("acp",),
     env=_env,
     state_target=STATE_TARGET,
+    same_path=True,
     tool_folders=_tool_folders,
     tried="1.18.33",
     install="Install it (npm install -g opencode-ai@1.18.33), or set OPENCODE_BIN to the program.",
