@@ -7,10 +7,10 @@ is expected means that its guard did not hold (another actor was first) and that
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 from bot.core.cards import Content
-from bot.core.followups import FollowUp, FollowUpReason, FollowUpState
+from bot.core.followups import FollowUp, FollowUpKind, FollowUpReason, FollowUpState
 from bot.core.inbound import Event, Person, ThreadRef
 from bot.core.runs import LogLine, ParkedChange, Run, RunLease, RunLogEntry
 from bot.core.tasks import CodeTask, FailureReason, Stage
@@ -151,19 +151,30 @@ class FollowUpFilter:
     requester: tuple[str, str, str] | None = None
     thread_id: int | None = None
     channel: tuple[str, str, str] | None = None
+    """(platform, workspace id, channel id); an empty one of the first two matches any."""
+    root: str | None = None
+    """The root, or the native id, of one thread in `channel`."""
     limit: int = 20
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A pending follow-up whose time has come, locked for this transaction. `busy`: an agent works in its thread;
-    `free_since` is when the last one there ended; `session_agent` is whose conversation the thread holds."""
+class Due(NamedTuple):
+    """A pending follow-up whose time has come, locked for this transaction, with all that decides about it. `busy`: an
+    agent works in its thread and it does not wait for that; `free_since` is when the last one there ended;
+    `session_agent` is whose conversation the thread holds; `requester` has the roles last heard of."""
 
-    follow_up: FollowUp
-    busy: bool = False
-    free_since: datetime | None = None
-    session_agent: str | None = None
+    id: int
+    kind: FollowUpKind
+    due_at: datetime
+    if_missed: str
+    if_busy: str
+    thread_id: int | None
+    agent: str | None
+    busy: bool
+    free_since: datetime | None
+    session_agent: str | None
+    channel_agent: str | None
+    requester: Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +351,8 @@ class RunQueries(Protocol):
         ready."""
         ...
 
-    def enqueue_follow_ups(self, fired: Sequence[tuple[FollowUp, str]], available_at: datetime) -> None:
-        """Queues the runs of follow-ups that have just fired, each with the agent it was given, and wakes workers."""
+    def enqueue_follow_ups(self, ids: Sequence[int], agent: str) -> None:
+        """Queues the runs of follow-ups that have just started, all with this agent, and wakes workers."""
         ...
 
     def claim_follow_up(self, worker: str, host: str, at_once: int, lease: timedelta) -> Run | None:
@@ -463,9 +474,13 @@ class FollowUpQueries(Protocol):
         """When the next pending one that is not due yet falls due."""
         ...
 
-    def fire(self, ids: Sequence[int], to_state: FollowUpState) -> Sequence[FollowUp]:
-        """Moves pending ones that are due to running (or success), all in one statement; those that somebody else
-        moved first are left out."""
+    def start(self, ids: Sequence[int], late: timedelta | None = None) -> Sequence[int]:
+        """Moves pending ones that are due to running, all in one statement; the ids of those moved. Those that somebody
+        else moved first are left out."""
+        ...
+
+    def post(self, ids: Sequence[int]) -> Sequence[FollowUp]:
+        """The same to success, for reminders."""
         ...
 
     def move(
@@ -634,6 +649,14 @@ class FigureQueries(Protocol):
 
     def claims(self) -> int:
         """How often runs that are still kept were claimed."""
+        ...
+
+    def follow_ups(self) -> Mapping[str, int]:
+        """How many follow-ups are pending and how many running."""
+        ...
+
+    def oldest_due_at(self) -> datetime | None:
+        """The earliest time of a pending follow-up; in the past where one waits to be fired."""
         ...
 
     def worker_seen(self, worker: WorkerSeen) -> None:

@@ -3,8 +3,9 @@
 States in WHERE clauses are literals, not bound parameters, so that the partial indexes are used on both databases.
 """
 
+import json
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,24 +14,37 @@ from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 from bot.core.followups import FollowUp, FollowUpReason, FollowUpState, may_move
+from bot.core.inbound import Person
 from bot.store import Due, FollowUpFilter
-from storage.models import FollowUpRow, RunLogRow, RunRow
-from storage.statements import columns_of
+from storage.models import FollowUpRow, RunLogRow, RunRow, ThreadRow
+from storage.statements import IDS_POSTGRES, IDS_SQLITE, columns_of
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
 
 LISTED_MAX = 200
-WORKING = """EXISTS (SELECT 1 FROM run r WHERE r.thread_id = follow_up.thread_id
+WORKING = """EXISTS (SELECT 1 FROM run r WHERE r.thread_id = f.thread_id AND r.finished_at IS NULL
   AND (r.state = 'active' OR (r.state = 'queued' AND r.kind = 'follow_up')))"""
 """An agent works in its thread, or will as soon as a worker is free."""
 DUE = f"""
-SELECT {WORKING} AS busy, (SELECT max(r.finished_at) FROM run r WHERE r.thread_id = follow_up.thread_id) AS free_since,
-  (SELECT s.agent FROM agent_session s WHERE s.thread_id = follow_up.thread_id
-   ORDER BY s.last_used_at DESC LIMIT 1) AS session_agent, {{columns}}
-FROM follow_up
-WHERE state = 'pending' AND due_at <= :now AND (kind = 'message' OR if_busy = 'skip' OR NOT {WORKING})
-ORDER BY due_at, id LIMIT :limit {{lock}}
+SELECT f.id, f.kind, f.due_at, f.if_missed, f.if_busy, f.thread_id, f.agent,
+  (f.if_busy = 'skip' AND {WORKING}) AS busy,
+  (SELECT max(r.finished_at) FROM run r WHERE r.thread_id = f.thread_id) AS free_since,
+  (SELECT s.agent FROM agent_session s WHERE s.thread_id = f.thread_id
+   ORDER BY s.last_used_at DESC LIMIT 1) AS session_agent,
+  (SELECT c.value FROM channel_setting c WHERE c.platform = f.platform AND c.workspace_id = f.workspace_id
+   AND c.channel_id = f.channel_id AND c.key = 'agent') AS channel_agent,
+  f.requester_platform, f.requester_workspace, f.requester_id, p.kind AS person_kind, p.roles
+FROM follow_up f LEFT JOIN person p
+  ON p.platform = f.requester_platform AND p.workspace_id = f.requester_workspace AND p.id = f.requester_id
+WHERE f.state = 'pending' AND f.due_at <= :now AND (f.kind = 'message' OR f.if_busy = 'skip' OR NOT {WORKING})
+ORDER BY f.due_at, f.id LIMIT :limit {{lock}}
+"""
+NEXT_DUE = "SELECT min(due_at) AS due_at FROM follow_up WHERE state = 'pending' AND due_at > :now"
+FIRE = """
+UPDATE follow_up {by_id} SET state = :state, attempt = attempt + 1, triggered_at = :now, updated_at = :now,
+  completed_at = :completed_at, late_seconds = :late_seconds
+WHERE id IN ({ids}) AND state = 'pending' AND due_at <= :now RETURNING {returned}
 """
 ORDER = """CASE state WHEN 'running' THEN 0 WHEN 'pending' THEN 1 ELSE 2 END,
   CASE WHEN state = 'pending' THEN due_at END, id DESC"""
@@ -40,18 +54,39 @@ def _entity(row: sa.RowMapping | None) -> FollowUp | None:
     return FollowUp.model_construct(**row) if row is not None else None
 
 
+def _columns(*names: str) -> list[sa.Column[Any]]:
+    """Columns of the table by name, so that results come as its types."""
+    return [columns_of(FollowUpRow).c[name] for name in names]
+
+
 @cache
 def due_statement(*, sqlite: bool) -> sa.TextualSelect:
-    """What is due, with what decides about it, each row locked on PostgreSQL."""
-    columns = columns_of(FollowUpRow).columns
-    lock = "" if sqlite else "FOR UPDATE OF follow_up SKIP LOCKED"
-    text = DUE.format(columns=", ".join(column.name for column in columns), lock=lock)
-    facts = [
-        sa.column("busy", sa.Boolean()),
-        sa.column("free_since", UTCDateTime()),
-        sa.column("session_agent", sa.String()),
-    ]
-    return sa.text(text).bindparams(sa.bindparam("now", type_=UTCDateTime())).columns(*facts, *columns)
+    """What is due, with all that decides about it, each row locked on PostgreSQL."""
+    lock = "" if sqlite else "FOR UPDATE OF f SKIP LOCKED"
+    types = {"due_at": UTCDateTime(), "free_since": UTCDateTime(), "busy": sa.Boolean()}
+    names = (*Due._fields[:-1], "requester_platform", "requester_workspace", "requester_id", "person_kind", "roles")
+    columns = [sa.column(name, types.get(name, sa.String())) for name in names]
+    text = sa.text(DUE.format(lock=lock))
+    return text.bindparams(sa.bindparam("now", type_=UTCDateTime())).columns(*columns)
+
+
+@cache
+def fire_statement(*, sqlite: bool, whole: bool) -> sa.TextualSelect:
+    """The move of due ones out of pending; it gives their ids, or with `whole` their rows."""
+    columns = list(columns_of(FollowUpRow).columns) if whole else _columns("id")
+    text = FIRE.format(
+        by_id="NOT INDEXED" if sqlite else "",  # else SQLite may look through all that are due
+        ids=IDS_SQLITE if sqlite else IDS_POSTGRES,
+        returned=", ".join(column.name for column in columns),
+    )
+    instants = [sa.bindparam(name, type_=UTCDateTime()) for name in ("now", "completed_at")]
+    return sa.text(text).bindparams(*instants).columns(*columns)
+
+
+@cache
+def next_due_statement() -> sa.TextualSelect:
+    """When the next one that is not due yet falls due."""
+    return sa.text(NEXT_DUE).bindparams(sa.bindparam("now", type_=UTCDateTime())).columns(due_at=UTCDateTime())
 
 
 class FollowUps:
@@ -88,13 +123,21 @@ class FollowUps:
         if which.thread_id is not None:
             query = query.where(FollowUpRow.thread_id == which.thread_id)
         if which.channel:
-            platform, workspace, channel = which.channel
-            query = query.where(
-                FollowUpRow.platform == platform,
-                FollowUpRow.workspace_id == workspace,
-                FollowUpRow.channel_id == channel,
-            )
+            query = self._in_channel(query, which.channel, which.root)
         return self._tx.session.exec(query).all()
+
+    def _in_channel(self, query: Any, channel: tuple[str, str, str], root: str | None) -> Any:
+        platform, workspace, channel_id = channel
+        query = query.where(FollowUpRow.channel_id == channel_id)
+        if platform:
+            query = query.where(FollowUpRow.platform == platform)
+        if workspace:
+            query = query.where(FollowUpRow.workspace_id == workspace)
+        if root is None:
+            return query
+        named = sa.or_(col(ThreadRow.thread_key) == root, col(ThreadRow.native) == root)
+        rooted = select(ThreadRow.id).where(col(ThreadRow.channel_id) == channel_id, named)
+        return query.where(col(FollowUpRow.thread_id).in_(rooted))
 
     def in_thread(self, thread_id: int) -> FollowUp | None:
         newest = "id = (SELECT max(id) FROM follow_up WHERE thread_id = :thread_id AND NOT anchored)"
@@ -114,41 +157,46 @@ class FollowUps:
         return self._tx.scalar("SELECT count(*) FROM follow_up WHERE origin_run_id = :run_id", run_id=run_id)
 
     def due(self, limit: int) -> Sequence[Due]:
-        bound = {"now": self._tx.now, "limit": limit}
+        rows = self._tx.run(due_statement(sqlite=self._tx.sqlite), {"now": self._tx.now, "limit": limit})
+        people: dict[tuple[str, ...], Person] = {}
         found: list[Due] = []
-        for row in self._tx.run(due_statement(sqlite=self._tx.sqlite), bound).mappings():
-            values = dict(row)
-            facts = {name: values.pop(name) for name in ("busy", "free_since", "session_agent")}
-            found.append(Due(FollowUp.model_construct(**values), **facts))
+        for row in rows:
+            *facts, platform, workspace, person, kind, roles = row
+            who = (platform, workspace, person)
+            if who not in people:
+                people[who] = Person(
+                    platform=platform,
+                    workspace_id=workspace,
+                    id=person,
+                    kind=kind or "human",
+                    roles=frozenset(json.loads(roles or "[]")),
+                )
+            found.append(Due(*facts, people[who]))
         return found
 
     def next_due_at(self) -> datetime | None:
-        query = select(sa.func.min(FollowUpRow.due_at)).where(
-            sa.text("state = 'pending'"), col(FollowUpRow.due_at) > self._tx.now
-        )
-        return self._tx.session.exec(query).one()
+        return self._tx.run(next_due_statement(), {"now": self._tx.now}).scalar_one()
 
-    def fire(self, ids: Sequence[int], to_state: FollowUpState) -> Sequence[FollowUp]:
-        if not ids:
-            return []
-        now = self._tx.now
-        values: dict[str, Any] = {
-            "state": to_state,
-            "attempt": columns_of(FollowUpRow).c.attempt + 1,
-            "triggered_at": now,
-            "updated_at": now,
-            "completed_at": now if to_state is FollowUpState.SUCCESS else None,
-        }
-        table = columns_of(FollowUpRow)
-        statement = (
-            sa.update(table)
-            .where(table.c.id.in_(ids), sa.text("state = 'pending'"), table.c.due_at <= now)
-            .values(values)
-            .returning(*table.columns)
-        )
-        rows = self._tx.run(statement, {}).mappings().all()
-        self._tx.wake("task")
+    def start(self, ids: Sequence[int], late: timedelta | None = None) -> Sequence[int]:
+        return self._fire(ids, FollowUpState.RUNNING, late, whole=False).scalars().all() if ids else []
+
+    def post(self, ids: Sequence[int]) -> Sequence[FollowUp]:
+        rows = self._fire(ids, FollowUpState.SUCCESS, None, whole=True).mappings().all() if ids else []
         return [FollowUp.model_construct(**row) for row in rows]
+
+    def _fire(
+        self, ids: Sequence[int], to_state: FollowUpState, late: timedelta | None, *, whole: bool
+    ) -> sa.CursorResult[Any]:
+        now, sqlite = self._tx.now, self._tx.sqlite
+        values = {
+            "ids": json.dumps(list(ids)) if sqlite else list(ids),
+            "state": to_state.value,
+            "now": now,
+            "completed_at": now if to_state is FollowUpState.SUCCESS else None,
+            "late_seconds": None if late is None else int(late.total_seconds()),
+        }
+        self._tx.wake("task")
+        return self._tx.run(fire_statement(sqlite=sqlite, whole=whole), values)
 
     def move(
         self,

@@ -13,12 +13,11 @@ import sqlalchemy as sa
 from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
-from bot.core.followups import FollowUp
 from bot.core.runs import LogKind, LogLine, ParkedChange, Run, RunLease, RunLogEntry, RunState
 from bot.core.tasks import CodeTask
 from bot.store import RunAgain
 from storage.models import ApprovalRow, RunLogRow, RunRow
-from storage.statements import columns_of
+from storage.statements import IDS_POSTGRES, IDS_SQLITE, columns_of, insert
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
@@ -84,6 +83,34 @@ def claim_statement(*, sqlite: bool, kind: str = "code_task") -> sa.TextualSelec
     return sa.text(text).bindparams(*instants).columns(*columns)
 
 
+@cache
+def enqueue_statement(*, sqlite: bool) -> tuple[sa.TextClause, dict[str, object]]:
+    """One queued run for each of some follow-ups, oldest due first, copied inside the database; the other columns'
+    defaults."""
+    copied = {
+        "kind": "'follow_up'",
+        "follow_up_id": "id",
+        "thread_id": "thread_id",
+        "attempt": "attempt",
+        "available_at": ":now",
+        "repo_key": f"'{FOLLOW_UPS}'",
+        "session_key": "CAST(thread_id AS text) || ':' || :agent",
+        "agent": ":agent",
+        "created_at": ":now",
+    }
+    _, defaults, _ = insert(RunRow, sqlite)
+    left = {name: value for name, value in defaults.items() if name not in copied and value is not None}
+    names = ", ".join([*copied, *left])
+    values = ", ".join([*copied.values(), *(f":{name}" for name in left)])
+    ids = IDS_SQLITE if sqlite else IDS_POSTGRES
+    text = sa.text(
+        f"INSERT INTO run ({names}) SELECT {values} FROM follow_up WHERE id IN ({ids}) ORDER BY due_at, follow_up.id"
+    )
+    columns = columns_of(RunRow).columns
+    types = {"now": UTCDateTime(), "agent": sa.String(), **{name: columns[name].type for name in left}}
+    return text.bindparams(*(sa.bindparam(name, type_=kind) for name, kind in types.items())), left
+
+
 class Runs:
     """See `bot.store.RunQueries`."""
 
@@ -111,24 +138,15 @@ class Runs:
     def claim(self, worker: str, host: str, per_repo: int, open_prs: int, lease: timedelta) -> Run | None:
         return self._claim("code_task", worker, host, lease, {"per_repo": per_repo, "open_prs": open_prs})
 
-    def enqueue_follow_ups(self, fired: Sequence[tuple[FollowUp, str]], available_at: datetime) -> None:
-        rows = [
-            {
-                "kind": "follow_up",
-                "follow_up_id": follow_up.id,
-                "thread_id": follow_up.thread_id,
-                "attempt": follow_up.attempt,
-                "available_at": available_at,
-                "repo_key": FOLLOW_UPS,
-                "session_key": session_key(follow_up.thread_id, agent),
-                "agent": agent,
-                "created_at": self._tx.now,
-            }
-            for follow_up, agent in fired
-        ]
-        if rows:
-            self._tx.insert_many(RunRow, rows)
-            self._tx.wake("run")
+    def enqueue_follow_ups(self, ids: Sequence[int], agent: str) -> None:
+        statement, defaults = enqueue_statement(sqlite=self._tx.sqlite)
+        given = json.dumps(list(ids)) if self._tx.sqlite else list(ids)
+        values = {**defaults, "now": self._tx.now, "agent": agent, "ids": given}
+        try:
+            self._tx.run(statement, values)
+        except sa.exc.IntegrityError as error:
+            raise RunAgain from error
+        self._tx.wake("run")
 
     def claim_follow_up(self, worker: str, host: str, at_once: int, lease: timedelta) -> Run | None:
         return self._claim("follow_up", worker, host, lease, {"per_repo": at_once})

@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from sqlmodel import Field, SQLModel
 
@@ -175,7 +175,20 @@ class Fail:
     reason: FollowUpReason
 
 
-def judge_due(follow_up: FollowUp, now: datetime, *, free_since: datetime | None, busy: bool) -> Fire | Wait | Fail:
+class Timed(Protocol):
+    """What decides about a due follow-up: the follow-up itself, or what a query read of it."""
+
+    @property
+    def kind(self) -> FollowUpKind: ...
+    @property
+    def due_at(self) -> datetime: ...
+    @property
+    def if_missed(self) -> str: ...
+    @property
+    def if_busy(self) -> str: ...
+
+
+def judge_due(follow_up: Timed, now: datetime, *, free_since: datetime | None, busy: bool) -> Fire | Wait | Fail:
     """What a due follow-up does now. `free_since` is when the thread's agent last ended: waiting for it is not
     lateness. `busy`: an agent works in the thread."""
     if busy and follow_up.kind is FollowUpKind.AGENT:

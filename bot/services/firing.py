@@ -12,7 +12,16 @@ from typing import Final
 
 import structlog
 
-from bot.core.followups import Fail, Fire, FollowUp, FollowUpKind, FollowUpReason, FollowUpState, Wait, judge_due
+from bot.core.followups import (
+    Fail,
+    Fire,
+    FollowUpKind,
+    FollowUpReason,
+    FollowUpState,
+    Wait,
+    choose_agent,
+    judge_due,
+)
 from bot.core.inbound import Person
 from bot.core.people import Action, may
 from bot.failpoints import failpoint
@@ -23,7 +32,7 @@ from bot.settings import Settings
 from bot.store import Due, Store, Transaction
 
 log = structlog.get_logger(__name__)
-BATCH: Final = 100
+BATCH: Final = 200
 """Follow-ups that one transaction fires: the first of many due at one instant are claimed after a few milliseconds."""
 
 
@@ -41,80 +50,88 @@ class Firing:
         await work_from_rows(self.store, "follow_up", self._step, stop)
 
     async def _step(self) -> float | None:
-        fired = await self.store.run(self.fire_due)
+        fired, idle = await self.store.run(self._look)
         if fired:
             failpoint("followup.claimed")
-        return None if fired == BATCH else await self._idle_seconds()
+        return None if fired == BATCH else idle
 
-    async def _idle_seconds(self) -> float:
-        poll = self.settings.poll_interval_ms / 1000
-        due = await self.store.run(lambda tx: tx.followups.next_due_at(), read=True)
-        if due is None:
-            return poll
-        return min(max((due - self.store.now()).total_seconds(), 0.001), poll)
+    def _look(self, tx: Transaction) -> tuple[int, float]:
+        return self.fire_due(tx), self._idle_seconds(tx)
 
     def fire_due(self, tx: Transaction) -> int:
         """Fires up to a batch of what is due now. Returns how many were looked at."""
         due = tx.followups.due(BATCH)
         if due:
-            batch = _Batch(self, tx, due)
-            batch.fire()
+            _Batch(self, tx, due).fire()
             failpoint("followup.before_commit")
         return len(due)
+
+    def _idle_seconds(self, tx: Transaction) -> float:
+        """Until the next one falls due by the clock that decides about it, which need not be this process's. What is
+        due and waits for its thread does not count: the end of that thread's run wakes the loop."""
+        poll = self.settings.poll_interval_ms / 1000
+        due_at = tx.followups.next_due_at()
+        return poll if due_at is None else min((due_at - tx.now).total_seconds(), poll)
 
 
 @dataclass(slots=True)
 class _Batch:
-    """One transaction's due follow-ups. Roles are looked up once for each person."""
+    """One transaction's due follow-ups. Roles are asked for once for each person."""
 
     firing: Firing
     tx: Transaction
     due: Sequence[Due]
+    runs: dict[tuple[str, timedelta | None], list[int]] = field(
+        default_factory=dict[tuple[str, timedelta | None], list[int]]
+    )
+    """The prompts that start, by their agent and how late they are."""
+    posts: dict[int, timedelta | None] = field(default_factory=dict[int, timedelta | None])
+    """The reminders, and how late each is."""
+    _taken: set[int] = field(default_factory=set[int])
+    """The threads in which a prompt of this batch starts."""
     _allowed: dict[tuple[str, str, str], bool] = field(default_factory=dict[tuple[str, str, str], bool])
 
     def fire(self) -> None:
-        runs: dict[int, str] = {}
-        posts: dict[int, timedelta | None] = {}
         for one in self.due:
-            self._sort(one, runs, posts)
-        started = self.tx.followups.fire(list(runs), FollowUpState.RUNNING)
-        self.tx.runs.enqueue_follow_ups([(one, runs[one.id or 0]) for one in started], self.tx.now)
-        for one in self.tx.followups.fire(list(posts), FollowUpState.SUCCESS):
-            self.firing.news.reminder(self.tx, one, posts[one.id or 0])
+            self._sort(one)
+        for (agent, late), ids in self.runs.items():
+            self.tx.runs.enqueue_follow_ups(self.tx.followups.start(ids, late), agent)
+        for follow_up in self.tx.followups.post(list(self.posts)):
+            self.firing.news.reminder(self.tx, follow_up, self.posts[follow_up.id or 0])
 
-    def _sort(self, one: Due, runs: dict[int, str], posts: dict[int, timedelta | None]) -> None:
-        follow_up = one.follow_up
-        number = follow_up.id or 0
-        if not self._may(follow_up):
-            self._fail(follow_up, FollowUpReason.REFUSED)
+    def _sort(self, one: Due) -> None:
+        if not self._may(one.requester):
+            self._fail(one, FollowUpReason.REFUSED)
             return
-        match judge_due(follow_up, self.tx.now, free_since=one.free_since, busy=one.busy):
+        match judge_due(one, self.tx.now, free_since=one.free_since, busy=one.busy or one.thread_id in self._taken):
             case Wait():
                 pass
             case Fail(reason):
-                self._fail(follow_up, reason)
-            case Fire(late) if follow_up.kind is FollowUpKind.MESSAGE:
-                posts[number] = late
+                self._fail(one, reason)
+            case Fire(late) if one.kind == FollowUpKind.MESSAGE:
+                self.posts[one.id] = late
             case Fire(late):
-                agent = self.firing.followups.agent_for(self.tx, follow_up, one.session_agent)
-                if agent is None:
-                    self._fail(follow_up, FollowUpReason.CONFIG)
-                else:
-                    runs[number] = agent
-                    if late is not None:
-                        self.tx.followups.update(number, late_seconds=int(late.total_seconds()))
+                self._start(one, late)
 
-    def _fail(self, follow_up: FollowUp, reason: FollowUpReason) -> None:
-        failed = self.tx.followups.move(follow_up.id or 0, {FollowUpState.PENDING}, FollowUpState.FAILED, reason=reason)
+    def _start(self, one: Due, late: timedelta | None) -> None:
+        known, default = self.firing.followups.agents, self.firing.settings.default_agent
+        agent = choose_agent(known, one.session_agent, one.agent, one.channel_agent, default)
+        if agent is None:
+            self._fail(one, FollowUpReason.CONFIG)
+            return
+        self.runs.setdefault((agent, late), []).append(one.id)
+        if one.thread_id is not None:
+            self._taken.add(one.thread_id)
+
+    def _fail(self, one: Due, reason: FollowUpReason) -> None:
+        failed = self.tx.followups.move(one.id, {FollowUpState.PENDING}, FollowUpState.FAILED, reason=reason)
         if failed is not None:
             self.firing.news.failed(self.tx, failed)
 
-    def _may(self, follow_up: FollowUp) -> bool:
+    def _may(self, person: Person) -> bool:
         """Whether the person who set it may still set one: rights are asked again when it fires."""
-        who = (follow_up.requester_platform, follow_up.requester_workspace, follow_up.requester_id)
+        who = (person.platform, person.workspace_id, person.id)
         if who not in self._allowed:
-            known = self.tx.people.find(*who)
-            person = known or Person(platform=who[0], workspace_id=who[1], id=who[2])
             role = self.firing.followups.rights.role(person)
             self._allowed[who] = may(role, Action.FILE, is_requester=True)
         return self._allowed[who]
