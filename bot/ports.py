@@ -484,7 +484,7 @@ class Agent(Protocol):
     state_target: str
     """Where the worker binds, writable, the one folder kept per agent session; "" when the agent keeps none."""
     state_kept: Sequence[str]
-    """Which paths of that folder are kept (`*` allowed); the rest is gone after the run."""
+    """Which paths of that folder are kept (patterns of `bot/worker/sessions.py`); the rest is gone after the run."""
     built_in: bool
     """A program of this product, scripted: it may run without a sandbox."""
     remark: str

@@ -29,6 +29,7 @@ LISTED_MAX: Final = 50_000
 """How many entries of the folder are looked at, kept or not."""
 OVERHEAD: Final = ENTRIES_MAX * 4 * tarfile.BLOCKSIZE
 """What the archive format may add: a header, an extended header with its body, and padding for each entry."""
+EVERYTHING: Final = ("**",)
 _CHUNK: Final = 256 * 1024
 
 
@@ -43,10 +44,11 @@ class _OverLimitError(Exception):
     """A limit was met while reading or writing; the text names it."""
 
 
-def pack(folder: Path, kept: Sequence[str] = ("*",)) -> bytes | NotKept:
+def pack(folder: Path, kept: Sequence[str] = EVERYTHING) -> bytes | NotKept:
     """The files and folders of `folder` that match `kept`, as a tar.gz whose bytes depend only on names and contents.
 
-    Links, devices, sockets, files with several names and files we may not read are left out."""
+    A pattern is a path whose parts may hold `*`; a last part `**` takes everything below. Links, devices, sockets,
+    files with several names and files we may not read are left out."""
     packed = _Capped(PACKED_MAX)
     try:
         with (
@@ -157,7 +159,7 @@ class _Packer:
         return iter(sorted(found))
 
     def _is_kept(self, path: PurePosixPath) -> bool:
-        return any(fnmatchcase(path.as_posix(), pattern) for pattern in self._kept)
+        return any(_matches(path.parts, tuple(pattern.split("/"))) for pattern in self._kept)
 
     def _inner(self, fd: int, path: PurePosixPath) -> None:
         try:
@@ -202,6 +204,12 @@ class _Packer:
         self._entries += 1
         if self._entries > ENTRIES_MAX:
             raise _OverLimitError(f"it holds more than {ENTRIES_MAX} files and folders")
+
+
+def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    if pattern[-1] == "**":
+        parts, pattern = parts[: len(pattern) - 1], pattern[:-1]
+    return len(parts) == len(pattern) and all(map(fnmatchcase, parts, pattern))
 
 
 def _entry(path: PurePosixPath, kind: bytes) -> tarfile.TarInfo:

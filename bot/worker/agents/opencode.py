@@ -9,6 +9,8 @@ from pathlib import Path
 from bot.worker.agents.row import AgentRow, Inside
 
 STATE_TARGET = "/state"
+STATE_KEPT = ("opencode/opencode*.db", "opencode/opencode*.db-wal", "opencode/storage/**")
+"""The conversations. Its logs, downloaded programs and snapshots of the checkout are none of a later run's business."""
 PROVIDER = "codetask"
 _CONTEXT_TOKENS = 128_000
 _OUTPUT_TOKENS = 8_000
@@ -71,6 +73,7 @@ OPENCODE = AgentRow(
     args=("acp",),
     env=_env,
     state_target=STATE_TARGET,
+    state_kept=STATE_KEPT,
     same_path=True,
     tool_folders=_tool_folders,
     tried="1.18.33",

@@ -27,8 +27,8 @@ class AgentRow:
     """One agent program. `program` is looked up on PATH when the settings name no path; `args` follow it.
 
     `state_target` is where its per-session state folder is bound, empty when it cannot resume in a new process;
-    `state_kept` are the parts of that folder (paths, `*` allowed) that a later run gets back; `same_path` says that its
-    sessions go on only in a checkout at the same path.
+    `state_kept` are the parts of that folder (patterns of `bot/worker/sessions.py`) that a later run gets back;
+    `same_path` says that its sessions go on only in a checkout at the same path.
     `tried` names the versions this row was measured with; empty means untried live. `setting` is the setting that names
     another program; `built_in` programs are ours and do nothing that was not written here; `remark` stands in pull
     requests."""
@@ -39,7 +39,7 @@ class AgentRow:
     env: Callable[[Inside], Mapping[str, str]] = no_env
     mode: str = ""
     state_target: str = ""
-    state_kept: tuple[str, ...] = ("*",)
+    state_kept: tuple[str, ...] = ("**",)
     same_path: bool = False
     needs_model: bool = True
     tool_folders: Callable[[Path], list[Path]] | None = None

@@ -11,6 +11,7 @@ import pytest
 from bot.ports import Bind, RunSpec, Sandbox, Started, Text, ToolFinished, ToolStarted
 from bot.worker.agents import create_agent
 from bot.worker.gateway import Gateway, GatewayRun
+from bot.worker.sessions import pack, unpack
 from tests.simulators.model import KEY, Act, ModelServer, Scene, Step
 from tests.worker.agents.harness import FakeSettings, processes_of, read_out, short, spec_for
 
@@ -98,6 +99,8 @@ async def test_an_empty_budget_ends_it_within_seconds(
 async def test_a_session_is_resumed_in_a_fresh_checkout(
     fence: Sandbox, gateway: Gateway, model: ModelServer, checkout: Path, sockets: Path, folder: Path, opencode: str
 ) -> None:
+    kept = folder / "kept"
+    kept.mkdir()
     model.scenes += [
         Scene("first job", [Step("", [Act.of("write", path="/ws/one.txt", content="1")]), Step("First done.")]),
         Scene("second job", [Step("", [Act.of("write", path="/ws/two.txt", content="2")]), Step("Second done.")]),
@@ -108,12 +111,16 @@ async def test_a_session_is_resumed_in_a_fresh_checkout(
     await run.close()
     assert (checkout / "one.txt").read_text() == "1"
     shutil.rmtree(checkout)
+    packed = pack(folder / "st", agent.state_kept)
+    assert isinstance(packed, bytes) and len(packed) < 256 * 1024
+    assert unpack(packed, kept) is None
+    assert {path.name for path in kept.rglob("*")} == {"opencode", "opencode.db", "opencode.db-wal"}
     fresh = folder / "fresh"
     fresh.mkdir()
     run = await gateway.open_run("r2", None, sockets)
-    spec = prepared(fence, run, fresh, folder / "st", "second job", first.result.session_ref)
+    spec = prepared(fence, run, fresh, kept, "second job", first.result.session_ref)
     second = await read_out(await agent.start(spec))
-    assert second.result.session_ref == first.result.session_ref
+    assert second.result.session_ref == first.result.session_ref and second.result.resumed
     assert (fresh / "two.txt").read_text() == "2"
     assert not (fresh / "one.txt").exists()
     assert "first job" in str(model.seen[-1].body["messages"]), "the history went along"
