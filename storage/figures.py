@@ -9,7 +9,7 @@ from sqlmodel import col, select
 
 from bot.core.tasks import Stage
 from bot.store import WorkerSeen
-from storage.models import CodeTaskRow, InboundRow, OutboxRow, RunRow, WorkerRow
+from storage.models import CodeTaskRow, FollowUpRow, InboundRow, OutboxRow, RunRow, WorkerRow
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
@@ -44,6 +44,12 @@ class Figures:
 
     def claims(self) -> int:
         return self._tx.session.exec(select(sa.func.coalesce(sa.func.sum(RunRow.fence), 0))).one()
+
+    def follow_ups(self) -> Mapping[str, int]:
+        return self._count(FollowUpRow, FollowUpRow.state, ("pending", "running"))
+
+    def oldest_due_at(self) -> datetime | None:
+        return self._tx.session.exec(select(sa.func.min(FollowUpRow.due_at)).where(sa.text("state = 'pending'"))).one()
 
     def worker_seen(self, worker: WorkerSeen) -> None:
         values = {"host": worker.host, "version": worker.version, "sandbox": worker.sandbox, "seen_at": self._tx.now}

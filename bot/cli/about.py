@@ -23,13 +23,14 @@ def whoami(output: Output = Format.TABLE, as_json: Json = False) -> None:
 
 
 def stats(output: Output = Format.TABLE, as_json: Json = False) -> None:
-    """Count code tasks, runs and deliveries."""
+    """Count code tasks, follow-ups, runs and deliveries."""
     with Api() as api:
         told = api.call("GET", "stats")
     if wants_json(output, as_json):
         out_json(told)
         return
     rows = [["code tasks", name, str(count)] for name, count in told["code_tasks"].items()]
+    rows += [["follow-ups", name, str(count)] for name, count in told["follow_ups"].items()]
     rows += [["runs", name, str(count)] for name, count in told["runs"].items()]
     rows += [["deliveries", name, str(count)] for name, count in told["deliveries"].items()]
     rows += [["events", "unhandled", str(told["unhandled_events"])], ["workers", "alive", str(told["workers"])]]

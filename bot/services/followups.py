@@ -268,7 +268,7 @@ class FollowUps:
             return values
         moved = tx.followups.update(number, **values)
         if moved is None:
-            return self._wrong_state(tx, number, "follow_up_not_pending")
+            return self._wrong_state(tx, number, "follow_up_not_pending", running="follow_up_not_pending")
         tx.people.audit(actor_of(person), "change", moved.ref, {"at": moved.due_at.isoformat()})
         return moved
 
@@ -332,7 +332,7 @@ class FollowUps:
             return follow_up
         moved = tx.followups.update(number, due_at=tx.now)
         if moved is None:
-            return self._wrong_state(tx, number, "follow_up_ran")
+            return self._wrong_state(tx, number, "follow_up_ran", running="follow_up_already_running")
         tx.people.audit(actor_of(person), "run_now", moved.ref, {})
         return moved
 
@@ -343,7 +343,7 @@ class FollowUps:
             return follow_up
         moved = tx.followups.move(number, {FAILED}, PENDING, due_at=tx.now, error=None, crashes=0)
         if moved is None:
-            return self._wrong_state(tx, number, "follow_up_not_failed")
+            return self._wrong_state(tx, number, "follow_up_not_failed", running="follow_up_already_running")
         tx.people.audit(actor_of(person), "retry", moved.ref, {})
         return moved
 
@@ -367,13 +367,13 @@ class FollowUps:
             return self.rights.refuse_changing(follow_up, verb)
         return follow_up
 
-    def _wrong_state(self, tx: Transaction, number: int, key: str) -> Refused:
-        """Why a guard did not hold, from the row as it is now."""
+    def _wrong_state(self, tx: Transaction, number: int, key: str, running: str = "follow_up_running") -> Refused:
+        """Why a guard did not hold, from the row as it is now. `running` is what is said of a running one."""
         now = tx.followups.get(number)
         if now is None:
             return unknown_follow_up(number)
         if now.state is RUNNING:
-            key = "follow_up_running"
+            key = running
         return Refused(f"refused.{key}", {"ref": now.ref, "state": Word(f"follow_up.state.{now.state}")}, "state")
 
 

@@ -1,4 +1,4 @@
-"""`/api/v1` beside code tasks: agents, workers, figures, tokens, and who is asking."""
+"""`/api/v1` beside code tasks, follow-ups and times: agents, workers, figures, tokens, and who is asking."""
 
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from bot.web.auth import Caller, caller_with
 from bot.web.code_tasks import PartsOf, Reader, Writer
 from bot.web.code_tasks import router as code_tasks
 from bot.web.errors import ApiError
+from bot.web.follow_ups import router as follow_ups
 from bot.web.parts import Parts
 from bot.web.schemas import (
     AgentList,
@@ -25,10 +26,12 @@ from bot.web.schemas import (
     WorkerList,
     WorkerOut,
 )
+from bot.web.times import router as times
 from bot.web.tokens import digest, new_token, person_key
 
 router = APIRouter(prefix="/api/v1")
-router.include_router(code_tasks)
+for nouns in (code_tasks, follow_ups, times):
+    router.include_router(nouns)
 
 Anyone = Annotated[Caller, Depends(caller_with("read"))]
 
@@ -79,6 +82,7 @@ def read_stats(tx: Transaction) -> StatsOut:
     """The figures, as one read."""
     return StatsOut(
         code_tasks={stage.value: count for stage, count in tx.figures.stages().items()},
+        follow_ups=dict(tx.figures.follow_ups()),
         runs=dict(tx.figures.runs()),
         deliveries=dict(tx.figures.deliveries()),
         unhandled_events=tx.figures.unhandled(),

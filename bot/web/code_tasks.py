@@ -20,6 +20,7 @@ from bot.web.errors import ApiError, refused
 from bot.web.filing import dedup_key, read_options
 from bot.web.live import COMMENT, Live, event, stream, wants_stream
 from bot.web.parts import Parts
+from bot.web.run_logs import LOG_PAGE, Worked, follow_log, log_list, read_page
 from bot.web.schemas import (
     CodeTaskIn,
     CodeTaskList,
@@ -28,13 +29,11 @@ from bot.web.schemas import (
     LogList,
     MoveList,
     RetryIn,
-    run_ref,
     show_move,
     show_task,
 )
 
 PAGE_MAX: Final = 200
-LOG_PAGE: Final = 1000
 WORKING: Final = frozenset({Stage.QUEUED, Stage.RUNNING, Stage.TESTING})
 INSTRUCTION_MAX: Final = 8_000
 
@@ -110,7 +109,7 @@ async def file_code_task(
     options = read_options(wish)
     if isinstance(options, Refused):
         raise refused(options)
-    place = await request.app.state.places.find(wish)
+    place = await request.app.state.places.find(wish.channel, wish.thread)
 
     def unit(tx: Transaction) -> tuple[CodeTaskOut, bool]:
         tx.people.see(person)
@@ -157,58 +156,21 @@ async def read_logs(
 
     def first(tx: Transaction) -> tuple[int, list[LogEntryOut]]:
         task = _visible(tx, parts, caller, task_id)
-        runs = [one for one in tx.runs.of_task(task.id or 0) if run in (None, one.attempt)]
-        if not runs:
-            raise refused(Refused("refused.unknown_attempt", {"ref": task.ref, "attempt": run or 1}, "not_found"))
-        latest = runs[-1]
-        entries = tx.runs.tail(latest.id or 0, tail) if tail else tx.runs.logs(latest.id or 0, after, LOG_PAGE)
-        return task.id or 0, [_entry(run_ref(task, latest), entry) for entry in entries]
+        return task.id or 0, read_page(tx, _worked(tx, task), run, tail, after)
 
     number, items = await parts.store.run(first, read=True)
     if not wants_stream(request):
-        more = str(items[-1].seq) if not tail and len(items) == LOG_PAGE else None
-        return LogList(items=items, next=more)
-    return stream(_log_events(request.app.state.live, number, run, items))
+        return log_list(items, tail)
 
-
-def _entry(ref: str, entry: Any) -> LogEntryOut:
-    return LogEntryOut(run=ref, seq=entry.seq, time=entry.at, type=entry.type, content=entry.content)
-
-
-async def _log_events(live: Live, number: int, run: int | None, items: list[LogEntryOut]) -> AsyncIterator[bytes]:
-    sent: dict[int, int] = {}
-    for item in items:
-        attempt = int(item.run.rpartition("#")[2])
-        sent[attempt] = item.seq
-        yield _log_event(item)
-    first = run or max(sent, default=0)
-
-    def unit(tx: Transaction) -> tuple[list[LogEntryOut], bool]:
+    def look(tx: Transaction) -> Worked | None:
         task = tx.tasks.get(number)
-        if task is None:
-            return [], True
-        fresh: list[LogEntryOut] = []
-        for one in tx.runs.of_task(number):
-            if one.attempt == run if run else one.attempt >= first:
-                entries = tx.runs.logs(one.id or 0, sent.get(one.attempt, 0), LOG_PAGE)
-                fresh += [_entry(run_ref(task, one), entry) for entry in entries]
-        return fresh, task.stage not in WORKING
+        return _worked(tx, task) if task is not None else None
 
-    async for told in live.follow(unit):
-        if told is None:
-            yield COMMENT
-            continue
-        fresh, over = told
-        for item in fresh:
-            sent[int(item.run.rpartition("#")[2])] = item.seq
-            yield _log_event(item)
-        if over and len(fresh) < LOG_PAGE:
-            yield event("end", "{}")
-            return
+    return stream(follow_log(request.app.state.live, look, run, items))
 
 
-def _log_event(item: LogEntryOut) -> bytes:
-    return event("log", item.model_dump_json(), f"{item.run}:{item.seq}")
+def _worked(tx: Transaction, task: CodeTask) -> Worked:
+    return Worked(task.ref, tx.runs.of_task(task.id or 0), task.stage not in WORKING)
 
 
 @router.get("/{task_id:path}/events", response_model=MoveList)

@@ -47,6 +47,8 @@ class ApiError(Exception):
         self.code = code or known[0]
         self.message = message or known[1]
         self.hint = hint or HINTS.get(status, "")
+        self.choices: list[str] | None = None
+        """What could have been meant, where that can be listed."""
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
@@ -55,7 +57,10 @@ def refused(refusal: Refused) -> ApiError:
     values = dict(refusal.values)
     if refusal.key == "refused.unknown_id":
         values["command"] = "`codetask task list`"
-    return ApiError(STATUS[refusal.kind], refusal.key.removeprefix("refused."), ENGLISH.say(refusal.key, **values))
+    elif "command" in values:
+        values["command"] = "`codetask followup list`"
+    code = refusal.key.removeprefix("refused.").replace(".", "_")
+    return ApiError(STATUS[refusal.kind], code, ENGLISH.say(refusal.key, **values))
 
 
 def error_response(error: ApiError, ref: str = "") -> JSONResponse:
@@ -63,7 +68,9 @@ def error_response(error: ApiError, ref: str = "") -> JSONResponse:
     if not ref:
         ref = short_ref()
         log.info("request_refused", status=error.status, code=error.code, ref=ref)
-    body = {"code": error.code, "message": error.message, "hint": error.hint, "ref": ref}
+    body: dict[str, Any] = {"code": error.code, "message": error.message, "hint": error.hint, "ref": ref}
+    if error.choices is not None:
+        body["choices"] = error.choices
     headers = dict(error.headers)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

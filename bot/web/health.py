@@ -50,6 +50,10 @@ def _metrics(tx: Transaction) -> bytes:
     age = max((tx.now - oldest).total_seconds(), 0.0) if oldest else 0.0
     stages: dict[str, float] = {stage.value: count for stage, count in figures.stages().items()}
     gauge("codetask_code_tasks", "Code tasks by stage.", stages, "stage")
+    due = figures.oldest_due_at()
+    overdue = max((tx.now - due).total_seconds(), 0.0) if due else 0.0
+    gauge("codetask_follow_ups", "Open follow-ups by state.", dict(figures.follow_ups()), "state")
+    gauge("codetask_oldest_due_seconds", "How long the oldest pending follow-up is overdue.", {"": overdue})
     gauge("codetask_runs", "Open runs by state.", dict(figures.runs()), "state")
     gauge("codetask_deliveries", "Unfinished chat deliveries by state.", dict(figures.deliveries()), "state")
     gauge("codetask_oldest_delivery_seconds", "Age of the oldest unsent chat delivery.", {"": age})

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from bot.core.redact import LiveRedactor
 from bot.ports import Forge, Platform
+from bot.services.followups import FollowUps
 from bot.services.merges import Merges
 from bot.services.tasks import CodeTasks
 from bot.settings import Settings
@@ -25,6 +26,9 @@ class Parts(Protocol):
 
     @property
     def tasks(self) -> CodeTasks: ...
+
+    @property
+    def followups(self) -> FollowUps: ...
 
     @property
     def merges(self) -> Merges: ...

@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
@@ -13,7 +13,7 @@ from bot.settings import Settings
 from bot.store import Move, Thread, Transaction
 
 
-def _picked(name: str, entity: type[BaseModel], *fields: str) -> type[BaseModel]:
+def picked(name: str, entity: type[BaseModel], *fields: str) -> type[BaseModel]:
     """A model with some of the entity's fields, their types and defaults."""
     chosen: dict[str, Any] = {field: (entity.model_fields[field].annotation, ...) for field in fields}
     return cast("type[BaseModel]", create_model(name, **chosen))
@@ -73,7 +73,7 @@ class ThreadOut(BaseModel):
 
 
 class CodeTaskOut(
-    _picked(
+    picked(
         "CodeTaskFields",
         CodeTask,
         *("uuid", "name", "title", "description", "stage", "failure_reason", "error", "attempt", "max_attempts"),
@@ -142,8 +142,12 @@ class ThreadIn(BaseModel):
     thread_id: str | None = Field(None, min_length=1, max_length=100)
 
 
+ThreadRoot = Annotated[str, Field(min_length=1, max_length=100)]
+
+
 class CodeTaskIn(BaseModel):
-    """A wish to file a code task. Give `thread`, or `channel` (an id, or `workspace::channel`), to get a card there."""
+    """A wish to file a code task. To get a card somewhere give `channel` (an id, or `workspace::id`), with `thread` the
+    root of a thread in it; or the whole place as `thread`."""
 
     model_config = ConfigDict(extra="forbid")
     description: str = Field(max_length=100_000)
@@ -154,7 +158,7 @@ class CodeTaskIn(BaseModel):
     priority: Literal["low", "normal", "high"] | None = None
     draft: bool = False
     channel: str | None = Field(None, min_length=1, max_length=200)
-    thread: ThreadIn | None = None
+    thread: ThreadIn | ThreadRoot | None = None
 
     def digest(self) -> str:
         """What a repeat under the same key must agree with."""
@@ -202,9 +206,11 @@ class WorkerList(BaseModel):
 
 
 class StatsOut(BaseModel):
-    """Figures of the whole installation: code tasks by stage, open runs, unfinished deliveries, events to handle."""
+    """Figures of the whole installation: code tasks by stage, open follow-ups and runs by state, unfinished deliveries,
+    events to handle."""
 
     code_tasks: dict[str, int]
+    follow_ups: dict[str, int]
     runs: dict[str, int]
     deliveries: dict[str, int]
     unhandled_events: int
@@ -266,7 +272,7 @@ def show_task(tx: Transaction, task: CodeTask, settings: Settings) -> CodeTaskOu
             "tests": _tests(task),
             "cost": CostOut(usd=task.cost_usd, tokens=task.tokens),
             "workspace": _workspace(task, run, settings),
-            "thread": _thread(thread),
+            "thread": show_thread(thread),
             "position": tx.tasks.queue_position(task.id or 0) if task.stage is Stage.QUEUED else None,
         }
     )
@@ -338,7 +344,8 @@ def _workspace(task: CodeTask, run: Run | None, settings: Settings) -> Workspace
     return WorkspaceOut(id=run.workspace, name=run.workspace, host=run.host, path=path, kept_until=kept_until)
 
 
-def _thread(thread: Thread | None) -> ThreadOut | None:
+def show_thread(thread: Thread | None) -> ThreadOut | None:
+    """Where it is, None for None."""
     if thread is None:
         return None
     ref = thread.ref
