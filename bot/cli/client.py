@@ -98,6 +98,11 @@ def task_path(task_id: str, verb: str = "") -> str:
     return f"code-tasks/{quote(task_id, safe='')}{'/' if verb else ''}{verb}"
 
 
+def follow_up_path(follow_up_id: str, verb: str = "") -> str:
+    """The path of a follow-up, whatever form its id has."""
+    return f"follow-ups/{quote(follow_up_id, safe='')}{'/' if verb else ''}{verb}"
+
+
 def _check(answer: httpx.Response) -> None:
     if answer.is_success:
         return
@@ -112,7 +117,9 @@ def _check(answer: httpx.Response) -> None:
         ) from None
     if answer.status_code >= 500:
         hint = f"{hint} (ref {ref})".strip()
-    raise Failure(clean(message), EXITS.get(answer.status_code, FAILED), clean(hint))
+    if body.get("choices"):
+        hint = f"Say one of: {', '.join(map(str, body['choices']))}."
+    raise Failure(clean(message), EXITS.get(answer.status_code, FAILED), clean(hint), str(body.get("code", "")))
 
 
 def _unreachable(url: str) -> Failure:

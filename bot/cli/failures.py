@@ -11,10 +11,12 @@ UNREACHABLE: Final = 5
 
 
 class Failure(Exception):
-    """Ends the command with `code` after printing the message, and the hint when there is one, to stderr."""
+    """Ends the command with `code` after printing the message, and the hint when there is one, to stderr.
+    `why` is the server's own code of the refusal, where a server refused."""
 
-    def __init__(self, message: str, code: int = FAILED, hint: str = "") -> None:
+    def __init__(self, message: str, code: int = FAILED, hint: str = "", why: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.hint = hint
+        self.why = why

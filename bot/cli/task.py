@@ -1,12 +1,12 @@
 """`codetask task ...`: code tasks from the command line."""
 
-import sys
 from typing import Annotated, Any, Final
 
 import typer
 
 from bot.cli.client import Api, task_path
 from bot.cli.failures import USAGE, Failure
+from bot.cli.input import place, read_text
 from bot.cli.output import (
     Format,
     Json,
@@ -34,6 +34,7 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID", help="One or more code t
 Until = Annotated[str | None, typer.Option("--until", help=f"End at this stage: {', '.join(STAGES)}.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Print every change until it ends.")]
 LIST_LIMIT: Final = 50
+MISSING: Final = "Say what to change, or pipe it in: codetask task create < FILE"
 
 
 @app.command("create")
@@ -56,10 +57,10 @@ def create(
     as_json: Json = False,
 ) -> None:
     """File a code task."""
-    wish: dict[str, Any] = {"description": _description(text, stdin), "draft": draft}
+    wish: dict[str, Any] = {"description": read_text(text, stdin, MISSING), "draft": draft}
     options = {"name": name, "repo": repo, "base": base, "agent": agent, "priority": priority}
     wish |= {option: value for option, value in options.items() if value is not None}
-    wish |= _place(channel, thread)
+    wish |= place(channel, thread)
     structured = wants_json(output, as_json)
     with Api() as api:
         headers = {"idempotency-key": key} if key else {}
@@ -159,7 +160,7 @@ def logs(
     structured = wants_json(output, as_json)
     with Api() as api:
         if follow:
-            follow_logs(api, task_id, asked, structured)
+            follow_logs(api, task_path(task_id, "logs"), asked, structured)
             return
         entries = api.pages(task_path(task_id, "logs"), asked, "after")
     if structured:
@@ -238,30 +239,6 @@ def _answer(tasks: list[Any], done: str, quiet: bool, structured: bool) -> None:
         return
     for task in tasks:
         out(task["id"] if quiet else f"{task['id']} {done}.")
-
-
-def _description(text: str | None, stdin: bool) -> str:
-    """The argument, or stdin for `-`, `--stdin` and a pipe."""
-    if text not in (None, "-") and not stdin:
-        return text or ""
-    if text not in (None, "-"):
-        raise Failure("Give the text as an argument or on stdin, not both.", USAGE)
-    if text is None and not stdin and sys.stdin.isatty():
-        raise Failure("Missing argument TEXT.", USAGE, "Say what to change, or pipe it in: codetask task create < FILE")
-    return sys.stdin.buffer.read(1024 * 1024).decode("utf-8", "replace")
-
-
-def _place(channel: str | None, thread: str | None) -> dict[str, Any]:
-    if thread is not None and channel is None:
-        raise Failure("--thread needs --channel.", USAGE)
-    if channel is None:
-        return {}
-    if thread is None:
-        return {"channel": channel}
-    workspace_id, _, channel_id = channel.rpartition("::")
-    platform, _, bare = channel_id.rpartition(":")
-    place = {"platform": platform or "slack", "workspace_id": workspace_id, "channel_id": bare, "thread_id": thread}
-    return {"thread": place}
 
 
 def _stages(stages: list[str]) -> dict[str, Any]:

@@ -46,9 +46,9 @@ def exit_of(stage: str, until: str | None) -> int | None:
     return OK if until != "failed" and STAGES.index(stage) > STAGES.index(until) else None
 
 
-def follow_logs(api: Api, task_id: str, asked: dict[str, Any], structured: bool) -> None:
+def follow_logs(api: Api, path: str, asked: dict[str, Any], structured: bool) -> None:
     """Prints entries as they are written, until no run is open."""
-    for name, entry in api.events(task_path(task_id, "logs"), asked):
+    for name, entry in api.events(path, asked):
         if name == "end":
             return
         if name == "log":

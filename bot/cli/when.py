@@ -71,15 +71,17 @@ def _answer(text: str, tz: str, now: str, language: str) -> dict[str, Any]:
 def _zone(name: str) -> tzinfo:
     from bot.core.when import zone_named
 
-    name = name or os.environ.get("DEFAULT_TIMEZONE", "") or os.environ.get("TZ", "").lstrip(":") or _machine_zone()
+    name = name or os.environ.get("DEFAULT_TIMEZONE", "") or own_zone()
     zone = zone_named(name)
     if zone is None:
         raise Failure(f"There is no time zone {name}.", USAGE, "Say one like --tz Europe/Berlin.")
     return zone
 
 
-def _machine_zone() -> str:
-    """The name of the zone that this machine is set to; UTC when it does not say."""
+def own_zone() -> str:
+    """The name of the zone that this terminal or machine is set to; UTC when it does not say."""
+    if told := os.environ.get("TZ", "").lstrip(":"):
+        return told
     _, found, name = str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")
     return name if found else "UTC"
 
