@@ -528,6 +528,11 @@ class OutboxQueries(Protocol):
         key is known already."""
         ...
 
+    def add_all(self, posts: Sequence[tuple[int, Delivery]]) -> None:
+        """Enqueues many posts that belong to no card in a few statements, each with its thread, in the order given;
+        those whose key is known are left out."""
+        ...
+
     def known(self, dedup_key: str) -> bool:
         """Whether a delivery of that key was enqueued before."""
         ...

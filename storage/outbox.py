@@ -1,10 +1,11 @@
 """Deliveries: enqueued with the change they tell of, sent in their thread's order, each result guarded by a fence."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 import structlog
@@ -16,6 +17,7 @@ from bot.core.inbound import ThreadRef
 from bot.store import DELIVERY_LEASE as LEASE
 from bot.store import REFUSED, Delivery, Outgoing, RunAgain
 from storage.models import CardRow, OutboxRow, RateGateRow, ThreadRow
+from storage.statements import IDS_POSTGRES, IDS_SQLITE
 from storage.threads import as_ref
 
 if TYPE_CHECKING:
@@ -43,6 +45,15 @@ WHERE id IN (SELECT min(id) FROM heads GROUP BY thread_id) AND state IN ('pendin
 """
 
 
+KEYS_SQLITE, KEYS_POSTGRES = "SELECT value FROM json_each(:keys)", "SELECT unnest(CAST(:keys AS text[]))"
+KNOWN = "SELECT dedup_key FROM outbox WHERE dedup_key IN ({keys})"
+LOCK_THREADS = f"SELECT id FROM thread WHERE id IN ({IDS_POSTGRES}) ORDER BY id FOR UPDATE"
+NEXT_SEQS = """
+UPDATE thread SET next_seq = next_seq + :count WHERE id IN ({ids})
+RETURNING id, next_seq, platform, workspace_id, channel_id
+"""
+
+
 @cache
 def claim_statement(*, sqlite: bool) -> sa.TextClause:
     """The claim as one statement: the oldest unsent delivery of each thread, where no gate is closed."""
@@ -55,6 +66,14 @@ def claim_statement(*, sqlite: bool) -> sa.TextClause:
         sa.bindparam("platforms", expanding=True),
         sa.bindparam("paced", expanding=True),
     )
+
+
+class Place(NamedTuple):
+    """What a gate is made of."""
+
+    platform: str
+    workspace_id: str
+    channel_id: str
 
 
 class Outbox:
@@ -90,6 +109,55 @@ class Outbox:
             raise RunAgain  # the same key was enqueued at this moment; the next run finds it
         self._tx.wake("outbox")
         return True
+
+    def add_all(self, posts: Sequence[tuple[int, Delivery]]) -> None:
+        fresh = self._fresh(posts)
+        places = self._take_places(Counter(thread_id for thread_id, _ in fresh))
+        rows: list[dict[str, object]] = []
+        for thread_id, post in fresh:
+            thread, seq = places[thread_id]
+            places[thread_id] = thread, seq + 1
+            rows.append(
+                {
+                    "thread_id": thread_id,
+                    "seq": seq,
+                    "dedup_key": post.dedup_key,
+                    "kind": post.kind,
+                    "platform": thread.platform,
+                    "gate": gate_of(thread, post),
+                    "target": json.dumps(dict(post.target or {})),
+                    "body": dump_content(post.content) if post.content is not None else "",
+                    "available_at": self._tx.now + post.delay,
+                    "created_at": self._tx.now,
+                }
+            )
+        if rows:
+            self._tx.insert_many(OutboxRow, rows)
+            self._tx.wake("outbox")
+
+    def _fresh(self, posts: Sequence[tuple[int, Delivery]]) -> list[tuple[int, Delivery]]:
+        """Those whose key is not known yet."""
+        keys = [post.dedup_key for _, post in posts]
+        given = json.dumps(keys) if self._tx.sqlite else keys
+        known = set(self._tx.column(KNOWN.format(keys=KEYS_SQLITE if self._tx.sqlite else KEYS_POSTGRES), keys=given))
+        return [(thread_id, post) for thread_id, post in posts if post.dedup_key not in known]
+
+    def _take_places(self, wanted: Mapping[int, int]) -> dict[int, tuple["Place", int]]:
+        """Takes so many places in each thread's order: the thread and the first of them. Locks the threads in the order
+        of their ids."""
+        places: dict[int, tuple[Place, int]] = {}
+        if not self._tx.sqlite:
+            self._tx.listed(LOCK_THREADS, ids=list(wanted))
+        for count in sorted(set(wanted.values())):
+            ids = [thread_id for thread_id, times in wanted.items() if times == count]
+            sqlite = self._tx.sqlite
+            text = NEXT_SEQS.format(ids=IDS_SQLITE if sqlite else IDS_POSTGRES)
+            given = json.dumps(ids) if sqlite else ids
+            for thread_id, seq, *place in self._tx.listed(text, ids=given, count=count):
+                places[thread_id] = Place(*place), seq - count
+        if len(places) < len(wanted):
+            raise RunAgain  # one was joined to another thread at this moment
+        return places
 
     def known(self, dedup_key: str) -> bool:
         return self._tx.scalar("SELECT id FROM outbox WHERE dedup_key = :key", key=dedup_key) is not None
@@ -249,7 +317,7 @@ class Outbox:
         )
 
 
-def gate_of(thread: ThreadRow, delivery: Delivery) -> str:
+def gate_of(thread: "ThreadRow | Place", delivery: Delivery) -> str:
     """The rate gate a delivery passes: one per channel and kind, edits one per card."""
     if delivery.kind == "edit":
         return f"{thread.platform}:edit:{delivery.card_key}"

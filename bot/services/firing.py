@@ -96,8 +96,8 @@ class _Batch:
             self._sort(one)
         for (agent, late), ids in self.runs.items():
             self.tx.runs.enqueue_follow_ups(self.tx.followups.start(ids, late), agent)
-        for follow_up in self.tx.followups.post(list(self.posts)):
-            self.firing.news.reminder(self.tx, follow_up, self.posts[follow_up.id or 0])
+        posted = self.tx.followups.post(list(self.posts))
+        self.firing.news.reminders(self.tx, [(one, self.posts[one.id or 0]) for one in posted])
 
     def _sort(self, one: Due) -> None:
         if not self._may(one.requester):

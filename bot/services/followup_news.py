@@ -1,9 +1,10 @@
 """What threads are told of follow-ups. Everything here only enqueues deliveries in the transaction that made the
 change; `services/outbox.py` sends them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -15,7 +16,7 @@ from bot.core.inbound import Person, ThreadRef
 from bot.core.redact import LiveRedactor
 from bot.core.task_cards import say_doc, say_markdown
 from bot.core.texts import Texts
-from bot.services.languages import Languages
+from bot.services.languages import Languages, Wording
 from bot.store import Delivery, Outgoing, Transaction
 
 log = structlog.get_logger(__name__)
@@ -32,11 +33,20 @@ class FollowUpNews:
         """The quiet line with [Cancel] when an agent set it."""
         self._post(tx, follow_up, "set", lambda texts: set_by_agent_doc(follow_up, agent, texts, tx.now))
 
-    def reminder(self, tx: Transaction, follow_up: FollowUp, late: timedelta | None) -> None:
-        """The text of a reminder that is due."""
-        self._post(
-            tx, follow_up, f"{follow_up.attempt}:due", lambda texts: reminder_doc(follow_up, texts, tx.now, late)
-        )
+    def reminders(self, tx: Transaction, due: Sequence[tuple[FollowUp, timedelta | None]]) -> None:
+        """The texts of reminders that are due, each with how late it is."""
+        wordings: dict[tuple[str, str, str], Wording] = {}
+        posts: list[tuple[int, Delivery]] = []
+        for follow_up, late in due:
+            if not follow_up.platform:
+                continue
+            place = (follow_up.platform, follow_up.workspace_id, follow_up.channel_id)
+            if place not in wordings:
+                wordings[place] = self.languages.shared(tx, _channel(follow_up))
+            content = wordings[place].make(partial(_reminder, follow_up, tx.now, late))
+            thread_id = follow_up.thread_id or self.open_thread(tx, follow_up)
+            posts.append((thread_id, _delivery(follow_up, f"{follow_up.attempt}:due", content)))
+        tx.outbox.add_all(posts)
 
     def answered(
         self,
@@ -72,13 +82,10 @@ class FollowUpNews:
         key was posted before."""
         if not follow_up.platform:
             return False
-        place = ThreadRef(
-            platform=follow_up.platform, workspace_id=follow_up.workspace_id, channel_id=follow_up.channel_id
-        )
+        place = _channel(follow_up)
         thread_id = follow_up.thread_id or self.open_thread(tx, follow_up)
         content = self.languages.shared(tx, place).make(draw)
-        target = {"follow_up": follow_up.id}
-        return tx.outbox.add(thread_id, Delivery("post", f"{follow_up.ref}:{key}", content, target=target))
+        return tx.outbox.add(thread_id, _delivery(follow_up, key, content))
 
     def rehome(self, tx: Transaction, delivery: Outgoing, what: Literal["thread", "channel"]) -> bool:
         """What a follow-up says where its thread or channel is gone (product rule 7.4): in the channel, with a note;
@@ -109,10 +116,7 @@ class FollowUpNews:
 
     def open_thread(self, tx: Transaction, follow_up: FollowUp) -> int:
         """The thread that a follow-up without one answers in: its first post becomes the root."""
-        place = ThreadRef(
-            platform=follow_up.platform, workspace_id=follow_up.workspace_id, channel_id=follow_up.channel_id
-        )
-        thread = tx.threads.open(place)
+        thread = tx.threads.open(_channel(follow_up))
         tx.followups.settle_in(follow_up.id or 0, thread.id)
         return thread.id
 
@@ -122,3 +126,16 @@ def _noted(said: Doc, follow_up: FollowUp, texts: Texts) -> Doc:
     drawn = said.translations.get(texts.language, said)
     note = say_markdown(texts, "follow_up.thread_gone", ref=follow_up.ref)
     return drawn.model_copy(update={"text": f"{drawn.text}\n\n{note}", "translations": {}})
+
+
+def _channel(follow_up: FollowUp) -> ThreadRef:
+    """Where it answers, whatever the thread."""
+    return ThreadRef(platform=follow_up.platform, workspace_id=follow_up.workspace_id, channel_id=follow_up.channel_id)
+
+
+def _delivery(follow_up: FollowUp, key: str, content: Doc) -> Delivery:
+    return Delivery("post", f"{follow_up.ref}:{key}", content, target={"follow_up": follow_up.id})
+
+
+def _reminder(follow_up: FollowUp, now: datetime, late: timedelta | None, texts: Texts) -> Doc:
+    return reminder_doc(follow_up, texts, now, late)
