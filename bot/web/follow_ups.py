@@ -14,6 +14,7 @@ from bot.core.people import Action, Role, may
 from bot.services.followups import Changes, FollowUpSet, Wish
 from bot.services.refusals import Refused
 from bot.services.tasks import actor_of
+from bot.services.zones import read_zone, zone_key
 from bot.store import FollowUpFilter, Transaction
 from bot.web.auth import Caller
 from bot.web.code_tasks import PAGE_MAX, PartsOf, Reader, Text, Writer
@@ -109,12 +110,13 @@ def _wish(
     tx: Transaction, parts: Parts, caller: Caller, wish: FollowUpIn, place: ThreadRef | None, key: str | None
 ) -> Wish:
     person = _for_whom(tx, caller, wish.requester)
+    zone = zone_for(tx, parts, person, place, wish.tz)
     made = Wish(
         text=wish.message,
         at=tx.now,
         person=person,
         place=place,
-        zone=zone_for(tx, parts, person, place, wish.tz),
+        zone=zone_key(zone),
         title=wish.title or "",
         agent=wish.agent or "",
         remind=wish.remind,
@@ -131,7 +133,7 @@ def _wish(
     time = _one_time(wish.time, wish.at)
     if time is None and not wish.run_now:
         raise ApiError(400, "no_time", "Say when, in `time`.", "Or `run_now` for at once.")
-    return made if time is None or wish.run_now else replace(made, at=set_time(time, tx.now, made.zone))
+    return made if time is None or wish.run_now else replace(made, at=set_time(time, tx.now, zone))
 
 
 def _for_whom(tx: Transaction, caller: Caller, asked: str | None) -> Person:
@@ -233,13 +235,14 @@ async def update_follow_up(parts: PartsOf, caller: Writer, follow_up_id: str, ch
 
     def change(tx: Transaction, number: int, person: Person) -> FollowUp | Refused:
         follow_up = tx.followups.get(number)
-        zone = (follow_up.zone if follow_up is not None else "") or zone_for(tx, parts, person, None, None)
-        asked = zone_for(tx, parts, person, None, changes.tz) if changes.named("tz") is not None else None
+        own = read_zone(follow_up.zone) if follow_up is not None else None
+        asked = zone_for(tx, parts, person, None, changes.named("tz")) if changes.named("tz") is not None else None
+        zone = asked or own or zone_for(tx, parts, person, None, None)
         time = _one_time(changes.named("time"), changes.named("at"))
         agent = changes.agent or "" if "agent" in changes.model_fields_set else None
         wanted = Changes(
-            at=set_time(time, tx.now, asked or zone) if time is not None else None,
-            zone=asked or (zone if time is not None else None),
+            at=set_time(time, tx.now, zone) if time is not None else None,
+            zone=zone_key(zone) if asked is not None or time is not None else None,
             text=_message(changes.named("message"), follow_up),
             title=changes.named("title"),
             agent=agent,

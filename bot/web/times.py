@@ -1,6 +1,6 @@
 """Times over HTTP: reading one in the zone of whoever asks, and `GET /when`."""
 
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
@@ -8,8 +8,9 @@ from pydantic import AfterValidator
 
 from bot.core.hygiene import clean
 from bot.core.inbound import Person, ThreadRef
-from bot.core.when import Ask, Reading, Refused, When, read_when, zone_named
+from bot.core.when import Ask, Reading, Refused, When, read_when
 from bot.core.when.words import sentence
+from bot.services.zones import Zones, read_zone, zone_key
 from bot.store import Transaction
 from bot.web.code_tasks import PartsOf, Reader
 from bot.web.errors import ENGLISH, ApiError
@@ -18,6 +19,7 @@ from bot.web.parts import Parts
 
 EAST: Final = timezone(timedelta(hours=14))
 WEST: Final = timezone(timedelta(hours=-12))
+NOWHERE: Final = ThreadRef(platform="", workspace_id="", channel_id="")
 TEXT_MAX: Final = 200
 router = APIRouter(tags=["times"])
 Text = Annotated[str, Query(min_length=1, max_length=TEXT_MAX), AfterValidator(clean)]
@@ -29,12 +31,12 @@ async def read_a_time(parts: PartsOf, caller: Reader, text: Text, tz: ZoneName =
     """Which instant a time is read as: `instant`, or `choices` where it has to be asked. Nothing is set."""
 
     def unit(tx: Transaction) -> WhenOut:
-        name = zone_for(tx, parts, caller.person, None, tz)
-        read = read_time(text, tx.now, name)
+        zone = zone_for(tx, parts, caller.person, None, tz)
+        read = read_time(text, tx.now, zone)
         if isinstance(read, Refused):
             raise unfit_time(read, tx.now)
         told = sentence(read, tx.now, ENGLISH)
-        said = WhenOut(zone=name, say=ENGLISH.say(told.key, **told.values))
+        said = WhenOut(zone=zone_key(zone), say=ENGLISH.say(told.key, **told.values))
         if isinstance(read, When):
             said.instant = local(read.at, read.zone)
         else:
@@ -44,30 +46,25 @@ async def read_a_time(parts: PartsOf, caller: Reader, text: Text, tz: ZoneName =
     return await parts.store.run(unit, read=True)
 
 
-def zone_for(tx: Transaction, parts: Parts, person: Person, place: ThreadRef | None, asked: str | None) -> str:
-    """The name of the zone that a time without one is read in: as asked, the person's, the channel's, the default;
-    empty where none is known. A name that is no zone is refused."""
-    if asked:
-        if zone_named(asked) is None:
-            raise ApiError(400, "unknown_zone", f"There is no time zone {clean(asked)}.", "Say one like Europe/Berlin.")
-        return asked.strip()
-    known = tx.people.find(person.platform, person.workspace_id, person.id)
-    channel = place.model_copy(update={"root": None, "native": None}) if place is not None else None
-    names = (
-        tx.people.preference(person, "tz"),
-        known.timezone if known is not None else person.timezone,
-        tx.people.setting(channel, "timezone") if channel is not None else None,
-        parts.settings.default_timezone,
-    )
-    return next((name for name in names if name and zone_named(name) is not None), "")
+def zone_for(
+    tx: Transaction, parts: Parts, person: Person, place: ThreadRef | None, asked: str | None
+) -> tzinfo | None:
+    """The zone that a time without one is read in: as asked, the person's, the channel's, the default; None where none
+    is known. A name that is no zone is refused."""
+    if asked is None:
+        return Zones(parts.settings.default_timezone).of(tx, person, place or NOWHERE)
+    zone = read_zone(asked)
+    if zone is None:
+        raise ApiError(400, "unknown_zone", f"There is no time zone {clean(asked)}.", "Say one like Europe/Berlin.")
+    return zone
 
 
-def read_time(text: str, now: datetime, zone_name: str) -> Reading:
+def read_time(text: str, now: datetime, zone: tzinfo | None) -> Reading:
     """What a text says, read in a zone. Without one, only what means the same everywhere; else it is refused with a
     question (400 `which_zone`)."""
-    if zone_name:
-        return read_when(text, now=now, zone=zone_name)
-    here = read_when(text, now=now, zone="UTC")
+    if zone is not None:
+        return read_when(text, now=now, zone=zone)
+    here = read_when(text, now=now, zone=UTC)
     if isinstance(here, Refused) and not here.choices:
         return here
     east, west = (read_when(text, now=now, zone=zone) for zone in (EAST, WEST))
@@ -81,9 +78,9 @@ def read_time(text: str, now: datetime, zone_name: str) -> Reading:
     )
 
 
-def set_time(text: str | float, now: datetime, zone_name: str) -> datetime:
+def set_time(text: str | float, now: datetime, zone: tzinfo | None) -> datetime:
     """The instant to set; what is not surely one is refused, with the instants it could mean."""
-    read = read_time(str(text)[:TEXT_MAX], now, zone_name)
+    read = read_time(str(text)[:TEXT_MAX], now, zone)
     if isinstance(read, When):
         return read.at
     raise unfit_time(read, now)
