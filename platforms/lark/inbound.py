@@ -61,6 +61,7 @@ ROOT: Final = "root"
 """Where a button of ours keeps the root of its thread: a press does not tell it."""
 MENU: Final[Mapping[str, str]] = {
     "codetask_list": "list",
+    "codetask_followups": "followups",
     "codetask_status": "status",
     "codetask_help": "help",
 }

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from bot.core.inbound import MessageRef, Person, ThreadRef
+from bot.core.when import zone_named
 from bot.ports import AuthFailed, Clock, Gone, NotAllowed, Posted, Retry, Trouble, Unsendable
 from platforms.lark.inbound import Me, instant, read_past
 from platforms.lark.rest import Json, LarkApi
@@ -182,7 +183,8 @@ def describe(person: Person, user: Json) -> Person:
     roles = {"member"} | ({"admin"} if user.get("is_tenant_manager") is True else set[str]())
     name = user.get("name") or user.get("en_name") or person.name
     zone = user.get("time_zone")
-    told = {"name": str(name), "roles": frozenset(roles), "timezone": zone if isinstance(zone, str) and zone else None}
+    known = isinstance(zone, str) and zone_named(zone) is not None
+    told = {"name": str(name), "roles": frozenset(roles), "timezone": zone if known else None}
     return Person.model_validate({**person.model_dump(), **told})
 
 

@@ -70,6 +70,7 @@ NAME: Final = "Codetask"
 DESCRIPTION: Final = "Say what you need; a pull request comes back in the same thread."
 MENU_NAMES: Final[Mapping[str, tuple[str, str]]] = {
     "list": ("My code tasks", "我的任务"),
+    "followups": ("My follow-ups", "我的跟进"),
     "status": ("Status", "状态"),
     "help": ("Help", "帮助"),
 }

@@ -7,6 +7,7 @@ from typing import Any, Final
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.inbound import MessageRef, Person, ThreadRef
+from bot.core.when import zone_named
 from bot.ports import AuthFailed, Clock, Gone, NotAllowed, Posted, Retry, Trouble, Unsendable
 from platforms.slack.inbound import Me, read_past
 
@@ -130,11 +131,12 @@ def describe(person: Person, user: Mapping[str, Any]) -> Person:
     elif "member" not in roles:
         kind = "guest"
     name = profile.get("display_name") or user.get("real_name") or user.get("name") or person.name
+    zone = user.get("tz")
     told = {
         "name": str(name),
         "kind": kind,
         "roles": frozenset(roles),
         "locale": user.get("locale"),
-        "timezone": user.get("tz"),
+        "timezone": zone if isinstance(zone, str) and zone_named(zone) is not None else None,
     }
     return Person.model_validate({**person.model_dump(), **told})
