@@ -36,7 +36,7 @@ class Result:
 
 
 def run(quick: bool = False) -> list[Figure]:
-    python = _install()
+    python = install()
     if python is None:
         return []
     count, many = (5, 50) if quick else (400, 1_000)
@@ -71,7 +71,7 @@ def _beside(name: str, ours: Result, theirs: Result) -> list[Figure]:
     return [*figures, Figure(f"claim_complete_postgres_vs_{name}_per_s", value, "/s", higher=True, **peer)]
 
 
-def _install() -> Path | None:
+def install() -> Path | None:
     """The environment's Python with both peers in it; None, said loudly, when that cannot be had."""
     python = FOLDER / "bin/python"
     uv = shutil.which("uv")

@@ -6,6 +6,7 @@ NAMES = (
     "enqueue_to_claim",
     "claim_rate",
     "claim_at_scale",
+    "followup_lateness",
     "worker_overhead",
     "idle",
     "cli_help",
