@@ -376,6 +376,20 @@ class ModelEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class CallbackEndpoint:
+    """Where an agent reaches the tools that act for its run, as seen inside the sandbox, and the run's token.
+
+    `base_url` has no path (MCP is at `/mcp`, the same as JSON under `/api/v1/run`). `socket` is the path of the same
+    server's unix socket; `bridged`: the sandbox has no way to the host's loopback, so the agent's transport forwards
+    `base_url` to that socket."""
+
+    base_url: str
+    token: str = field(repr=False)
+    socket: str = ""
+    bridged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RunSpec:
     """Everything an agent run needs. `sandbox_spec` is the fence (binds, env) that the worker built for this run;
 
@@ -394,6 +408,7 @@ class RunSpec:
     trouble: Callable[[], str] | None = None
     """Why the model endpoint refused this run (`budget`, `auth`, `quota`, `unreachable`), or ""; the gateway knows."""
     fresh_prompt: str = ""
+    callback: CallbackEndpoint | None = None
 
     def words(self, *, resumed: bool) -> str:
         """What the agent is told, now that it is known whether the asked conversation goes on."""

@@ -3,7 +3,7 @@ the agent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from bot.core.followups import AGENT_CHAIN, FollowUp
 from bot.core.inbound import Person, ThreadRef
@@ -15,6 +15,8 @@ from bot.store import Transaction
 
 AGENT_SOURCE: Final = "agent"
 """The source of what an agent files or sets."""
+ToolRefusal = RefusalKind | Literal["limit", "away"]
+"""Why not: as for people, or too many calls, or something of ours that will pass."""
 _ENGLISH: Final = Texts.load("en")
 
 
@@ -31,7 +33,7 @@ class ToolRefused:
     """No. `say` is a plain English sentence for the agent; `choices` are instants (ISO 8601) it may pick from."""
 
     say: str
-    kind: RefusalKind = "bad"
+    kind: ToolRefusal = "bad"
     choices: tuple[str, ...] = ()
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol, assert_never, runtime_checkable
@@ -19,7 +19,6 @@ from bot.ports import (
     AgentResult,
     AgentRun,
     Bind,
-    ModelEndpoint,
     Output,
     RunSpec,
     Sandbox,
@@ -31,12 +30,15 @@ from bot.ports import (
     Usage,
 )
 from bot.services.attempts import Cost, Failure
+from bot.services.run_seats import RunHold
 from bot.settings import Settings
 from bot.store import AgentSession
 from bot.worker.agents.causes import read_limit
+from bot.worker.agents.rows import python_program
+from bot.worker.callbacks import CallbackRun, Callbacks
 from bot.worker.commands import run_command
 from bot.worker.disk import OverDiskError, disk_limits, within_disk
-from bot.worker.gateway import Gateway, GatewayRun
+from bot.worker.gateway import SOCKET_FOLDER, Gateway, GatewayRun
 from bot.worker.lease import Held
 from bot.worker.prompt import PromptParts, ThreadLine
 from bot.worker.run_log import RunLog
@@ -45,6 +47,9 @@ from bot.worker.socket_folders import socket_folder
 from bot.worker.workspace import Workspace
 
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SHELL_FOLDER = Path(__file__).resolve().parent / "shell"
+"""Holds the command `codetask` that agents have in their shell."""
+SHELL_TARGET = "/opt/codetask/bin"
 GATEWAY_CAUSES = frozenset({"budget", "auth", "quota", "unreachable"})
 UNREADY_CAUSES = frozenset({"crashed", "protocol", "unreachable"})
 """How an agent ends that cannot read the state of its earlier conversation."""
@@ -95,6 +100,15 @@ class AgentOutcome:
     resumed: bool = False
 
 
+@dataclass(slots=True)
+class _Doors:
+    """A run's ways out, as far as there are any, and the folder with their sockets."""
+
+    binds: list[Bind] = field(default_factory=list[Bind])
+    meter: GatewayRun | None = None
+    callback: CallbackRun | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class AgentStep:
     """Runs one agent in a workspace: for a code task or for a follow-up, which differ in their `AgentJob`."""
@@ -108,14 +122,16 @@ class AgentStep:
     progress: Progress
     spent: Callable[[Cost], None]
     """Told the cost once the agent is over, however it ended."""
+    callbacks: Callbacks | None = None
 
     async def run(self, job: AgentJob, workspace: Workspace) -> AgentOutcome:
         """Setup, then the agent. The outcome holds a `Failure` when there is no result."""
         async with AsyncExitStack() as stack:
-            model, socket_binds, meter = await self._open_gateway(stack, job)
+            doors = await self._open_doors(stack, job)
+            meter = doors.meter
             stack.callback(lambda: self.spent(cost_of(meter)))
             env = command_env(job.run, self.settings.sandbox_tools)
-            spec = workspace.agent_spec(job.run, env, [*tool_binds(self.settings), *socket_binds])
+            spec = workspace.agent_spec(job.run, env, [*tool_binds(self.settings), *doors.binds])
             failed = await self._setup(job, spec)
             if failed is not None:
                 return AgentOutcome(failed)
@@ -123,12 +139,13 @@ class AgentStep:
                 run=job.run,
                 prompt=job.prompt,
                 sandbox=self.sandbox,
-                sandbox_spec=replace(spec, binds=(*spec.binds, *self._state_bind(workspace))),
+                sandbox_spec=self._agent_spec(spec, doors, workspace),
                 cwd="/ws",
                 limits=job.limits,
-                model=model,
+                model=meter.endpoint if meter is not None else None,
                 trouble=meter.trouble if meter is not None else None,
                 fresh_prompt=job.fresh_prompt,
+                callback=doors.callback.endpoint if doors.callback is not None else None,
             )
             try:
                 result = await self._talk(told, job.session, workspace)
@@ -187,17 +204,33 @@ class AgentStep:
         self._log_result(result)
         return result
 
-    async def _open_gateway(
-        self, stack: AsyncExitStack, job: AgentJob
-    ) -> tuple[ModelEndpoint | None, list[Bind], GatewayRun | None]:
-        if self.gateway is None:
-            return None, [], None
+    async def _open_doors(self, stack: AsyncExitStack, job: AgentJob) -> _Doors:
+        """The run's own ways out: to the model, and to the tools that act for it."""
+        if self.gateway is None and self.callbacks is None:
+            return _Doors()
         folder = stack.enter_context(socket_folder())
         loopback = not self.sandbox.isolates
-        run = await self.gateway.open_run(job.subject, self.settings.budget_task_usd, folder, loopback=loopback)
-        stack.push_async_callback(run.close)
-        self.log.redactor.learn(run.endpoint.key)
-        return run.endpoint, [] if loopback else [run.bind], run
+        doors = _Doors([] if loopback else [Bind(folder, SOCKET_FOLDER)])
+        if self.gateway is not None:
+            budget = self.settings.budget_task_usd
+            doors.meter = await self.gateway.open_run(job.subject, budget, folder, loopback=loopback)
+            stack.push_async_callback(doors.meter.close)
+            self.log.redactor.learn(doors.meter.endpoint.key)
+        if self.callbacks is not None:
+            hold = RunHold(self.held.lease.run_id, self.held.lease.fence)
+            doors.callback = await self.callbacks.open_run(hold, folder, loopback=loopback)
+            stack.push_async_callback(doors.callback.close)
+        return doors
+
+    def _agent_spec(self, spec: SandboxSpec, doors: _Doors, workspace: Workspace) -> SandboxSpec:
+        """What only the agent has, and no setup command: its earlier state, and the tools that act for its run."""
+        binds, env = [*spec.binds, *self._state_bind(workspace)], dict(spec.env)
+        if doors.callback is not None:
+            shell = Bind(SHELL_FOLDER, SHELL_TARGET)
+            binds.append(shell)
+            seen = self.sandbox.inside(replace(spec, binds=binds), shell.source)
+            env |= {**doors.callback.env, "PATH": f"{seen}:{env['PATH']}", "CODETASK_PYTHON": python_program()}
+        return replace(spec, binds=binds, env=env)
 
     async def _setup(self, job: AgentJob, spec: SandboxSpec) -> Failure | None:
         if not job.setup_command:
@@ -313,8 +346,8 @@ def read_context(stored: str) -> list[ThreadLine]:
         return []
 
 
-def prompt_parts(task: CodeTask, failure: str) -> PromptParts:
-    """What the agent is told of a code task."""
+def prompt_parts(task: CodeTask, failure: str, tools: Sequence[str] = ()) -> PromptParts:
+    """What the agent is told of a code task; `tools` are those that act for its run."""
     thread = read_context(task.context)
     return PromptParts(
         task=task.ref,
@@ -325,4 +358,5 @@ def prompt_parts(task: CodeTask, failure: str) -> PromptParts:
         thread=thread,
         retry=task.instruction or "",
         failure=failure,
+        tools=tools,
     )

@@ -11,15 +11,20 @@ import structlog
 from acp import RequestError
 from acp.client.connection import ClientSideConnection
 from acp.schema import (
+    AcpMcpServer,
     AllowedOutcome,
     ClientCapabilities,
     DeniedOutcome,
     FileSystemCapabilities,
+    HttpHeader,
+    HttpMcpServer,
     Implementation,
     InitializeResponse,
+    McpServerStdio,
     PermissionOption,
     PromptResponse,
     RequestPermissionResponse,
+    SseMcpServer,
     TextContentBlock,
     ToolCallUpdate,
 )
@@ -38,6 +43,9 @@ log = structlog.get_logger(__name__)
 _ALLOW = ("allow_once", "allow_always")
 _RESUME_SHARE = 0.4
 """Which part of the start limit each way of resuming may take, so that a new session can still be had."""
+
+
+McpServers = list[HttpMcpServer | SseMcpServer | AcpMcpServer | McpServerStdio]
 
 
 class _Approver:
@@ -197,7 +205,7 @@ class AcpRun:
                 if way in ("resume", "load") and await self._reopen(way, ref):
                     self._resumed = True
                     return ref
-        return (await self._connection.new_session(cwd=cwd, mcp_servers=[])).session_id
+        return (await self._connection.new_session(cwd=cwd, mcp_servers=self._tools())).session_id
 
     def _may_resume(self) -> bool:
         """Without a fence every run has a path of its own: an agent bound to its first one would work there."""
@@ -209,11 +217,20 @@ class AcpRun:
         patience = self._spec.limits.start.total_seconds() * _RESUME_SHARE
         try:
             async with asyncio.timeout(patience):
-                await open_again(session_id=ref, cwd=self._inside.cwd, mcp_servers=[])
+                await open_again(session_id=ref, cwd=self._inside.cwd, mcp_servers=self._tools())
         except (RequestError, ValidationError, TimeoutError) as error:
             log.info("agent.not_resumed", run=self._spec.run, agent=self._row.name, error=type(error).__name__)
             return False
         return True
+
+    def _tools(self) -> McpServers:
+        """The run's own tools, where the agent can call them over HTTP; each run has a token of its own."""
+        told, hello = self._spec.callback, self._hello
+        offered = hello.agent_capabilities.mcp_capabilities if hello and hello.agent_capabilities else None
+        if told is None or offered is None or not offered.http:
+            return []
+        header = HttpHeader(name="Authorization", value=f"Bearer {told.token}")
+        return [HttpMcpServer(type="http", name="codetask", url=f"{told.base_url}/mcp", headers=[header])]
 
     def _read_answer(self, answer: PromptResponse) -> AgentResult:
         if answer.usage is not None:

@@ -1,10 +1,10 @@
-"""Inside the sandbox: a loopback port that leads to a unix socket, then the agent itself. Standard library only.
+"""Inside the sandbox: loopback ports that lead to unix sockets, then the agent itself. Standard library only.
 
-    python -I -S bridge.py PORT SOCKET PROGRAM ARG...
+    python -I -S bridge.py PORT=SOCKET... -- PROGRAM ARG...
 
-It listens first, then forks: the child forwards, this process becomes the agent. So the address answers from the
-agent's first moment, and whatever ends the sandbox ends the forwarder. The child also ends
-by itself when its parent has.
+It listens first, then forks: the child forwards, this process becomes the agent. So the addresses answer from the
+agent's first moment, and whatever ends the sandbox ends the forwarder. The child also ends by itself when its parent
+has.
 """
 
 import asyncio
@@ -41,25 +41,32 @@ async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, p
     await asyncio.wait(both)
 
 
-async def _serve(listener: socket.socket, path: str, parent: int) -> None:
-    server = await asyncio.start_server(lambda r, w: _forward(r, w, path), sock=listener)
+async def _listen(listener: socket.socket, path: str) -> asyncio.Server:
+    return await asyncio.start_server(lambda reader, writer: _forward(reader, writer, path), sock=listener)
+
+
+async def _serve(listeners: list[tuple[socket.socket, str]], parent: int) -> None:
+    servers = [await _listen(listener, path) for listener, path in listeners]
     while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells a process of its parent's end, it has to look
         await asyncio.sleep(_PARENT_CHECK_S)
-    server.close()
+    for server in servers:
+        server.close()
 
 
 def main() -> None:
     """Listens, forks, and becomes the agent. Ends with code 127 when the program cannot be executed."""
-    port, path, argv = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-    listener = socket.create_server(("127.0.0.1", port), backlog=64)
+    end = sys.argv.index("--")
+    ways, argv = [way.split("=", 1) for way in sys.argv[1:end]], sys.argv[end + 1 :]
+    listeners = [(socket.create_server(("127.0.0.1", int(port)), backlog=64), path) for port, path in ways]
     parent = os.getpid()
     if os.fork() == 0:
         silent = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):  # the agent's pipes must end with the agent
             os.dup2(silent, fd)
-        asyncio.run(_serve(listener, path, parent))
+        asyncio.run(_serve(listeners, parent))
         os._exit(0)
-    listener.close()
+    for listener, _ in listeners:
+        listener.close()
     try:
         os.execvp(argv[0], argv)
     except OSError as error:

@@ -48,21 +48,29 @@ def what_is_inside(row: AgentRow, spec: RunSpec) -> Inside:
 async def start_fenced(
     spec: RunSpec, argv: Sequence[str], env: Mapping[str, str], folders: Sequence[Path]
 ) -> SandboxProcess:
-    """Starts an agent behind the fence, with the bridge to the gateway in front where the sandbox needs one.
+    """Starts an agent behind the fence, with the bridge to gateway and callbacks in front where the sandbox needs one.
 
     Raises OSError when the sandbox cannot start it."""
     binds = [Bind(folder, str(folder)) for folder in folders]
     words = list(argv)
-    if spec.model is not None and spec.model.socket:
+    ways = _bridged(spec)
+    if ways:
         bridge = Bind(FOLDER / "bridge.py", BRIDGE_TARGET)
         binds += [bridge, *(Bind(folder, str(folder)) for folder in python_folders())]
-        port = urlsplit(spec.model.base_url).port
         shown = replace(spec.sandbox_spec, binds=(*spec.sandbox_spec.binds, *binds))
         script = spec.sandbox.inside(shown, bridge.source)
-        words = [python_program(), "-I", "-S", script, str(port), spec.model.socket, *words]
+        words = [python_program(), "-I", "-S", script, *ways, "--", *words]
     fenced = replace(
         spec.sandbox_spec,
         binds=(*spec.sandbox_spec.binds, *binds),
         env={**spec.sandbox_spec.env, **env},
     )
     return await spec.sandbox.start(words, fenced)
+
+
+def _bridged(spec: RunSpec) -> list[str]:
+    """What the bridge forwards, as its arguments."""
+    ways = [(spec.model.base_url, spec.model.socket)] if spec.model is not None and spec.model.socket else []
+    if spec.callback is not None and spec.callback.bridged:
+        ways.append((spec.callback.base_url, spec.callback.socket))
+    return [f"{urlsplit(url).port}={socket}" for url, socket in ways]

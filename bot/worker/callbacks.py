@@ -1,0 +1,231 @@
+"""The callback server: what a running agent calls to set follow-ups, file a code task and tell its thread something.
+
+One unix socket and one random token per run, both gone when the run ends. MCP at `POST /mcp`, the same as plain JSON
+under `/api/v1/run`. The token fixes the run; thread, person and rights follow from its rows (`bot.services.run_tools`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import os
+import secrets
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from bot.core.inbound import ThreadRef
+from bot.core.redact import LiveRedactor
+from bot.ports import CallbackEndpoint
+from bot.services.loops import short_ref
+from bot.services.run_seats import RunHold, ToolRefusal, ToolRefused, take_seat
+from bot.services.run_tools import RunTools
+from bot.store import Store, StoreDown, Transaction
+from bot.worker.callback_tools import TOOLS, Tool, routed
+from bot.worker.gateway import SOCKET_FOLDER
+from bot.worker.mcp_wire import McpServer
+
+SOCKET_NAME: Final = "api.sock"
+INSIDE_URL: Final = "http://127.0.0.1:8422"
+"""The address agents see inside a sandbox with its own network; the bridge forwards it to the socket."""
+ROOT: Final = "/api/v1/run/"
+MAX_BODY: Final = 64 * 1024
+CALLS_A_MINUTE: Final = 30
+"""Product rule 12."""
+INSTRUCTIONS: Final = (
+    "These tools act in the chat thread that you work for; no thread, channel or person can be named. Prefer "
+    "schedule_followup over waiting more than 2 minutes."
+)
+_STATUS: Final[Mapping[ToolRefusal, int]] = {
+    "bad": 400,
+    "not_allowed": 403,
+    "not_found": 404,
+    "state": 409,
+    "limit": 429,
+    "away": 503,
+}
+_MINUTE_S = 60.0
+_CLOSE_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """Opens the servers of runs. One per worker process."""
+
+    store: Store
+    tools: RunTools
+    redactor: LiveRedactor
+
+    async def open_run(self, hold: RunHold, folder: Path, *, loopback: bool = False) -> CallbackRun:
+        """A run's own socket `api.sock` in `folder` (an existing private one) and token.
+
+        `loopback` also listens on a port of the host's loopback, for a sandbox without its own network. Raises OSError
+        when the socket cannot be made."""
+        place = None
+        with contextlib.suppress(StoreDown):  # only told to the agent
+            place = await self.store.run(lambda tx: _place(tx, hold))
+        run = CallbackRun(self, hold, folder, place)
+        self.redactor.learn(run.token)
+        await run.listen(loopback=loopback)
+        return run
+
+
+def _place(tx: Transaction, hold: RunHold) -> ThreadRef | None:
+    seat = take_seat(tx, hold)
+    return None if isinstance(seat, ToolRefused) else seat.place
+
+
+class CallbackRun:
+    """One run's server. `close` voids the token at once."""
+
+    def __init__(self, callbacks: Callbacks, hold: RunHold, folder: Path, place: ThreadRef | None) -> None:
+        self.token = secrets.token_urlsafe(32)
+        self._callbacks, self._hold, self._folder, self._place = callbacks, hold, folder, place
+        self._offered = [TOOLS[name] for name in callbacks.tools.offered()]
+        self._mcp = McpServer(metadata.version("codetask"), self._offered, INSTRUCTIONS, self._call)
+        self._calls: deque[float] = deque()
+        self._open = True
+        self._port = 0
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def endpoint(self) -> CallbackEndpoint:
+        """What the agent is given."""
+        if self._port:
+            return CallbackEndpoint(f"http://127.0.0.1:{self._port}", self.token, str(self._folder / SOCKET_NAME))
+        return CallbackEndpoint(INSIDE_URL, self.token, f"{SOCKET_FOLDER}/{SOCKET_NAME}", bridged=True)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The agent's environment: how to call, and where it works (product rule 12)."""
+        told, place = self.endpoint, self._place
+        return {
+            "CODETASK_URL": told.base_url,
+            "CODETASK_SOCKET": told.socket,
+            "CODETASK_RUN_TOKEN": told.token,
+            "CODETASK_PLATFORM": place.platform if place else "",
+            "CODETASK_CHANNEL": place.channel_id if place else "",
+            "CODETASK_THREAD": (place.root or "") if place else "",
+        }
+
+    async def listen(self, *, loopback: bool) -> None:
+        """Starts to answer."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_route("*", "/{tail:.*}", self._answer)
+        self._runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=_CLOSE_S, auto_decompress=False
+        )
+        await self._runner.setup()
+        path = self._folder / SOCKET_NAME
+        await web.UnixSite(self._runner, str(path)).start()
+        os.chmod(path, 0o600)
+        if loopback:
+            await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+            self._port = self._runner.addresses[-1][1]
+
+    async def close(self) -> None:
+        """Voids the token, ends running requests within about a second, removes the socket."""
+        self._open = False
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+        with contextlib.suppress(FileNotFoundError):
+            (self._folder / SOCKET_NAME).unlink()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        if not self._open or not self._has_token(request):
+            refused = _error(401, "unauthorized", "This needs the token of a running run.")
+            refused.headers["WWW-Authenticate"] = "Bearer"
+            return refused
+        try:
+            raw = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _error(413, "too_large", "The body is over 64 KiB.")
+        if request.path == "/mcp":
+            return await self._over_mcp(request.method, raw)
+        if request.path.startswith(ROOT):
+            return await self._over_http(request.method, request.path.removeprefix(ROOT), raw)
+        return _error(404, "not_found", "There is nothing at this address.")
+
+    def _has_token(self, request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.token.encode())
+
+    async def _over_mcp(self, method: str, raw: bytes) -> web.Response:
+        if method != "POST":
+            return _not_that_way("POST")
+        status, body = await self._mcp.answer(raw)
+        return web.Response(status=status) if body is None else _json(status, body)
+
+    async def _over_http(self, method: str, path: str, raw: bytes) -> web.Response:
+        here = [one for one in routed(path) if one[1] in self._offered]
+        if not here:
+            return _error(404, "not_found", "There is nothing at this address.")
+        found = next((one for one in here if one[0] == method), None)
+        if found is None:
+            return _not_that_way(", ".join(sorted(one[0] for one in here)))
+        _, tool, in_path = found
+        try:
+            body = json.loads(raw) if raw.strip() else {}
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            return _error(400, "bad_request", "The body is not a JSON object.")
+        answer = await self._call(tool, {**body, **in_path})
+        if isinstance(answer, ToolRefused):
+            return _refused(answer)
+        return _json(201 if tool.makes else 200, answer)
+
+    async def _call(self, tool: Tool, given: Mapping[str, Any]) -> dict[str, Any] | ToolRefused:
+        """Runs a tool for this run. Whatever goes wrong inside is a short sentence outside."""
+        if not self._may_call():
+            return ToolRefused(f"More than {CALLS_A_MINUTE} calls in a minute. Wait a minute.", "limit")
+        arguments = tool.read(given)
+        if isinstance(arguments, ToolRefused):
+            return arguments
+        use_case = getattr(self._callbacks.tools, tool.name)
+        try:
+            return await self._callbacks.store.run(lambda tx: use_case(tx, self._hold, **arguments))
+        except StoreDown:
+            return ToolRefused("The database cannot be reached. Try again in a minute.", "away")
+        except Exception:
+            ref = short_ref()
+            log.exception("callback_failed", run=self._hold.run_id, tool=tool.name, ref=ref)
+            return ToolRefused(f"That went wrong on our side (ref {ref}). Nothing was done.", "away")
+
+    def _may_call(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        while self._calls and self._calls[0] <= now - _MINUTE_S:
+            self._calls.popleft()
+        if len(self._calls) >= CALLS_A_MINUTE:
+            return False
+        self._calls.append(now)
+        return True
+
+
+def _refused(refusal: ToolRefused) -> web.Response:
+    return _error(_STATUS[refusal.kind], refusal.kind, refusal.say, choices=list(refusal.choices))
+
+
+def _not_that_way(allowed: str) -> web.Response:
+    refused = _error(405, "method_not_allowed", f"This address knows {allowed}.")
+    refused.headers["Allow"] = allowed
+    return refused
+
+
+def _error(status: int, code: str, message: str, **more: Any) -> web.Response:
+    return _json(status, {"code": code, "message": message, **more})
+
+
+def _json(status: int, body: Mapping[str, Any]) -> web.Response:
+    return web.Response(status=status, body=json.dumps(body).encode(), content_type="application/json")
