@@ -39,6 +39,7 @@ from bot.services.tasks import CodeTasks
 from bot.settings import Settings
 from bot.web import serve_web
 from bot.worker.agents import create_agent, known_agents
+from bot.worker.callbacks import Callbacks
 from bot.worker.forges import ForgeSettings, create_forge
 from bot.worker.gateway import Gateway
 from bot.worker.loop import Worker
@@ -172,7 +173,19 @@ async def open_worker(app: App, stack: AsyncExitStack) -> Worker:
         except ValueError as error:
             raise WorkerRefused(str(error)) from error
     agents = {name: create_agent(name, settings) for name in usable_agents(settings)}
-    tools = Tools(settings, app.store, app.attempts, sandbox, agents, dict(app.forges), gateway, app.redactor)
+    callbacks = Callbacks(app.store, app.run_tools, app.redactor)
+    tools = Tools(
+        settings,
+        app.store,
+        app.attempts,
+        sandbox,
+        agents,
+        dict(app.forges),
+        gateway,
+        app.redactor,
+        app.followup_runs if "followups" in settings.features else None,
+        callbacks,
+    )
     return Worker(tools)
 
 

@@ -6,7 +6,7 @@ wait for each other; every worker write is guarded by the run's fence, and a los
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from bot.core.tasks import ERROR_MAX, CodeTask, FailureReason, Stage
 from bot.services.announcements import Announcer
 from bot.services.loops import short_ref
 from bot.settings import Settings
-from bot.store import Store, StoreDown, Transaction
+from bot.store import AgentSession, Store, StoreDown, Transaction
 
 N = TypeVar("N", int, float)
 log = structlog.get_logger(__name__)
@@ -139,7 +139,9 @@ class Attempts:
         self.announcer.changed(tx, task, run, "approved")
         return Claimed(lease, run, task, parked)
 
-    def park(self, tx: Transaction, lease: Lease, change: ParkedChange, cost: Cost) -> CodeTask | None:
+    def park(
+        self, tx: Transaction, lease: Lease, change: ParkedChange, cost: Cost, session: AgentSession | None = None
+    ) -> CodeTask | None:
         """The change needs an admin's word: the lease is given up, the thread is asked. None when the lease is lost."""
         run = tx.runs.park(lease.run_id, lease.fence, change, cost_usd=cost.usd, tokens=cost.tokens)
         if run is None:
@@ -149,6 +151,7 @@ class Attempts:
             raise _TornRunError(lease)
         tx.people.audit(f"run:{lease.run_id}", "ask_approval", task.ref, {"tree": change.tree_sha})
         self.announcer.ask_approval(tx, task, run, change.reasons)
+        _keep(tx, task, session)
         return task
 
     def refuse_waiting(self, tx: Transaction, run: Run, error: str, by: str) -> CodeTask | None:
@@ -180,8 +183,10 @@ class Attempts:
             return None
         return tx.tasks.update(lease.task_id, IN_PROGRESS, **values)
 
-    def review(self, tx: Transaction, lease: Lease, cost: Cost, **values: Any) -> CodeTask | None:
-        """Pushed: running or testing -> review. None when the lease is lost."""
+    def review(
+        self, tx: Transaction, lease: Lease, cost: Cost, *, session: AgentSession | None = None, **values: Any
+    ) -> CodeTask | None:
+        """Pushed: running or testing -> review; the agent's conversation is kept. None when the lease is lost."""
         run = tx.runs.end(lease.run_id, lease.fence, RunLease.DONE, cost_usd=cost.usd, tokens=cost.tokens)
         if run is None:
             return None
@@ -192,10 +197,14 @@ class Attempts:
         if task is None:
             raise _TornRunError(lease)
         self.announcer.moved(tx, task, run)
+        _keep(tx, task, session)
         return task
 
-    def fail(self, tx: Transaction, lease: Lease, failure: Failure, cost: Cost) -> CodeTask | None:
-        """Ends an attempt: back to queued when it may be retried and attempts are left, else failed."""
+    def fail(
+        self, tx: Transaction, lease: Lease, failure: Failure, cost: Cost, session: AgentSession | None = None
+    ) -> CodeTask | None:
+        """Ends an attempt: back to queued when it may be retried and attempts are left, else failed. The agent's
+        conversation, if there was one, is kept."""
         run = tx.runs.end(
             lease.run_id,
             lease.fence,
@@ -207,7 +216,9 @@ class Attempts:
         )
         if run is None:
             return None
-        return self._after_failure(tx, lease, run, failure)
+        task = self._after_failure(tx, lease, run, failure)
+        _keep(tx, task, session)
+        return task
 
     def give_back(self, tx: Transaction, lease: Lease, cost: Cost | None = None) -> CodeTask | None:
         """A stopping worker returns its run to the queue; the attempt is not counted, what it cost so far is.
@@ -359,6 +370,12 @@ class Attempts:
 
     def _total(self, tx: Transaction, task_id: int) -> dict[str, Any]:
         return total_cost(tx.runs.of_task(task_id))
+
+
+def _keep(tx: Transaction, task: CodeTask | None, session: AgentSession | None) -> None:
+    """Stores an agent's conversation under the code task's thread, which may have been joined since the claim."""
+    if session is not None and task is not None and task.thread_id is not None:
+        tx.sessions.save(replace(session, thread_id=task.thread_id))
 
 
 class _TornRunError(Exception):

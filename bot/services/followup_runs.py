@@ -11,6 +11,7 @@ import structlog
 
 from bot.core.followups import ERROR_MAX, ON_TIME, FollowUp, FollowUpReason, FollowUpState
 from bot.core.runs import Run, RunLease
+from bot.core.tasks import CodeTask
 from bot.services.attempts import Cost
 from bot.services.followup_news import FollowUpNews
 from bot.services.loops import short_ref
@@ -38,18 +39,22 @@ class FollowUpLease:
 class ClaimedFollowUp:
     """A leased run with its follow-up and the conversation it goes on with, as they were at the claim.
 
-    `repo` is the alias of the repository its workspace is a checkout of, empty for an empty workspace."""
+    `repo` is the alias of the repository its workspace is a checkout of, empty for an empty workspace; `task` is the
+    newest code task of its thread."""
 
     lease: FollowUpLease
     run: Run
     follow_up: FollowUp
     session: AgentSession | None = None
     repo: str = ""
+    task: CodeTask | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an agent's run ended with: its text, the conversation to keep, and what has to be said beside it."""
+    """What an agent's run ended with: its text, the conversation to keep, and what has to be said beside it.
+
+    `repo` is the alias of the repository it worked in, `files` are the paths it changed there."""
 
     text: str
     session_ref: str | None = None
@@ -57,6 +62,7 @@ class Answer:
     summary: str = ""
     fresh_session: bool = False
     files: tuple[str, ...] = ()
+    repo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +83,14 @@ class FollowUpRuns:
             return None
         session = tx.sessions.get(run.thread_id, run.agent) if run.thread_id is not None else None
         lease = FollowUpLease(run.id, run.fence, run.follow_up_id)
-        return ClaimedFollowUp(lease, run, follow_up, session, self._repo(tx, follow_up, session))
+        task = tx.tasks.in_thread(follow_up.thread_id) if follow_up.thread_id is not None else None
+        return ClaimedFollowUp(lease, run, follow_up, session, self._repo(tx, follow_up, session, task), task)
 
-    def _repo(self, tx: Transaction, follow_up: FollowUp, session: AgentSession | None) -> str:
+    def _repo(self, tx: Transaction, follow_up: FollowUp, session: AgentSession | None, task: CodeTask | None) -> str:
         """The repository to look at: the conversation's, the thread's code task's, the channel's, the person's last
         one, the only one; empty when none of them is configured."""
         known = self.settings.repositories
         thread = tx.threads.get(follow_up.thread_id) if follow_up.thread_id is not None else None
-        task = tx.tasks.in_thread(thread.id) if thread is not None else None
         named = [session.repo if session is not None else None, task.repo if task is not None else None]
         if thread is not None:
             named.append(tx.people.setting(thread.ref, "repo"))
@@ -116,13 +122,22 @@ class FollowUpRuns:
         if follow_up is None or follow_up.thread_id is None or answer.session_ref is None:
             return
         tx.sessions.save(
-            AgentSession(follow_up.thread_id, run.agent, answer.session_ref, "", answer.summary, answer.archive)
+            AgentSession(
+                follow_up.thread_id, run.agent, answer.session_ref, answer.repo, answer.summary, answer.archive
+            )
         )
 
     def fail(
-        self, tx: Transaction, lease: FollowUpLease, reason: FollowUpReason, error: str, cost: Cost
+        self,
+        tx: Transaction,
+        lease: FollowUpLease,
+        reason: FollowUpReason,
+        error: str,
+        cost: Cost,
+        answer: Answer | None = None,
     ) -> FollowUp | None:
-        """Running -> failed: the thread is told why. None when the lease is lost."""
+        """Running -> failed: the thread is told why, and a conversation that began is kept. None when the lease is
+        lost."""
         run = tx.runs.end(
             lease.run_id,
             lease.fence,
@@ -137,6 +152,8 @@ class FollowUpRuns:
         failed = tx.followups.move(lease.follow_up_id, {RUNNING}, FAILED, reason=reason, error=error[:ERROR_MAX])
         if failed is not None:
             self.news.failed(tx, failed)
+            if answer is not None:
+                self.keep_session(tx, lease, run, answer)
         return failed
 
     def give_back(self, tx: Transaction, lease: FollowUpLease, cost: Cost | None = None) -> FollowUp | None:

@@ -3,23 +3,33 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 import structlog
 
-from bot.services.attempts import Lease
 from bot.settings import Settings
-from bot.store import Store, StoreDown
+from bot.store import Store, StoreDown, Transaction
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 CANCEL_SECONDS = 2.0
 """A cancel is noticed within this time even when its notification was lost."""
+STORE_AGAIN_SECONDS: Final = 1.0
+
+
+class FencedRun(Protocol):
+    """The right to write about one run, whatever it is a run of."""
+
+    @property
+    def run_id(self) -> int: ...
+
+    @property
+    def fence(self) -> int: ...
 
 
 class Interrupted(Exception):
@@ -34,7 +44,7 @@ class Interrupted(Exception):
 class Held:
     """One leased run in this process. `over` is set once the run may not go on; `why` says which way."""
 
-    lease: Lease
+    lease: FencedRun
     renewed_at: datetime
     over: asyncio.Event = field(default_factory=asyncio.Event)
     why: Literal["lost", "stopping"] = "lost"
@@ -57,6 +67,19 @@ class Held:
             over.cancel()
             if not task.done():
                 await _abandon(task)
+
+    async def write(self, store: Store, unit: Callable[[Transaction], T]) -> T:
+        """One transaction. A database that is away is waited for, as long as the lease may still hold."""
+        while True:
+            try:
+                return await store.run(unit)
+            except StoreDown:
+                log.warning("store_awaited", run=self.lease.run_id)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STORE_AGAIN_SECONDS):
+                    await self.over.wait()
+            if self.over.is_set():
+                raise Interrupted(self.why)
 
 
 async def _abandon(task: "asyncio.Future[T]") -> None:
@@ -92,7 +115,7 @@ class Leases:
             with suppress(asyncio.CancelledError):
                 await self._watcher
 
-    def add(self, lease: Lease) -> Held:
+    def add(self, lease: FencedRun) -> Held:
         held = Held(lease, self._store.now())
         with self._lock:
             self._held[lease.run_id] = held

@@ -5,19 +5,22 @@ import os
 import random
 import socket
 import string
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import metadata
+from typing import Protocol
 
 import structlog
 
-from bot.core.tasks import FailureReason
 from bot.failpoints import failpoint
-from bot.services.attempts import Claimed, Failure
 from bot.services.loops import short_ref, work_from_rows
 from bot.store import StoreDown, Transaction, WorkerSeen
 from bot.worker.disk import shortage
-from bot.worker.lease import Held, Interrupted, Leases
+from bot.worker.follow_up import FollowUpRun
+from bot.worker.lease import FencedRun, Held, Interrupted, Leases
 from bot.worker.run_log import RunLog
 from bot.worker.socket_folders import remove_dead
 from bot.worker.stages import StageRun, Tools
@@ -36,6 +39,42 @@ def worker_name() -> str:
     return f"{socket.gethostname()[:40]}-{os.getpid()}-{''.join(random.choices(string.ascii_lowercase, k=4))}"
 
 
+class _LeasedRun(Protocol):
+    """One claimed run, whatever it is a run of."""
+
+    log: RunLog
+
+    @property
+    def ref(self) -> str: ...
+
+    async def work(self) -> None:
+        """Works it to its end; raises `Interrupted` when it may not go on."""
+        ...
+
+    async def crashed(self, ref: str) -> None: ...
+
+    async def give_back(self) -> None: ...
+
+    async def leave(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    """A claimed run that can be started now."""
+
+    lease: FencedRun
+    make: Callable[[Held, RunLog], _LeasedRun]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """One kind of runs: how many at once, how the next is claimed, and those under way."""
+
+    limit: int
+    claim: Callable[[Transaction], _Begin | None]
+    running: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+
+
 class Worker:
     """Works runs until `run`'s stop event is set."""
 
@@ -43,6 +82,7 @@ class Worker:
         self.name = name or worker_name()
         self._tools = tools
         self._running: set[asyncio.Task[None]] = set()
+        self._lanes = self._open_lanes()
         self._short_of_disk = False
 
     @property
@@ -86,29 +126,41 @@ class Worker:
         return self._short_of_disk
 
     async def _start_next(self, leases: Leases) -> bool:
-        if len(self._running) >= self._tools.settings.max_runs:
-            return False
-        claimed = await self._claim()
-        if claimed is None:
-            return False
-        self._start(claimed, leases)
-        return True
+        """Starts what is ready of each kind. They have room of their own, so neither keeps the other waiting."""
+        started = False
+        for lane in self._lanes:
+            if len(lane.running) < lane.limit:
+                begin = await self._claim(lane)
+                if begin is not None:
+                    self._start(begin, lane, leases)
+                    started = True
+        return started
 
-    async def _claim(self) -> Claimed | None:
-        host = socket.gethostname()
+    def _open_lanes(self) -> list["_Lane"]:
+        tools, host = self._tools, socket.gethostname()
+
+        def code_task(tx: Transaction) -> _Begin | None:
+            claimed = tools.attempts.claim(tx, self.name, host)
+            if claimed is None:
+                return None
+            failpoint("claim.before_commit")
+            return _Begin(claimed.lease, partial(StageRun, tools, claimed))
+
+        def follow_up(tx: Transaction) -> _Begin | None:
+            claimed = tools.followup_runs.claim(tx, self.name, host) if tools.followup_runs is not None else None
+            return _Begin(claimed.lease, partial(FollowUpRun, tools, claimed)) if claimed is not None else None
+
+        lanes = [_Lane(tools.settings.max_runs, code_task)]
+        return lanes if tools.followup_runs is None else [*lanes, _Lane(tools.settings.max_follow_ups, follow_up)]
+
+    async def _claim(self, lane: "_Lane") -> "_Begin | None":
         try:
-            claimed = await self._tools.store.run(lambda tx: self._claim_once(tx, host))
+            begin = await self._tools.store.run(lane.claim)
         except StoreDown:
             return None
-        if claimed is not None:
+        if begin is not None:
             failpoint("claim.after_commit")
-        return claimed
-
-    def _claim_once(self, tx: Transaction, host: str) -> Claimed | None:
-        claimed = self._tools.attempts.claim(tx, self.name, host)
-        if claimed is not None:
-            failpoint("claim.before_commit")
-        return claimed
+        return begin
 
     async def _idle_seconds(self) -> float:
         poll = self._tools.settings.poll_interval_ms / 1000
@@ -118,50 +170,41 @@ class Worker:
                 return min(max((due - self._tools.store.now()).total_seconds(), 0.001), poll)
         return poll
 
-    def _start(self, claimed: Claimed, leases: Leases) -> None:
-        held = leases.add(claimed.lease)
-        task = asyncio.create_task(self._work(claimed, held), name=f"run-{claimed.lease.run_id}")
+    def _start(self, begin: "_Begin", lane: "_Lane", leases: Leases) -> None:
+        held = leases.add(begin.lease)
+        task = asyncio.create_task(self._work(begin, held), name=f"run-{begin.lease.run_id}")
         self._running.add(task)
+        lane.running.add(task)
 
         def ended(done: asyncio.Task[None]) -> None:
             self._running.discard(done)
+            lane.running.discard(done)
             leases.remove(held)
 
         task.add_done_callback(ended)
 
-    async def _work(self, claimed: Claimed, held: Held) -> None:
-        async with RunLog(self._tools.store, claimed.lease, self._tools.redactor) as run_log:
-            stage_run = StageRun(self._tools, claimed, held, run_log)
-            log.info("run_started", run=stage_run.ref, worker=self.name)
+    async def _work(self, begin: "_Begin", held: Held) -> None:
+        async with RunLog(self._tools.store, begin.lease, self._tools.redactor) as run_log:
+            run = begin.make(held, run_log)
+            log.info("run_started", run=run.ref, worker=self.name)
             try:
-                await stage_run.work()
-                log.info("run_ended", run=stage_run.ref)
+                await run.work()
+                log.info("run_ended", run=run.ref)
             except Interrupted as interrupted:
-                await self._interrupted(stage_run, interrupted)
+                await self._interrupted(run, interrupted)
             except StoreDown:
-                log.error("run_abandoned", run=stage_run.ref, why="the database cannot be reached")
+                log.error("run_abandoned", run=run.ref, why="the database cannot be reached")
             except Exception:
-                await self._crashed(stage_run)
+                ref = short_ref()
+                log.exception("run_crashed", run=run.ref, ref=ref)
+                with suppress(StoreDown):
+                    await run.crashed(ref)
 
-    async def _crashed(self, stage_run: StageRun) -> None:
-        """A bug of ours costs an attempt, never the code task."""
-        ref = short_ref()
-        log.exception("run_crashed", run=stage_run.ref, ref=ref)
-        failure = Failure(FailureReason.WORKER_LOST, f"The worker met an unexpected fault (ref {ref}).")
-        lease, cost = stage_run.claimed.lease, stage_run.cost
+    async def _interrupted(self, run: "_LeasedRun", interrupted: Interrupted) -> None:
+        log.info("run_interrupted", run=run.ref, why=interrupted.why)
+        run.log.event("stopped: cancelled or taken over" if interrupted.why == "lost" else "the worker stops")
         with suppress(StoreDown):
-            await self._tools.store.run(lambda tx: self._tools.attempts.fail(tx, lease, failure, cost))
-
-    async def _interrupted(self, stage_run: StageRun, interrupted: Interrupted) -> None:
-        lease, cost = stage_run.claimed.lease, stage_run.cost
-        log.info("run_interrupted", run=stage_run.ref, why=interrupted.why)
-        stage_run.log.event("stopped: cancelled or taken over" if interrupted.why == "lost" else "the worker stops")
-        with suppress(StoreDown):
-            if interrupted.why == "stopping":
-                await self._tools.store.run(lambda tx: self._tools.attempts.give_back(tx, lease, cost))
-            else:
-                left = stage_run.left
-                await self._tools.store.run(lambda tx: self._tools.attempts.leave(tx, lease, cost, **left))
+            await (run.give_back() if interrupted.why == "stopping" else run.leave())
 
     async def _drain(self, leases: Leases) -> None:
         if not self._running:

@@ -9,8 +9,8 @@ import structlog
 from bot.core.hygiene import clean
 from bot.core.redact import LiveRedactor
 from bot.core.runs import LogKind, LogLine
-from bot.services.attempts import Lease
 from bot.store import Store, StoreDown, Transaction
+from bot.worker.lease import FencedRun
 
 log = structlog.get_logger(__name__)
 FLUSH_SECONDS: Final = 0.5
@@ -21,7 +21,7 @@ WAITING_MAX: Final = 2_000
 class RunLog:
     """Collects lines and stores them in batches. Use it as an async context manager; leaving it stores the rest."""
 
-    def __init__(self, store: Store, lease: Lease, redactor: LiveRedactor) -> None:
+    def __init__(self, store: Store, lease: FencedRun, redactor: LiveRedactor) -> None:
         self._store = store
         self._lease = lease
         self.redactor = redactor

@@ -4,7 +4,6 @@ Each step returns a value or a `Failure`. Stage changes go through `bot.services
 that was cancelled or taken over stops at the next step with `Interrupted` and writes nothing more.
 """
 
-import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,22 +22,24 @@ from bot.core.tasks import TEST_TAIL_MAX, CodeTask, FailureReason
 from bot.failpoints import failpoint
 from bot.ports import Agent, Forge, Repo, Sandbox
 from bot.services.attempts import Attempts, Claimed, Cost, Failure
+from bot.services.followup_runs import FollowUpRuns
 from bot.settings import Settings
-from bot.store import Store, StoreDown, Transaction
-from bot.worker.agent_step import AgentJob, AgentStep, command_env, prompt_parts, tool_binds
+from bot.store import AgentSession, Store, StoreDown, Transaction
+from bot.worker.agent_step import AgentJob, AgentOutcome, AgentStep, command_env, prompt_parts, tool_binds
+from bot.worker.callbacks import Callbacks
+from bot.worker.changes import Changes
 from bot.worker.commands import Ended, find_test_command, run_command
 from bot.worker.disk import OverDiskError, disk_limits, is_full, within_disk
 from bot.worker.gateway import Gateway
 from bot.worker.git import GitFailed
 from bot.worker.lease import Held, Interrupted
-from bot.worker.prompt import build_prompt
+from bot.worker.prompt import build_prompt, summarize
 from bot.worker.publishing import Publisher
 from bot.worker.run_log import RunLog
 from bot.worker.workspace import Refusal, Signature, Workspace
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
-STORE_AGAIN_SECONDS: Final = 1.0
 BY_THE_DISK: Final = frozenset({FailureReason.CONFIG, FailureReason.AGENT_FAILED, FailureReason.TESTS_FAILED})
 """Reasons that may only be what a full disk looks like."""
 NO_PUSH = "Pushing is disabled without a sandbox. Set ALLOW_UNSANDBOXED_PUSH=true only on a disposable machine."
@@ -56,6 +57,14 @@ class Tools:
     forges: dict[str, Forge]
     gateway: Gateway | None
     redactor: LiveRedactor
+    followup_runs: FollowUpRuns | None = None
+    """None where follow-ups are off."""
+    callbacks: Callbacks | None = None
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Names of the tools that act for a run."""
+        return self.callbacks.tools.offered() if self.callbacks is not None else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,8 @@ class StageRun:
     steps: int = 0
     left: dict[str, Any] = field(default_factory=dict)
     """What exists on the forge by now, as columns of the code task."""
+    outcome: AgentOutcome | None = None
+    changed: Changes | None = None
 
     def __post_init__(self) -> None:
         self.cost = self.earlier + self.cost
@@ -178,17 +189,7 @@ class StageRun:
             log.warning("workspace_left", run=self.ref, workspace=workspace.name, why=error.strerror or str(error))
 
     async def _store(self, unit: Callable[[Transaction], T]) -> T:
-        """One transaction. A database that is away is waited for, as long as the lease may still hold."""
-        while True:
-            try:
-                return await self.tools.store.run(unit)
-            except StoreDown:
-                log.warning("store_awaited", run=self.ref)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(STORE_AGAIN_SECONDS):
-                    await self.held.over.wait()
-            if self.held.over.is_set():
-                raise Interrupted(self.held.why)
+        return await self.held.write(self.tools.store, unit)
 
     async def _remember_workspace(self, workspace: Workspace) -> None:
         lease, kind = self.claimed.lease, self.tools.sandbox.name
@@ -239,8 +240,8 @@ class StageRun:
         bundle = need(await self.held.guard(workspace.bundle(change.base_sha, change.sha)))
         parked = replace(change, bundle=bundle)
         self.log.event(f"waits for an approval: {', '.join(change.reasons)}")
-        lease, cost = self.claimed.lease, self.cost
-        if await self._store(lambda tx: self.tools.attempts.park(tx, lease, parked, cost)) is None:
+        lease, cost, session = self.claimed.lease, self.cost, self._session()
+        if await self._store(lambda tx: self.tools.attempts.park(tx, lease, parked, cost, session)) is None:
             raise Interrupted("lost")
 
     async def _go_on(self, repo: Repo, workspace: Workspace, change: ParkedChange) -> None:
@@ -265,16 +266,17 @@ class StageRun:
             self.held,
             self._progress,
             self._spent,
+            self.tools.callbacks,
         )
         job = AgentJob(
             subject=task.ref,
             run=self.ref,
-            prompt=build_prompt(prompt_parts(task, task.error or "")),
+            prompt=build_prompt(prompt_parts(task, task.error or "", self.tools.offered)),
             wall=timedelta(minutes=self.tools.settings.agent_minutes),
             setup_command=repo.setup_command,
         )
-        outcome = await step.run(job, workspace)
-        need(outcome.failure)
+        self.outcome = await step.run(job, workspace)
+        need(self.outcome.failure)
 
     def _spent(self, cost: Cost) -> None:
         self.cost = self.earlier + cost
@@ -289,6 +291,7 @@ class StageRun:
     ) -> tuple[tuple[str, ...], list[str], dict[str, int]]:
         """What needs an approval, what to flag, and the line counts; refusals stop the run."""
         changes = need(await self.held.guard(workspace.changes(base_sha, tree_sha)))
+        self.changed = changes
         if not changes.entries:
             raise Stopped(Failure(FailureReason.NO_CHANGES, "Coding agent produced no changes"))
         policy = GatePolicy(protected=(*PROTECTED_PATHS, *self.tools.settings.protected_paths))
@@ -389,8 +392,8 @@ class StageRun:
             self.log.event(f"pull request {pull.url}")
             values |= {"pr_number": pull.number, "pr_url": pull.url, "pr_draft": pull.draft}
         await self.log.flush()
-        lease, cost = self.claimed.lease, self.cost
-        moved = await self._store(lambda tx: self.tools.attempts.review(tx, lease, cost, **values))
+        lease, cost, session = self.claimed.lease, self.cost, self._session()
+        moved = await self._store(lambda tx: self.tools.attempts.review(tx, lease, cost, session=session, **values))
         if moved is None:
             raise Interrupted("lost")
 
@@ -421,12 +424,35 @@ class StageRun:
         why = f"The worker's disk is full ({failure.error})"
         return replace(failure, reason=FailureReason.CONFIG, error=why, retry=True)
 
+    def _session(self) -> AgentSession | None:
+        """The agent's conversation, for a later run in the thread; None when it gave none."""
+        outcome, changed, task = self.outcome, self.changed, self.claimed.task
+        if outcome is None or outcome.session_ref is None:
+            return None
+        files = [entry.path for entry in changed.entries] if changed is not None else []
+        lines = (changed.insertions, changed.deletions) if changed is not None else None
+        summary = clean(self.tools.redactor.mask(summarize(task.title, outcome.text, files, lines)))
+        return AgentSession(0, task.agent, outcome.session_ref, task.repo, summary, outcome.archive)
+
     async def _fail(self, failure: Failure) -> None:
-        lease, cost = self.claimed.lease, self.cost
+        lease, cost, session = self.claimed.lease, self.cost, self._session()
         failure = self._named_if_full(failure)
         error = clean(self.tools.redactor.mask(failure.error))
         safe = Failure(failure.reason, error, failure.retry, failure.values)
         self.log.event(f"failed: {safe.error}")
         await self.log.flush()
-        if await self._store(lambda tx: self.tools.attempts.fail(tx, lease, safe, cost)) is None:
+        if await self._store(lambda tx: self.tools.attempts.fail(tx, lease, safe, cost, session)) is None:
             raise Interrupted("lost")
+
+    async def crashed(self, ref: str) -> None:
+        """A bug of ours costs an attempt, never the code task."""
+        failure = Failure(FailureReason.WORKER_LOST, f"The worker met an unexpected fault (ref {ref}).")
+        await self.tools.store.run(lambda tx: self.tools.attempts.fail(tx, self.claimed.lease, failure, self.cost))
+
+    async def give_back(self) -> None:
+        """The worker stops: the run goes back to the queue."""
+        await self.tools.store.run(lambda tx: self.tools.attempts.give_back(tx, self.claimed.lease, self.cost))
+
+    async def leave(self) -> None:
+        """The run was cancelled or taken over."""
+        await self.tools.store.run(lambda tx: self.tools.attempts.leave(tx, self.claimed.lease, self.cost, **self.left))

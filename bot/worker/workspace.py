@@ -73,6 +73,31 @@ class Workspace:
         root = root.resolve()
         return cls(root, name, run, sandbox, Git(root / name / "home"), mirrors.mirror_path(root, repo.alias))
 
+    @classmethod
+    def create_empty(cls, root: Path, run: str, sandbox: Sandbox) -> Self:
+        """A new workspace that is a checkout of no repository; its base is `empty_base`."""
+        name = f"ct-{uuid.uuid4()}"
+        path = new_folder(root, name).resolve()
+        return cls(path.parent, name, run, sandbox, Git(path / "home"), path / "empty.git")
+
+    async def empty_base(self) -> str | GitFailed:
+        """A commit of nothing, in a mirror of its own: what such a workspace is a checkout of."""
+        mirror = self.mirror
+        made = await self.git.run(GitCall(["init", "-q", "--bare", "--template=", "--", os.fspath(mirror)], mirror))
+        if isinstance(made, GitFailed):
+            return made
+        (mirror / "objects" / "info").mkdir(exist_ok=True)
+        tree = await self.git.run(GitCall(["hash-object", "-t", "tree", "-w", "--stdin"], mirror))
+        if isinstance(tree, GitFailed):
+            return tree
+        call = GitCall(["commit-tree", "-m", "Nothing", tree.decode().strip()], mirror, env=_EMPTY_COMMIT)
+        commit = await self.git.run(call)
+        if isinstance(commit, GitFailed):
+            return commit
+        sha = commit.decode().strip()
+        named = await self.git.run(GitCall(["update-ref", "refs/heads/main", sha], mirror))
+        return named if isinstance(named, GitFailed) else sha
+
     @property
     def path(self) -> Path:
         return self.root / self.name
@@ -280,6 +305,12 @@ class Workspace:
     async def _script(self, script: str, args: Sequence[str], spec: SandboxSpec) -> Confined:
         return await run_confined(self.sandbox, ["/bin/sh", "-c", script, "sh", *args], spec)
 
+
+_EMPTY_COMMIT: Mapping[str, str] = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "codetask"), ("EMAIL", "codetask@localhost"), ("DATE", "@0 +0000"))
+}
 
 _REFUSALS: Mapping[int, Refusal] = {
     scripts.UNREADABLE: Refusal("unreadable", "The agent left a folder that cannot be read."),
