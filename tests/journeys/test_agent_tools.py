@@ -1,0 +1,89 @@
+"""A real agent in the real fence uses the tools of its run: a follow-up it sets is in its thread, its token nowhere."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.core.followups import FollowUp, FollowUpState
+from bot.core.tasks import Stage
+from tests.journeys.town import Town, town
+from tests.simulators.model import KEY, MODEL, Act, ModelServer, Scene, Step
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.agent, pytest.mark.timeout(240)]
+
+REQUEST = "Write a page that says hello and look at it again later"
+WISH = {"when": "in 2 hours", "message": "Look whether the page is still there", "title": "The page"}
+SHELL = "codetask followup list -o json; codetask post 'Almost done'; env | grep ^CODETASK_; command -v codetask"
+
+
+async def follow_ups(place: Town) -> list[FollowUp]:
+    def read(tx: Any) -> list[FollowUp]:
+        return [one for number in range(1, 5) if (one := tx.followups.get(number)) is not None]
+
+    return await place.app.store.run(read, read=True)
+
+
+async def test_opencode_sets_a_follow_up_in_its_thread(tmp_path: Path, opencode: str) -> None:
+    scene = Scene(
+        "says hello",
+        [
+            Step("Setting a follow-up.", [Act.of("tool", name="schedule_followup", **WISH)]),
+            Step("Looking around.", [Act.of("shell", command=SHELL)]),
+            Step(do=[Act.of("write", path="/ws/hello.txt", content="hello\n")]),
+            Step("The page is there."),
+        ],
+    )
+    async with (
+        ModelServer(scene) as model,
+        town(
+            tmp_path,
+            default_agent="opencode",
+            opencode_bin=opencode,
+            llm_base_url=model.url,
+            llm_api_key=KEY,
+            llm_model=MODEL,
+            test_command="test -f hello.txt",
+            sandbox="auto",
+            features=("codetasks", "followups"),
+        ) as place,
+    ):
+        place.slack.runs_command("ana", f"/codetask {REQUEST}")
+        task = await place.reaches(Stage.REVIEW, timeout=200)
+        assert any("schedule_followup" in name for name in model.seen[-1].offered), model.seen[-1].offered
+        (follow_up,) = await follow_ups(place)
+        assert (follow_up.body, follow_up.title, follow_up.state) == (
+            WISH["message"],
+            "The page",
+            FollowUpState.PENDING,
+        )
+        assert (follow_up.thread_id, follow_up.requester_id) == (task.thread_id, task.requester_id)
+        said = await place.says("set FU-1")
+        assert said.thread_ts == place.card().ts
+        assert "codetask followup create" in repr(model.seen[0].body) + repr(model.seen[1].body), (
+            "the prompt teaches it"
+        )
+        printed = shell_output(model.seen[-1].body)
+        assert json.loads(printed[0])["follow_ups"][0]["id"] == "FU-1"
+        assert "/opt/codetask/bin/codetask" in printed and "It is on the card." in printed
+        told = dict(line.split("=", 1) for line in printed if line.startswith("CODETASK_"))
+        assert (told["CODETASK_PLATFORM"], told["CODETASK_THREAD"]) == ("slack", place.card().ts)
+        token = told["CODETASK_RUN_TOKEN"]
+        assert len(token) >= 43
+        log = await place.log()
+        assert "schedule_followup" in log and token not in log
+        assert not any(token in repr(message) for message in place.slack.sent)
+        assert token.encode() not in stored_by(place)
+
+
+def shell_output(body: Mapping[str, Any]) -> list[str]:
+    """The lines that the agent's shell tool printed, as the model was shown them."""
+    texts = [str(one["content"]) for one in body["messages"] if one["role"] == "tool"]
+    return next(text for text in texts if "CODETASK_RUN_TOKEN" in text).splitlines()
+
+
+def stored_by(place: Town) -> bytes:
+    """Everything in the data folder."""
+    return b"".join(path.read_bytes() for path in place.settings.data_dir.rglob("*") if path.is_file())
