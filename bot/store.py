@@ -475,8 +475,8 @@ class FollowUpQueries(Protocol):
         ...
 
     def start(self, ids: Sequence[int], late: timedelta | None = None) -> Sequence[int]:
-        """Moves pending ones that are due to running, all in one statement; the ids of those moved. Those that somebody
-        else moved first are left out."""
+        """Moves pending ones that are due to running, all in one statement; the ids of those moved, in no order. Those
+        that somebody else moved first are left out."""
         ...
 
     def post(self, ids: Sequence[int]) -> Sequence[FollowUp]:

@@ -22,6 +22,9 @@ LANE = "pending:channel"
 SAME_AGENT = """DELETE FROM agent_session WHERE thread_id = :old
 AND agent IN (SELECT agent FROM agent_session WHERE thread_id = :new)"""
 """A thread has one conversation with an agent: of two threads that become one, the rooted one's stays."""
+SAME_SESSION = """UPDATE run SET session_key = CAST(thread_id AS text) || ':' || agent
+WHERE thread_id = :id AND state IN ('queued', 'waiting') AND session_key IS NOT NULL"""
+"""Runs that wait belong to that one conversation from now on; those under way keep the key they hold."""
 
 
 def as_ref(row: ThreadRow) -> ThreadRef:
@@ -114,6 +117,7 @@ class Threads:
             if "thread_id" in table.c and table.name != OutboxRow.__tablename__:
                 column = table.c["thread_id"]
                 self._tx.session.execute(sa.update(table).where(column == from_id).values(thread_id=to_id))
+        self._tx.affected(SAME_SESSION, id=to_id)
         deliveries = select(OutboxRow.id).where(OutboxRow.thread_id == from_id).order_by(col(OutboxRow.seq))
         for delivery_id in self._tx.session.exec(deliveries).all():
             values = {"thread_id": to_id, "seq": self.next_seq(to_id)}

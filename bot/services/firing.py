@@ -96,8 +96,9 @@ class _Batch:
             self._sort(one)
         for (agent, late), ids in self.runs.items():
             self.tx.runs.enqueue_follow_ups(self.tx.followups.start(ids, late), agent)
-        posted = self.tx.followups.post(list(self.posts))
-        self.firing.news.reminders(self.tx, [(one, self.posts[one.id or 0]) for one in posted])
+        posted = {one.id: one for one in self.tx.followups.post(list(self.posts))}
+        told = [(posted[number], late) for number, late in self.posts.items() if number in posted]
+        self.firing.news.reminders(self.tx, told)
 
     def _sort(self, one: Due) -> None:
         if not self._may(one.requester):
