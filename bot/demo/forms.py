@@ -73,12 +73,16 @@ def read_view(view: Json, identity: str, to: str, *, busy: bool, problem: str) -
 
 
 def _inputs(view: Json) -> Iterator[Field]:
+    """The text fields. A picker is not drawn: the field beside it takes the same in words, under the picker's label."""
+    asked = ""
     for block in view["blocks"]:
-        if block["type"] == "input":
-            element = block["element"]
+        if block["type"] == "input" and block["element"]["type"] == "datetimepicker":
+            asked = _plain(block["label"])
+        elif block["type"] == "input":
+            element, label, asked = block["element"], asked or _plain(block["label"]), ""
             yield Field(
                 name=str(block["block_id"]),
-                label=_plain(block["label"]),
+                label=label,
                 hint=_plain(block.get("hint")),
                 value=str(element.get("initial_value") or ""),
                 multiline=bool(element.get("multiline")),

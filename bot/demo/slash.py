@@ -6,9 +6,13 @@ what is no subcommand files (`new`), and words without a name fill the option th
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
-_NAMED: Final = re.compile(r"(?:^|(?<=\s))(?:--)?(\w+)[:=](\"[^\"]*\"|\S+)")
+from bot.core.when import split_later
+
+_NAMED: Final = re.compile(r"(?:^|(?<=\s))(?:--)?(\w[\w-]*)[:=](\"[^\"]*\"|\S+)")
+_SWITCH: Final = re.compile(r"(?:^|(?<=\s))--(\w[\w-]*)(?=\s|$)")
 _SUB_COMMAND: Final = 1
 _BOOLEAN: Final = 5
 _STRING: Final = 3
@@ -43,12 +47,28 @@ def _options(text: str, declared: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         given[match[1]] = value.lower() != "false" if known[match[1]]["type"] == _BOOLEAN else value
         return ""
 
-    left = " ".join(_NAMED.sub(take, text).split(" ")).strip()
+    def turn_on(match: re.Match[str]) -> str:
+        if match[1] not in known or known[match[1]]["type"] != _BOOLEAN:
+            return match[0]
+        given[match[1]] = True
+        return ""
+
+    left = " ".join(_SWITCH.sub(turn_on, _NAMED.sub(take, text)).split(" ")).strip()
     free = [option for option in declared if option["name"] not in given and option["type"] == _STRING]
     free.sort(key=lambda option: not option.get("required"))
     while left and free:
-        option = free.pop(0)
-        takes_all = option["name"] in ("text", "with") or not free
-        value, _, left = (left, "", "") if takes_all else left.partition(" ")
-        given[option["name"]] = value
+        name = free.pop(0)["name"]
+        if name == "when" and any(option["name"] == "text" for option in free):
+            given[name], left = _time_and_text(left)
+        else:
+            takes_all = name in ("text", "with", "when") or not free
+            given[name], _, left = (left, "", "") if takes_all else left.partition(" ")
+        left = left.strip()
     return given
+
+
+def _time_and_text(words: str) -> tuple[str, str]:
+    """`in 5s check the deploy` -> `in 5s` and `check the deploy`; all of it where no time can be read."""
+    rest = split_later(words, now=datetime.now(UTC), zone="UTC")[1]
+    time = words.removesuffix(rest).rstrip(" -")
+    return (time, rest) if time else (words, "")

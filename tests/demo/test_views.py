@@ -24,10 +24,14 @@ COMMANDS: list[dict[str, Any]] = [
                 {"name": "text", "type": 3, "required": True}, {"name": "id", "type": 3},
             ]},
             {"name": "help", "type": 1, "options": [{"name": "verb", "type": 3}]},
+            {"name": "change", "type": 1, "options": [
+                {"name": "id", "type": 3, "required": True}, {"name": "when", "type": 3, "required": True},
+            ]},
         ],
     },
     {"name": "followup", "type": 1, "options": [
         {"name": "when", "type": 3, "required": True}, {"name": "text", "type": 3},
+        {"name": "remind", "type": 5}, {"name": "if-missed", "type": 3},
     ]},
     {"name": "File as code task", "type": 3},
 ]  # fmt: skip
@@ -163,6 +167,13 @@ def test_a_lark_card_is_in_the_reader_s_language() -> None:
         ("/codetask send use the other table", "/codetask send", {"text": "use the other table"}),
         ("/codetask", "/codetask help", {}),
         ("/followup tomorrow check it", "/followup", {"when": "tomorrow", "text": "check it"}),
+        ("/followup in 5s check the deploy", "/followup", {"when": "in 5s", "text": "check the deploy"}),
+        ("/followup tomorrow -- 9am is when", "/followup", {"when": "tomorrow", "text": "9am is when"}),
+        ("/followup 明天9点 看看部署", "/followup", {"when": "明天9点", "text": "看看部署"}),
+        ("/followup --remind if-missed:run 2h", "/followup", {"remind": True, "if-missed": "run", "when": "2h"}),
+        ("/followup list", "/followup", {"when": "list"}),
+        ("/followup change FU-7 friday 10:30", "/followup", {"when": "change FU-7 friday 10:30"}),
+        ("/codetask change FU-7 friday 10:30", "/codetask change", {"id": "FU-7", "when": "friday 10:30"}),
     ],
 )  # fmt: skip
 def test_a_typed_line_becomes_a_command_with_options(line: str, command: str, options: dict[str, Any]) -> None:
