@@ -66,8 +66,11 @@ def unpack(archive: bytes, folder: Path) -> NotKept | None:
 
     Raises OSError when the machine cannot write it (disk full)."""
     try:
-        with tarfile.open(fileobj=_Reader(archive), mode="r|") as opened:
+        reader = _Reader(archive)
+        with tarfile.open(fileobj=reader, mode="r|") as opened:
             _unpack_all(opened, folder)
+        while reader.read(_CHUNK):  # to the end, where the check sum is
+            pass
     except _OverLimitError as over:
         problem = str(over)
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError):
