@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from bot.core.inbound import Door, Unreadable
-from bot.core.verbs import FLAGS
+from bot.core.verbs import FLAGS, FOLLOW_UP_FLAGS
 
 Json = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError
 
 _BANG: Final = re.compile(r"[!！]codetask(?=$|[\s:：,，])[\s:：,，]*", re.IGNORECASE)
 _GREETING: Final = re.compile(r"(?:hey|hi|hello|ok|okay|yo|please|thanks|thank you|cc|你好|请)?[\s,，:：!！.]*", re.I)
-_DASHED_FLAG: Final = re.compile(rf"(?<!\S)[—–](?=(?:{'|'.join(flag.name for flag in FLAGS)})\b)")
+_DASHED_FLAG: Final = re.compile(rf"(?<!\S)[—–](?=(?:{'|'.join(flag.name for flag in (*FLAGS, *FOLLOW_UP_FLAGS))})\b)")
 _LEADING_DASH: Final = re.compile(r"\A\s*[—–](?=\s)")
 _STRAIGHT: Final = str.maketrans("“”„‟‘’‚‛", "\"\"\"\"''''")
 

@@ -48,7 +48,7 @@ MAX_FIELD: Final = 4_000
 _SNOWFLAKE: Final = re.compile(r"\d{15,20}", re.ASCII)
 
 
-class PressedButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"codetask[:-][\w:#?-]{1,91}"):
+class PressedButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"codetask[:-][\w:#?/+-]{1,91}"):
     """Every button of ours, also on messages from before a restart: found by the shape of its custom id."""
 
     def __init__(self, item: discord.ui.Button[Any]) -> None:

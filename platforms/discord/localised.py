@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bot.core.texts import Texts
-from bot.core.verbs import FLAG_VALUES, FLAGS, SHOWN_FILTERS, VERBS
+from bot.core.verbs import FLAG_VALUES, FLAGS, FOLLOW_UP_FLAGS, SHOWN_FILTERS, VERBS, ZONE_SETTINGS
 from platforms.discord.slash import FILE_MENU, LATER_MENU, MESSAGE_MENU, SUB_COMMAND, build_commands
 
 Json = dict[str, Any]
@@ -52,7 +52,7 @@ def _name(thing: Json, texts: Texts) -> str:
     if thing["type"] == SUB_COMMAND and "options" in thing and name not in ("codetask", "followup"):
         verbs = {verb.name: verb.words(texts.language)[0] for verb in VERBS}
         return verbs.get(name) or texts.say(f"discord.name.{name}")
-    flags = {flag.name: flag.word(texts.language) for flag in FLAGS}
+    flags = {flag.name: flag.word(texts.language) for flag in (*FLAGS, *FOLLOW_UP_FLAGS)}
     key = f"discord.name.{name}"
     return flags.get(name) or (texts.say(key) if key in texts.known else "")
 
@@ -61,6 +61,8 @@ def _choice(option: str, value: str, texts: Texts) -> str:
     match option:
         case "which":
             return next((word for name, word in SHOWN_FILTERS[texts.language].items() if name == value), "")
+        case "key":
+            return next((word for word, meant in ZONE_SETTINGS.items() if meant == value and not word.isascii()), "")
         case "verb":
             return next((verb.words(texts.language)[0] for verb in VERBS if verb.name == value), "")
         case _:

@@ -10,7 +10,7 @@ from typing import Any, Final, assert_never
 
 from bot.core.commands import FileTask, NotYet, Options, Send, parse
 from bot.core.texts import Texts
-from bot.core.verbs import FILTERS, FLAGS, VERBS, Flag, Verb
+from bot.core.verbs import FILTERS, FLAGS, FOLLOW_UP_FLAGS, VERBS, ZONE_SETTINGS, Flag, Verb
 
 Json = dict[str, Any]
 
@@ -23,11 +23,15 @@ MENUS: Final[Mapping[str, str]] = {FILE_MENU: "codetask", LATER_MENU: "followup"
 NEW: Final = "new"
 FILES: Final = "--draft=no"
 """An option that changes nothing, but in a code task's thread makes a text a new code task, not words to its agent."""
+APART: Final = "--"
+"""Between a time and what to do then: typed apart, read apart."""
 MAX_TEXT: Final = 6000
 """Characters of one text option: Discord's limit."""
 MAX_ID: Final = 101
+MAX_WHEN: Final = 200
+"""Characters of a time, which may have its options before it (ours)."""
 MAX_CHOICES: Final = 25
-COMPLETED: Final = frozenset({"repo", "agent", "id"})
+COMPLETED: Final = frozenset({"repo", "agent", "id", "when"})
 """Options whose values are completed while they are typed."""
 EVERYWHERE: Final = {"contexts": [0, 1], "integration_types": [0]}
 """In servers and in direct messages with the bot; installed to servers. Left out, the SDK would send null."""
@@ -36,12 +40,12 @@ EVERYWHERE: Final = {"contexts": [0, 1], "integration_types": [0]}
 def build_commands(texts: Texts | None = None) -> list[Json]:
     """The body of the bulk PUT: both slash commands and both message menu entries, described in one language."""
     texts = texts or Texts.load()
-    about = {name: texts.say(f"discord.command.{name}") for name in ("codetask", "followup", "when", "what")}
-    when = _string("when", about["when"], required=True)
+    about = {name: texts.say(f"discord.command.{name}") for name in ("codetask", "followup", "what")}
     what = _string("text", about["what"], max_length=MAX_TEXT)
+    flags = [_flag(flag, texts) for flag in FOLLOW_UP_FLAGS if flag.offered]
     return [
         _command("codetask", about["codetask"], [_new(texts), *_verbs(texts)]),
-        _command("followup", about["followup"], [when, what]),
+        _command("followup", about["followup"], [_when(texts), what, *flags]),
         _menu(FILE_MENU),
         _menu(LATER_MENU),
     ]
@@ -72,6 +76,10 @@ def _choices(values: tuple[str, ...]) -> list[Json]:
 
 def _subcommand(name: str, description: str, options: list[Json]) -> Json:
     return {"type": SUB_COMMAND, "name": name, "description": _short(description), "options": options}
+
+
+def _when(texts: Texts) -> Json:
+    return _string("when", texts.say("discord.command.when"), required=True, max_length=MAX_WHEN)
 
 
 def _new(texts: Texts) -> Json:
@@ -115,13 +123,14 @@ def _options(verb: Verb, texts: Texts) -> list[Json]:
         case "send":
             return [{**text, "required": True}, id]
         case "edit":
-            return [{**id, "required": True}, {**text, "required": True}]
+            return [{**id, "required": True}, _when(texts) if verb.name == "change" else {**text, "required": True}]
         case "when":
-            return [_string("when", texts.say("discord.command.when"), required=True), text]
+            return [_when(texts), _string("text", texts.say("discord.command.what"), max_length=MAX_TEXT)]
         case "setting":
+            keys = _choices(tuple(dict.fromkeys(ZONE_SETTINGS.values())))
             return [
-                _string("key", texts.say("discord.command.key")),
-                _string("value", texts.say("discord.command.key")),
+                _string("key", texts.say("discord.command.key"), choices=keys),
+                _string("value", texts.say("discord.command.value"), max_length=200),
             ]
         case _:
             assert_never(verb.shape)
@@ -136,14 +145,15 @@ def slash_text(data: Mapping[str, Any], in_thread: bool = False) -> str:
     Who chose `new` means a new code task, in a code task's thread too, and who chose a verb never does."""
     options = data.get("options") or []
     if data["name"] == "followup":
-        given = _given(options)
-        return " ".join(str(given[name]) for name in ("when", "text") if name in given)
+        return _later(_given(options))
     if not options:
         return ""
     (chosen,) = (option for option in options if option["type"] == SUB_COMMAND)
     given = _given(chosen.get("options") or [])
     if chosen["name"] == NEW:
         return _filing(given, in_thread)
+    if "when" in given and "text" in given:
+        given["text"] = f"{APART} {given['text']}"
     text = " ".join([chosen["name"], *(_word(name, value) for name, value in given.items())])
     return text if _reads_as(chosen["name"], text, in_thread) else f"help {chosen['name']}"
 
@@ -174,6 +184,13 @@ def _word(name: str, value: str | bool) -> str:
     return f"with {value}" if name == "with" else str(value)
 
 
+def _later(given: dict[str, str | bool]) -> str:
+    """`--remind tomorrow 9am -- look again`: no word of the text is taken for a part of the time."""
+    when, text = str(given.pop("when", "")).strip(), str(given.pop("text", "")).strip()
+    options = [_option(name, value) for name, value in given.items() if value is not False]
+    return " ".join([*options, *([when] if when else []), *([APART, text] if text else [])])
+
+
 def _filing(given: dict[str, str | bool], in_thread: bool) -> str:
     """`--repo=x -- text`; the text alone where it cannot be taken for anything else."""
     text = str(given.get("text", "")).strip()
@@ -188,4 +205,5 @@ def _filing(given: dict[str, str | bool], in_thread: bool) -> str:
 def _option(name: str, value: str | bool) -> str:
     if value is True:
         return f"--{name}"
-    return f'--{name}="{value}"' if any(letter.isspace() for letter in str(value)) else f"--{name}={value}"
+    plain = str(value).replace('"', "'")
+    return f'--{name}="{plain}"' if any(letter.isspace() for letter in plain) else f"--{name}={plain}"

@@ -74,8 +74,16 @@ LONG_DESCRIPTION: Final = (
 def usage_hint() -> str:
     """The hint behind `/codetask`, made from the verbs and options that this version answers."""
     flags = " ".join(f"[--{flag.name} {flag.hint}]" for flag in FLAGS[:2] if flag.offered)
-    verbs = [verb.hint for verb in VERBS if verb.offered and verb.shape in ("filter", "target", "retry", "verb")]
+    shapes = ("filter", "target", "retry", "verb")
+    verbs = [verb.hint for verb in VERBS if verb.offered and verb.shape in shapes and verb.name != "run"]
     return " | ".join([f"{flags} what to change".strip(), *verbs])
+
+
+def follow_up_hint() -> str:
+    """The hint behind `/followup`, likewise."""
+    wanted = ("show", "cancel", "stop", "run", "retry")
+    verbs = [f"{verb.name} FU-7" for verb in VERBS if verb.offered and verb.name in wanted]
+    return " | ".join(["WHEN what to do", "list", *verbs, "change FU-7 WHEN"])
 
 
 def build_manifest(request_url: str = "") -> dict[str, Any]:
@@ -103,7 +111,7 @@ def build_manifest(request_url: str = "") -> dict[str, Any]:
             ],
             "slash_commands": [
                 _slash("/codetask", "Describe a change; a pull request comes back", usage_hint(), at),
-                _slash("/followup", "Run a prompt or get a reminder later", "WHEN what to do", at),
+                _slash("/followup", "Run a prompt or get a reminder later", follow_up_hint(), at),
             ],
         },
         "oauth_config": {"scopes": {"bot": list(BOT_SCOPES)}},

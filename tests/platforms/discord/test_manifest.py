@@ -135,7 +135,7 @@ def test_a_verb_chosen_in_a_thread_is_no_message_to_its_agent() -> None:
 
 def test_followup_reads_back_as_time_and_text() -> None:
     options = [{"type": 3, "name": "text", "value": "look again"}, {"type": 3, "name": "when", "value": "tomorrow 9am"}]
-    assert slash_text({"type": 1, "name": "followup", "options": options}) == "tomorrow 9am look again"
+    assert slash_text({"type": 1, "name": "followup", "options": options}) == "tomorrow 9am -- look again"
 
 
 def test_intents_and_permissions_are_the_sdks() -> None:

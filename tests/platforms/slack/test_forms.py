@@ -8,10 +8,11 @@ from slack_sdk.models.views import View as SdkView
 
 from bot.core.cards import Button, Doc
 from bot.core.forms import form_of
-from bot.core.inbound import ButtonPress, FormSent, MessageRef, ThreadRef
+from bot.core.inbound import ButtonPress, FormSent, MessageRef, Person, ThreadRef
 from bot.core.texts import Texts
 from platforms.slack.buttons import modal
 from platforms.slack.simulator import SlackSimulator
+from platforms.slack.simulator.kit import block_problems
 from platforms.slack.simulator.state import View
 from tests.platforms.slack.rig import Rig, rigged
 
@@ -24,6 +25,8 @@ FAILED = Doc(
     ),
 )
 LABEL = "What should it do differently?"
+CHANGE = "codetask:change:FU-7"
+SET = Doc(text="I'll run this here.", buttons=(Button(label="Change", name="Change FU-7", value=CHANGE),))
 
 
 @pytest.fixture(params=["socket", "http"])
@@ -156,6 +159,71 @@ async def test_other_buttons_open_nothing(rig: Rig) -> None:
     (event,) = await rig.seen()
     assert isinstance(event, ButtonPress)
     assert (event.value, len(rig.simulator.views)) == ("codetask:retry:CT-1", 1)
+
+
+async def changes(rig: Rig, who: str = "ana") -> View:
+    """A follow-up was set, as a whisper in the channel says; the person presses [Change]."""
+    person = Person(platform="slack", workspace_id=rig.simulator.team_id, id=rig.simulator.user(who).id)
+    assert isinstance(await rig.platform.whisper(person, place(rig), SET, None, "k3" * 12), MessageRef)
+    press = rig.simulator.clicks(who, rig.simulator.whispers[-1], "Change")
+    await rig.simulator.wait_for(lambda: press.acked)
+    assert rig.inbox.said == []
+    return shown(rig)
+
+
+@pytest.mark.parametrize(
+    ("filled", "when"),
+    [({"when@": 1_772_870_400}, "1772870400"), ({"when": "tomorrow 9am"}, "tomorrow 9am")],
+    ids=["picked", "typed"],
+)
+async def test_a_time_is_picked_or_typed(rig: Rig, filled: dict[str, object], when: str) -> None:
+    view = await changes(rig)
+    picker, words = view.body["blocks"]
+    assert (picker["element"]["type"], picker["optional"], words["optional"]) == ("datetimepicker", True, True)
+    sent = rig.simulator.submits_form("ana", view, filled)
+    (event,) = await rig.seen()
+    await rig.simulator.wait_for(lambda: sent.acked)
+    assert isinstance(event, FormSent)
+    assert (event.form, event.fields) == (CHANGE, {"when": when})
+    assert (event.thread, view.open) == (place(rig), False)
+
+
+@pytest.mark.parametrize(
+    ("filled", "who", "why"),
+    [
+        ({}, "ana", "Pick a date and time, or write one."),
+        ({"when": "  "}, "ana", "Pick a date and time, or write one."),
+        ({"when": "tomorrow 9am", "when@": 1_772_870_400}, "ana", "Pick a time or write one, not both."),
+        ({}, "cy", "请选择日期和时间，或写下来。"),
+    ],
+    ids=["neither", "blank", "both", "zh"],
+)
+async def test_a_form_without_one_time_stays_open_and_leaves_no_row(
+    rig: Rig, filled: dict[str, object], who: str, why: str
+) -> None:
+    view = await changes(rig, who)
+    first = rig.simulator.submits_form(who, view, filled)
+    await rig.simulator.wait_for(lambda: first.acked)
+    assert json.loads(first.error) == {"when": why}
+    assert (view.open, rig.inbox.said) == (True, [])
+    rig.simulator.submits_form(who, view, {"when": "in 2h"})
+    (event,) = await rig.seen()
+    assert isinstance(event, FormSent)
+    assert event.fields == {"when": "in 2h"}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("key", [CHANGE, "codetask:later:IN-123456789012345678"])
+def test_the_modals_of_follow_ups_are_ones_that_slack_takes(language: str, key: str) -> None:
+    texts = Texts.load(language)
+    form = form_of(key, texts)
+    assert form is not None
+    made = modal(form, ThreadRef(platform="slack", workspace_id="T1", channel_id="C1"), texts)
+    SdkView(**made).validate_json()
+    assert block_problems(made["blocks"], in_view=True) == []
+    names = [block["block_id"] for block in made["blocks"]]
+    assert names == (["when@", "when"] if key == CHANGE else ["when@", "when", "text"])
+    assert (len(made["title"]["text"]) <= 24, len(made["submit"]["text"]) <= 24) == (True, True)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
