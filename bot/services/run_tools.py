@@ -10,8 +10,10 @@ from hashlib import sha256
 from typing import Any, Final
 
 from bot.core.commands import Options, read_target
+from bot.core.followup_replies import zone_of
 from bot.core.followups import FollowUp, FollowUpState
 from bot.core.hygiene import clean
+from bot.core.inbound import ThreadRef
 from bot.core.moments import moment
 from bot.core.people import Action, is_requester, may
 from bot.core.redact import LiveRedactor
@@ -26,6 +28,7 @@ from bot.services.followups import FollowUps, SetByRun, Wish
 from bot.services.refusals import Refused
 from bot.services.run_seats import AGENT_SOURCE, RunHold, RunSeat, ToolRefused, begun_by_person, in_words, take_seat
 from bot.services.tasks import CodeTasks, Filing
+from bot.services.zones import Zones, zone_key
 from bot.settings import Settings
 from bot.store import FollowUpFilter, Transaction
 
@@ -42,7 +45,6 @@ SAME_TIME: Final = timedelta(minutes=5)
 NOTHING: Final = " Nothing was set."
 _ENGLISH: Final = Texts.load("en")
 _OPEN: Final = frozenset({FollowUpState.PENDING, FollowUpState.RUNNING})
-_UTC: Final = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,14 @@ class RunTools:
         text, title = self._safe(message), self._safe(title)
         if not text:
             return ToolRefused("Say in `message` what to do then.")
-        name, zone = self._zone(tx, seat)
+        zone = self._zone(tx, seat, seat.place)
         at = self._instant(when, tx.now, zone)
         if isinstance(at, ToolRefused):
             return at
         known = self._set_already(tx, seat, text, at)
         if known is not None:
             return self._told(known, tx.now, fresh=False)
-        return self._set(tx, seat, Wish(text, at, seat.person, seat.place, name, title, agent))
+        return self._set(tx, seat, Wish(text, at, seat.person, seat.place, zone_key(zone), title, agent))
 
     def _set(self, tx: Transaction, seat: RunSeat, wish: Wish) -> Answer | ToolRefused:
         thread_id = seat.thread_id
@@ -151,24 +153,14 @@ class RunTools:
         said = _ENGLISH.say(told.key, **told.values).removesuffix(NOTHING)
         return ToolRefused(f"{said}{NOTHING}", "bad", choices)
 
-    def _zone(self, tx: Transaction, seat: RunSeat) -> tuple[str, tzinfo]:
-        """The zone in which a time without one is meant: the requester's, the channel's, the default, UTC."""
-        names = (
-            tx.people.preference(seat.person, "tz"),
-            seat.person.timezone,
-            tx.people.setting(seat.place, "timezone") if seat.place is not None else None,
-            self.settings.default_timezone,
-            _UTC,
-        )
-        for name in names:
-            zone = zone_named(name) if name else None
-            if name and zone is not None:
-                return name, zone
-        raise LookupError("no time zone data is installed")
+    def _zone(self, tx: Transaction, seat: RunSeat, place: ThreadRef) -> tzinfo:
+        """The zone in which a time without one is meant: the requester's own, else UTC, since nobody can be asked."""
+        zone = Zones(self.settings.default_timezone).of(tx, seat.person, place) or zone_named("UTC")
+        assert zone is not None
+        return zone
 
     def _told(self, follow_up: FollowUp, now: datetime, *, fresh: bool) -> Answer:
-        zone = zone_named(follow_up.zone or _UTC)
-        assert zone is not None
+        zone = zone_of(follow_up)
         said = f"{follow_up.ref} is set: {moment(follow_up.due_at, now, zone, _ENGLISH)}."
         return {**_shown(follow_up), "say": said if fresh else f"{said} It was set before; nothing new was set."}
 
@@ -276,10 +268,9 @@ class RunTools:
 
 
 def _shown(follow_up: FollowUp) -> Answer:
-    zone = zone_named(follow_up.zone or _UTC) or zone_named(_UTC)
     return {
         "id": follow_up.ref,
-        "at": follow_up.due_at.astimezone(zone).isoformat(timespec="seconds"),
+        "at": follow_up.due_at.astimezone(zone_of(follow_up)).isoformat(timespec="seconds"),
         "title": follow_up.title,
         "state": follow_up.state.value,
         "set_by": "agent" if follow_up.by_agent else "person",
@@ -296,5 +287,5 @@ def _quoted(said: str) -> str:
     return " ".join(clean(said).split())[:40] or "without a name"
 
 
-def _channel_of(place: Any) -> tuple[str, str, str]:
+def _channel_of(place: ThreadRef) -> tuple[str, str, str]:
     return place.platform, place.workspace_id, place.channel_id

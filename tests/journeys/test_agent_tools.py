@@ -1,5 +1,6 @@
 """A real agent in the real fence uses the tools of its run: a follow-up it sets is in its thread, its token nowhere."""
 
+import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,10 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.agent, pytest.mark.timeout(240)]
 
 REQUEST = "Write a page that says hello and look at it again later"
 WISH = {"when": "in 2 hours", "message": "Look whether the page is still there", "title": "The page"}
-SHELL = "codetask followup list -o json; codetask post 'Almost done'; env | grep ^CODETASK_; command -v codetask"
+SHELL = """
+codetask followup list -o json; codetask post 'Almost done'; command -v codetask
+echo CODETASK_RUN_TOKEN=$(echo $CODETASK_RUN_TOKEN | rev); env | grep ^CODETASK_ | grep -v TOKEN
+"""
 
 
 async def follow_ups(place: Town) -> list[FollowUp]:
@@ -70,12 +74,16 @@ async def test_opencode_sets_a_follow_up_in_its_thread(tmp_path: Path, opencode:
         assert "/opt/codetask/bin/codetask" in printed and "It is on the card." in printed
         told = dict(line.split("=", 1) for line in printed if line.startswith("CODETASK_"))
         assert (told["CODETASK_PLATFORM"], told["CODETASK_THREAD"]) == ("slack", place.card().ts)
-        token = told["CODETASK_RUN_TOKEN"]
+        token = told["CODETASK_RUN_TOKEN"][::-1]
         assert len(token) >= 43
         log = await place.log()
         assert "schedule_followup" in log and token not in log
         assert not any(token in repr(message) for message in place.slack.sent)
         assert token.encode() not in stored_by(place)
+        session = await place.app.store.run(lambda tx: tx.sessions.get(task.thread_id or 0, "opencode"), read=True)
+        assert session is not None and session.archive is not None
+        unpacked = gzip.decompress(session.archive)
+        assert token[::-1].encode() in unpacked and token.encode() not in unpacked
 
 
 def shell_output(body: Mapping[str, Any]) -> list[str]:
