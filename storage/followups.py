@@ -44,7 +44,7 @@ NEXT_DUE = "SELECT min(due_at) AS due_at FROM follow_up WHERE state = 'pending' 
 FIRE = """
 UPDATE follow_up {by_id} SET state = :state, attempt = attempt + 1, triggered_at = :now, updated_at = :now,
   completed_at = :completed_at, late_seconds = :late_seconds
-WHERE id IN ({ids}) AND state = 'pending' AND due_at <= :now RETURNING {returned}
+WHERE {ids} AND state = 'pending' AND due_at <= :now RETURNING {returned}
 """
 ORDER = """CASE state WHEN 'running' THEN 0 WHEN 'pending' THEN 1 ELSE 2 END,
   CASE WHEN state = 'pending' THEN due_at END, id DESC"""

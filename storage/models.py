@@ -163,6 +163,13 @@ class FollowUpRow(FollowUp, table=True):
         _partial("ix_follow_up_due", "due_at", "id", where="state = 'pending'"),
         sa.Index("ix_follow_up_thread_id", "thread_id"),
         sa.Index("ix_follow_up_requester", "requester_platform", "requester_workspace", "requester_id", "id"),
+        _partial(
+            "ix_follow_up_quota",
+            "requester_platform",
+            "requester_workspace",
+            "requester_id",
+            where="state = 'pending'",
+        ),
         _partial("ix_follow_up_origin", "origin_run_id", where="origin_run_id IS NOT NULL"),
         {"sqlite_autoincrement": True},
     )

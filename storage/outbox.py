@@ -47,9 +47,9 @@ WHERE id IN (SELECT min(id) FROM heads GROUP BY thread_id) AND state IN ('pendin
 
 KEYS_SQLITE, KEYS_POSTGRES = "SELECT value FROM json_each(:keys)", "SELECT unnest(CAST(:keys AS text[]))"
 KNOWN = "SELECT dedup_key FROM outbox WHERE dedup_key IN ({keys})"
-LOCK_THREADS = f"SELECT id FROM thread WHERE id IN ({IDS_POSTGRES}) ORDER BY id FOR UPDATE"
+LOCK_THREADS = f"SELECT id FROM thread WHERE {IDS_POSTGRES} ORDER BY id FOR UPDATE"
 NEXT_SEQS = """
-UPDATE thread SET next_seq = next_seq + :count WHERE id IN ({ids})
+UPDATE thread SET next_seq = next_seq + :count WHERE {ids}
 RETURNING id, next_seq, platform, workspace_id, channel_id
 """
 
@@ -276,6 +276,9 @@ class Outbox:
         gates = select(sa.func.min(RateGateRow.blocked_until)).where(col(RateGateRow.blocked_until) > self._tx.now)
         times = [t for t in (self._tx.session.exec(query).one(), self._tx.session.exec(gates).one()) if t is not None]
         return min(times, default=None)
+
+    def adopt(self, card_key: str, thread_id: int, message_id: str) -> None:
+        self._tx.insert_new(CardRow, {"key": card_key, "thread_id": thread_id, "message_id": message_id})
 
     def card_message(self, card_key: str) -> str | None:
         return self._tx.scalar("SELECT message_id FROM card WHERE key = :card_key", card_key=card_key)

@@ -104,7 +104,7 @@ def enqueue_statement(*, sqlite: bool) -> tuple[sa.TextClause, dict[str, object]
     values = ", ".join([*copied.values(), *(f":{name}" for name in left)])
     ids = IDS_SQLITE if sqlite else IDS_POSTGRES
     text = sa.text(
-        f"INSERT INTO run ({names}) SELECT {values} FROM follow_up WHERE id IN ({ids}) ORDER BY due_at, follow_up.id"
+        f"INSERT INTO run ({names}) SELECT {values} FROM follow_up WHERE {ids} ORDER BY due_at, follow_up.id"
     )
     columns = columns_of(RunRow).columns
     types = {"now": UTCDateTime(), "agent": sa.String(), **{name: columns[name].type for name in left}}

@@ -17,8 +17,8 @@ from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 Bound = Mapping[str, Any]
-IDS_SQLITE, IDS_POSTGRES = "SELECT value FROM json_each(:ids)", "SELECT unnest(CAST(:ids AS integer[]))"
-"""After `id IN`: any number of ids as one parameter, a JSON list or a list of numbers."""
+IDS_SQLITE, IDS_POSTGRES = "id IN (SELECT value FROM json_each(:ids))", "id = ANY(CAST(:ids AS integer[]))"
+"""Any number of ids as one parameter, a JSON list or a list of numbers."""
 NEW, OLD = "new_", "old_"
 """Begin the names of an UPDATE's parameters: SQLAlchemy allows none that is called like a column."""
 

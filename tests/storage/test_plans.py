@@ -2,16 +2,21 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from storage.engine import Database
+from storage.models import FollowUpRow
+from storage.statements import columns_of
 from storage.transaction import Tx
 from tests.storage.conformance.bench import LEASE, file
+from tests.storage.conformance.followups import put
 
 FINISHED = 3_000
+ANN = ("slack", "T1", "U1")
 
 
 @pytest.fixture
@@ -46,7 +51,16 @@ def fill(tx: Tx) -> None:
         f" attempts, sent_at, received_at, available_at) {numbers} SELECT 'slack', 'T1', 'k' || i, '', 'message', 'C1',"
         f" '{{}}', 'done', 0, {when}, {when}, {when} FROM n"
     )
-    for statement in (finished_runs, sent, handled, "ANALYZE"):
+    follow_up = put(tx)
+    put(tx, root="2.0", due_at=tx.now + timedelta(hours=1))
+    own = {"id": "100000 + i", "uuid": "'u-' || i", "state": "'success'", "thread_id": f"{thread}", "title": "'t' || i"}
+    names = [column.name for column in columns_of(FollowUpRow).columns]
+    values = ", ".join(own.get(name, name) for name in names)
+    fired = (
+        f"INSERT INTO follow_up ({', '.join(names)}) {numbers} SELECT {values} FROM n,"
+        f" (SELECT * FROM follow_up WHERE id = {follow_up.id}) f"
+    )
+    for statement in (finished_runs, sent, handled, fired, "ANALYZE"):
         connection.exec_driver_sql(statement)
 
 
@@ -67,7 +81,7 @@ def plans(store: Database, unit: Callable[[Tx], Any]) -> list[str]:
         return [
             "\n".join(str(row[-1]) for row in connection.exec_driver_sql(prefix + statement, parameters))
             for statement, parameters in seen
-            if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "WITH"))
+            if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "WITH", "INSERT INTO RUN"))
         ]
 
     return store.run_sync(explain)
@@ -83,8 +97,26 @@ def plans(store: Database, unit: Callable[[Tx], Any]) -> list[str]:
         ("outbox", {"ix_outbox_lease", "ux_outbox_sending"}, lambda tx: tx.outbox.reap()),
         ("outbox", {"ix_outbox_ready"}, lambda tx: tx.outbox.next_available_at()),
         ("inbound", {"ix_inbound_new"}, lambda tx: tx.inbox.pending(10)),
+        ("follow_up", {"ix_follow_up_due"}, lambda tx: tx.followups.due(100)),
+        ("follow_up", {"ix_follow_up_due"}, lambda tx: tx.followups.next_due_at()),
+        ("run", {"ix_run_ready"}, lambda tx: tx.runs.claim_follow_up("w", "h", 4, LEASE)),
+        ("follow_up", {"ix_follow_up_quota"}, lambda tx: tx.followups.pending_of(ANN)),
+        ("follow_up", {"ix_follow_up_due", "ix_follow_up_thread_id"}, lambda tx: tx.followups.pending_in(2)),
     ],
-    ids=["claim-run", "claim-delivery", "expired", "next-run", "reap-outbox", "next-delivery", "pending"],
+    ids=[
+        "claim-run",
+        "claim-delivery",
+        "expired",
+        "next-run",
+        "reap-outbox",
+        "next-delivery",
+        "pending",
+        "due-follow-ups",
+        "next-follow-up",
+        "claim-follow-up",
+        "pending-of-a-person",
+        "pending-in-a-thread",
+    ],
 )
 def test_open_rows_are_found_by_their_partial_index(full: Database, table: str, indexes: set[str], unit: Any) -> None:
     main = [text for text in plans(full, unit) if any(index in text for index in indexes)]
@@ -92,6 +124,25 @@ def test_open_rows_are_found_by_their_partial_index(full: Database, table: str, 
     for text in main:
         assert not re.search(rf"Seq Scan on {table}\b", text), text
         assert not re.search(r"SCAN \w+$", re.sub("SCAN (ready|heads|s)", "", text), re.MULTILINE), text
+
+
+def test_due_follow_ups_are_not_sorted_and_their_threads_not_read_through(full: Database) -> None:
+    (due,) = [text for text in plans(full, lambda tx: tx.followups.due(100)) if "ix_follow_up_due" in text]
+    assert "Sort Key: f.due_at" not in due, due
+    assert due.count("TEMP B-TREE") <= 1, due  # the conversations of one thread
+    assert due.count("ix_run_thread") >= (2 if full.is_sqlite else 1), due  # PostgreSQL reads tiny tables whole
+
+
+@pytest.mark.parametrize("move", ["start", "post"])
+def test_follow_ups_fire_by_their_ids(full: Database, move: str) -> None:
+    (fire,) = plans(full, lambda tx: getattr(tx.followups, move)([1, 2, 3]))
+    assert not re.search("SCAN follow_up|Seq Scan|Nested Loop", fire), fire
+    assert "ix_follow_up_due" not in fire or not full.is_sqlite, fire
+
+
+def test_the_runs_of_fired_follow_ups_are_copied_by_their_ids(full: Database) -> None:
+    (copy,) = plans(full, lambda tx: tx.runs.enqueue_follow_ups([1], "demo"))
+    assert "pk_follow_up" in copy or "INTEGER PRIMARY KEY" in copy, copy
 
 
 def test_a_claim_does_not_sort_the_queue(full: Database) -> None:

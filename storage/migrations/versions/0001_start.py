@@ -333,6 +333,13 @@ def upgrade() -> None:
             postgresql_where=sa.text("origin_run_id IS NOT NULL"),
         )
         batch_op.create_index(
+            "ix_follow_up_quota",
+            ["requester_platform", "requester_workspace", "requester_id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'pending'"),
+            postgresql_where=sa.text("state = 'pending'"),
+        )
+        batch_op.create_index(
             "ix_follow_up_requester", ["requester_platform", "requester_workspace", "requester_id", "id"], unique=False
         )
         batch_op.create_index("ix_follow_up_thread_id", ["thread_id"], unique=False)
