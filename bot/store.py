@@ -568,6 +568,10 @@ class OutboxQueries(Protocol):
 
     def next_available_at(self) -> datetime | None: ...
 
+    def adopt(self, card_key: str, thread_id: int, message_id: str) -> None:
+        """Makes a message that was posted as no card one that can be edited by this key; known ones stay."""
+        ...
+
     def card_message(self, card_key: str) -> str | None:
         """The platform's id of a code task's card."""
         ...

@@ -18,12 +18,24 @@ ButtonVerb = Literal[
 
 `retry_note` opens a form (`bot.core.forms`)."""
 
-FollowUpVerb = Literal["cancel", "stop", "run", "retry", "change", "dismiss", "done", "snooze", "tomorrow"]
+FollowUpVerb = Literal["cancel", "stop", "run", "retry", "change", "dismiss", "done", "snooze", "tomorrow", "details"]
 """What a button does with a follow-up. `snooze` and `tomorrow` set a new one with the same text; `dismiss` and `done`
-only take the buttons away."""
+only take the buttons away; `change` opens a form."""
+
+WishVerb = Literal["at", "preset", "tz", "later", "yes"]
+"""What a button does with a stored command (its id is the inbox row): `at` does it at an instant (seconds since 1970),
+`preset` at one of `Preset`, `tz` in a zone that is remembered from then on, `later` opens a form, `yes` does what the
+command seems to have meant."""
+
+Preset = Literal["hour", "tomorrow", "monday"]
 
 _VERBS: Final = frozenset(get_args(ButtonVerb))
-_VALUE: Final = re.compile(r"codetask:([a-z_]{2,10}):(CT|IN|FU)-([1-9]\d{0,17})", re.ASCII)
+_VALUE: Final = re.compile(r"codetask:([a-z_]{2,10}):(CT|IN|FU)-([1-9]\d{0,17})(?:-([\w+/-]{1,40}))?", re.ASCII)
+_ARGUMENTS: Final = {
+    "at": re.compile(r"[1-9]\d{0,10}", re.ASCII),
+    "preset": re.compile("hour|tomorrow|monday"),
+    "tz": re.compile(r"[A-Za-z][\w+/-]*", re.ASCII),
+}
 _URL_MAX: Final = 3000
 
 
@@ -43,16 +55,46 @@ class FollowUpAction:
     number: int
 
 
-def parse_button(value: str) -> ButtonAction | FollowUpAction | None:
+@dataclass(frozen=True, slots=True)
+class WishAction:
+    """What a pressed button asks for: the verb, the inbox row of the command it belongs to, and what stands behind."""
+
+    verb: WishVerb
+    number: int
+    argument: str = ""
+
+
+Action = ButtonAction | FollowUpAction | WishAction
+
+
+def parse_button(value: str) -> Action | None:
     """Reads a button's value; None when it is none of ours. Says nothing about rights or stage."""
     found = _VALUE.fullmatch(value)
-    if found is not None and found[2] == "FU":
+    if found is not None and found[2] == "IN" and found[1] != "file":
+        return _parse_wish(found[1], int(found[3]), found[4] or "")
+    if found is None or found[4] is not None:
+        return None
+    if found[2] == "FU":
         known = next((verb for verb in get_args(FollowUpVerb) if verb == found[1]), None)
         return FollowUpAction(known, int(found[3])) if known is not None else None
-    if found is None or found[1] not in _VERBS or (found[1] == "file") != (found[2] == "IN"):
+    if found[1] not in _VERBS or (found[1] == "file") != (found[2] == "IN"):
         return None
     verb: ButtonVerb = next(verb for verb in get_args(ButtonVerb) if verb == found[1])
     return ButtonAction(verb, int(found[3]))
+
+
+def _parse_wish(name: str, number: int, argument: str) -> WishAction | None:
+    verb = next((verb for verb in get_args(WishVerb) if verb == name), None)
+    if verb is None:
+        return None
+    wanted = _ARGUMENTS.get(name)
+    fits = not argument if wanted is None else wanted.fullmatch(argument)
+    return WishAction(verb, number, argument) if fits else None
+
+
+def wish_value(verb: WishVerb, number: int, argument: str | int = "") -> str:
+    """The value of a button that belongs to a stored command."""
+    return f"codetask:{verb}:IN-{number}" + (f"-{argument}" if argument != "" else "")
 
 
 def value_of(verb: ButtonVerb, number: int) -> str:
@@ -63,12 +105,13 @@ def value_of(verb: ButtonVerb, number: int) -> str:
 _FOLLOW_UP_LABELS: Final[dict[FollowUpVerb, str]] = {"retry": "run_again", "done": "follow_up_done", "run": "run_now"}
 
 
-def follow_up_button(verb: FollowUpVerb, follow_up: FollowUp, texts: Texts) -> Button:
-    """A button of a follow-up; none of them asks before it counts."""
-    name = _FOLLOW_UP_LABELS.get(verb, verb)
+def follow_up_button(verb: FollowUpVerb, follow_up: FollowUp, texts: Texts, *, named: bool = False) -> Button:
+    """A button of a follow-up; none of them asks before it counts. `named`: its label says which one it is for."""
+    key = _FOLLOW_UP_LABELS.get(verb, verb)
+    name = texts.say(f"button_name.{key}", ref=follow_up.ref)
     return Button(
-        label=texts.say(f"button.{name}"),
-        name=texts.say(f"button_name.{name}", ref=follow_up.ref),
+        label=name if named else texts.say(f"button.{key}"),
+        name=name,
         value=f"codetask:{verb}:{follow_up.ref}",
     )
 

@@ -12,8 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
+from bot.core import followup_commands
 from bot.core.hygiene import clean, count_hidden, is_blank
-from bot.core.options import Given, force_mark, read_leading, read_trailing, render_options
+from bot.core.options import (
+    Given,
+    force_mark,
+    read_leading,
+    read_trailing,
+    render_follow_up_options,
+    render_options,
+)
+from bot.core.targets import ID, POLITE, Context, is_prefixed, only_target, run_of, target_of
 from bot.core.verbs import (
     FILTERS,
     FLAGS,
@@ -21,16 +30,22 @@ from bot.core.verbs import (
     OFFERED_FLAGS,
     SETTING_KEYS,
     SHOWN_FILTERS,
+    SHOWN_FOLLOW_UP_FILTERS,
     VERBS,
+    ZONE_SETTINGS,
     BadFlag,
     CancelTask,
+    ChangeFollowUp,
     Command,
+    DeleteFollowUp,
     Empty,
     FileTask,
     Flag,
+    FollowUpOptions,
     Help,
     Kind,
     ListFilter,
+    ListFollowUps,
     ListTasks,
     LogsOf,
     NearMiss,
@@ -38,9 +53,13 @@ from bot.core.verbs import (
     Options,
     Parsed,
     RetryTask,
+    RunNow,
     Send,
+    SetFollowUp,
+    Setting,
     ShowTask,
     StatusOf,
+    Stop,
     Target,
     TaskId,
     TaskName,
@@ -51,9 +70,7 @@ from bot.core.verbs import (
 )
 from bot.core.words import (
     CHINESE_VERBS,
-    END_MARKS,
     VERBS_BY_WORD,
-    WIDE,
     WITH_CHINESE,
     Word,
     glued,
@@ -66,6 +83,9 @@ from bot.core.words import (
 if TYPE_CHECKING:
     from bot.core.inbound import Door
 
+_Form = tuple[str, Command | BadFlag | None]
+"""The verb and its command; None when the verb has no command yet."""
+
 __all__ = [
     "FILTERS",
     "FLAGS",
@@ -75,13 +95,17 @@ __all__ = [
     "Accepted",
     "BadFlag",
     "CancelTask",
+    "ChangeFollowUp",
     "Command",
+    "DeleteFollowUp",
     "Empty",
     "FileTask",
     "Flag",
+    "FollowUpOptions",
     "Help",
     "Kind",
     "ListFilter",
+    "ListFollowUps",
     "ListTasks",
     "LogsOf",
     "NearMiss",
@@ -89,9 +113,13 @@ __all__ = [
     "Options",
     "Parsed",
     "RetryTask",
+    "RunNow",
     "Send",
+    "SetFollowUp",
+    "Setting",
     "ShowTask",
     "StatusOf",
+    "Stop",
     "Target",
     "TaskId",
     "TaskName",
@@ -104,20 +132,13 @@ __all__ = [
     "check_description",
     "normalise",
     "parse",
+    "parse_follow_up",
     "read_target",
     "render",
 ]
 
 _DOOR: Final = re.compile(r"[/!@／！＠]codetask(?=\s|$|[:：,，])[:：,，]?\s*", re.IGNORECASE)
-_ID: Final = re.compile(r"(?:(?P<kind>ct|fu|rq)[-_]?|#)?(?P<number>\d{1,9})(?:#(?P<run>\d{1,4}))?", re.ASCII)
-_NAME: Final = re.compile(r"(?:[\w.-]{1,64}/)?[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
-_NAME_LONGEST: Final = 101  # requester (64) / uuid (36)
-_TIME_START: Final = re.compile(
-    r"\d|(?:in|at|on|next|this|tomorrow|today|tonight|noon|midnight|(?:mon|tues?|wed|thu|fri|sat|sun)\w*)$"
-    r"|今[天日晚早]|明[天日晚早]|大?后天|[下本这]个?(?:周|星期|礼拜|月)|(?:周|星期|礼拜)[一二三四五六日天末\d]"
-    r"|早上|上午|中午|下午|晚上|半夜|半个?小时|[一二两三四五六七八九十]+个?(?:秒|分钟|刻钟|小时|天|周|星期|月|点)"
-)
-_POLITE: Final = frozenset({"please", "pls", "plz", "请", "谢谢", "吧"})
+_FOLLOW_UP_DOOR: Final = re.compile(r"[/!／！]followup(?=\s|$|[:：,，])[:：,，]?\s*", re.IGNORECASE)
 _WITH: Final = frozenset({"with", WITH_CHINESE})
 _VERBS_BY_NAME: Final = {verb.name: verb for verb in VERBS}
 _KIND_NOT_YET: Final[dict[Kind, str]] = {"FU": "followups", "RQ": "suggestions"}
@@ -161,13 +182,6 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
 
-@dataclass(frozen=True, slots=True)
-class _Context:
-    text: str
-    in_task_thread: bool
-    default_kind: Kind
-
-
 def parse(
     text: str,
     *,
@@ -188,7 +202,7 @@ def parse(
     body = _DOOR.sub("", body, count=1) if _DOOR.match(body) else body
     if is_blank(body):
         return Empty()
-    context = _Context(body, in_task_thread, default_kind)
+    context = Context(body, in_task_thread, default_kind)
     words = split_words(body)
     found = _verb_form(words, context)
     if found is not None:
@@ -221,6 +235,21 @@ def render(command: FileTask | Command, language: str = "en") -> str:
             return form("retry", id) + ("" if instruction is None else f" {joint} {instruction}")
         case Send(id, text):
             return form("send", id, text) if str(id) else f"-- {text}"
+        case Stop(id):
+            return form("stop", id)
+        case SetFollowUp(text, options, what):
+            return form("later", render_follow_up_options(options), text, what or "")
+        case ListFollowUps(which):
+            shown = SHOWN_FOLLOW_UP_FILTERS.get(language, {}).get(which, which)
+            return form("followups", "" if which == "open" else shown)
+        case RunNow(id):
+            return form("run", id)
+        case ChangeFollowUp(id, when):
+            return form("change", id, when)
+        case DeleteFollowUp(id):
+            return form("delete", id)
+        case Setting(key, value):
+            return form("settings", key or "", value or "")
         case Help(verb):
             return form("help", _VERBS_BY_NAME[verb].words(language)[0] if verb else "")
         case WhoAmI():
@@ -232,10 +261,31 @@ def render(command: FileTask | Command, language: str = "en") -> str:
 def read_target(word: str, default_kind: Kind = "CT") -> TaskId | TaskName | None:
     """The id or name that a single word stands for (`12`, `#12`, `CT-12`, a name, `requester/name`, a uuid)."""
     words = split_words(normalise(word))
-    return _target(words[0], default_kind) if len(words) == 1 else None
+    return target_of(words[0], default_kind) if len(words) == 1 else None
 
 
-def _text_form(words: list[Word], context: _Context, offered: frozenset[str]) -> Parsed:
+def parse_follow_up(text: str) -> Parsed:
+    """What a person meant by `text` at the door `/followup`, where a bare number is a follow-up and what is no command
+    is a time and what to do then. Never raises; nothing of it is a code task."""
+    body = normalise(text)
+    body = _FOLLOW_UP_DOOR.sub("", body, count=1) if _FOLLOW_UP_DOOR.match(body) else body
+    if is_blank(body):
+        return Empty()
+    context, words = Context(body, False, "FU"), split_words(body)
+    split = split_verb(words)
+    found = _verb_form(words, context)
+    if split is not None and split[0].name == "list":
+        found = _named(split[0], followup_commands.build_list(split[1]))
+    if found is not None:
+        return _offer(*found, OFFERED)
+    wish = followup_commands.read_wish(body)
+    if isinstance(wish, BadFlag) or followup_commands.reads_as_time(wish.text):
+        return wish
+    miss = _near_miss(words, context, OFFERED)
+    return miss if miss is not None and getattr(miss.meant, "id", None) is not None else wish
+
+
+def _text_form(words: list[Word], context: Context, offered: frozenset[str]) -> Parsed:
     """The text is no verb form: a near miss, a message to the thread's agent, or a new code task."""
     given = Given()
     at = read_leading(context.text, given)
@@ -257,16 +307,16 @@ def _text_form(words: list[Word], context: _Context, offered: frozenset[str]) ->
     return FileTask(text, given.options())
 
 
-def _offer(verb: str, command: Command | None, offered: frozenset[str]) -> Parsed:
+def _offer(verb: str, command: Command | BadFlag | None, offered: frozenset[str]) -> Parsed:
     """The command, unless this version does not offer the verb or the kind of its id."""
-    if command is None or verb not in offered:
+    if command is None or (verb not in offered and not isinstance(command, DeleteFollowUp)):
         return NotYet(verb)
     target = getattr(command, "id", None)
     needs = _KIND_NOT_YET.get(target.kind) if isinstance(target, TaskId) else None
     return NotYet(needs) if needs is not None and needs not in offered else command
 
 
-def _verb_form(words: list[Word], context: _Context) -> tuple[str, Command | None] | None:
+def _verb_form(words: list[Word], context: Context) -> _Form | None:
     """The verb and its command (None when the verb has no command yet), or None when the text is no verb form."""
     if words[0].bare in ("--help", "-h") and len(words) == 1:
         return "help", Help()
@@ -274,8 +324,10 @@ def _verb_form(words: list[Word], context: _Context) -> tuple[str, Command | Non
     return None if found is None else _build(*found, context)
 
 
-def _build(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, Command | None] | None:
+def _build(verb: Verb, rest: list[Word], context: Context) -> _Form | None:
     match verb.shape:
+        case "alone" if verb.name == "followups":
+            return _named(verb, followup_commands.build_list(rest))
         case "alone":
             return None if rest else (verb.name, WhoAmI() if verb.name == "whoami" else None)
         case "filter":
@@ -285,37 +337,49 @@ def _build(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, Comman
                 return verb.name, Help()
             about = VERBS_BY_WORD.get(rest[0].bare) if len(rest) == 1 else None
             return None if about is None else (verb.name, Help(about.name))
+        case "target" if verb.name == "run":
+            return _named(verb, followup_commands.build_run(rest))
         case "target":
             return _build_target(verb, rest, context)
         case "retry":
             return _build_retry(verb, rest, context)
+        case "edit" if verb.name == "change":
+            return _named(verb, followup_commands.build_change(rest, context))
         case "send" | "edit":
             return _build_send(verb, rest, context)
         case "when":
-            return (verb.name, None) if not rest or _TIME_START.match(rest[0].bare) else None
+            return _named(verb, followup_commands.build_later(rest, context))
         case "setting":
-            fits = not rest or (len(rest) <= 3 and rest[0].bare in SETTING_KEYS)
-            return (verb.name, None) if fits else None
+            return _build_setting(verb, rest, context)
         case _:
             assert_never(verb.shape)
 
 
-def _build_list(verb: Verb, rest: list[Word]) -> tuple[str, Command] | None:
+def _named(verb: Verb, read: Command | BadFlag | None) -> _Form | None:
+    return None if read is None else (verb.name, read)
+
+
+def _build_setting(verb: Verb, rest: list[Word], context: Context) -> _Form | None:
+    if not rest or (rest[0].bare in ZONE_SETTINGS and followup_commands.zone_fits(rest, context)):
+        return verb.name, followup_commands.build_setting(rest, context)
+    return (verb.name, None) if len(rest) <= 3 and rest[0].bare in SETTING_KEYS - ZONE_SETTINGS.keys() else None
+
+
+def _build_list(verb: Verb, rest: list[Word]) -> _Form | None:
     if not rest:
         return verb.name, ListTasks()
     chosen = FILTERS.get(rest[0].bare.removeprefix("--"))
     return (verb.name, ListTasks(chosen)) if chosen is not None and len(rest) == 1 else None
 
 
-def _build_target(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, Command | None] | None:
-    rest = [word for word in rest if word.bare not in _POLITE]
-    if len(rest) > 1:
-        return None
-    target = _target(rest[0], context.default_kind) if rest else ThisThread()
-    if target is None:
-        return None
-    run = _run_of(rest[0]) if rest else None
-    if run is not None and verb.name != "logs":
+def _build_target(verb: Verb, rest: list[Word], context: Context) -> _Form | None:
+    if verb.name == "delete":
+        command = followup_commands.build_delete(rest, context)
+        fits = command is not None or only_target(rest, context.default_kind, "clear") is not None
+        return (verb.name, command) if fits else None
+    target = only_target(rest, context.default_kind)
+    run = run_of(rest[0]) if rest else None
+    if target is None or (run is not None and verb.name != "logs"):
         return None
     return verb.name, _target_command(verb.name, target, run)
 
@@ -330,17 +394,21 @@ def _target_command(verb: str, target: Target, run: int | None) -> Command | Non
             return LogsOf(target, run)
         case "cancel":
             return CancelTask(target)
+        case "stop":
+            return Stop(target)
+        case "run":
+            return RunNow(target)
         case _:
             return None
 
 
-def _build_retry(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, Command] | None:
+def _build_retry(verb: Verb, rest: list[Word], context: Context) -> _Form | None:
     target: Target | None = ThisThread()
     rest = [part for word in rest[:2] for part in split_with(word)] + rest[2:]
     if rest and rest[0].folded not in _WITH:
-        plain = len([word for word in rest if word.bare not in _POLITE]) == 1
-        target = _target(rest[0], context.default_kind, names="any" if plain else "clear")
-        if target is None or _run_of(rest[0]) is not None:
+        plain = len([word for word in rest if word.bare not in POLITE]) == 1
+        target = target_of(rest[0], context.default_kind, names="any" if plain else "clear")
+        if target is None or run_of(rest[0]) is not None:
             return None
         rest = [] if plain else rest[1:]
     elif rest and not context.in_task_thread:
@@ -353,10 +421,10 @@ def _build_retry(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, 
     return verb.name, RetryTask(target, text)
 
 
-def _build_send(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, Command | None] | None:
+def _build_send(verb: Verb, rest: list[Word], context: Context) -> _Form | None:
     if not rest:
         return None
-    target = _target(rest[0], context.default_kind, names="clear")
+    target = target_of(rest[0], context.default_kind, names="clear")
     text = context.text[rest[0].end :].strip()
     if target is not None and not is_blank(text):
         return verb.name, Send(target, text) if verb.name == "send" else None
@@ -365,32 +433,10 @@ def _build_send(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, C
     return None
 
 
-def _target(word: Word, default_kind: Kind, names: str = "any") -> TaskId | TaskName | None:
-    """`names`: `any` takes every name, `clear` only those that no ordinary word looks like."""
-    found = _ID.fullmatch(word.bare)
-    if found:
-        kinds: dict[str, Kind] = {"ct": "CT", "fu": "FU", "rq": "RQ"}
-        return TaskId(kinds.get(found["kind"] or "", default_kind), int(found["number"]))
-    name = clean(word.raw).translate(WIDE).rstrip(END_MARKS)
-    if len(name) > _NAME_LONGEST or not _NAME.fullmatch(name):
-        return None
-    return TaskName(name) if names == "any" or re.search(r"[-/0-9]", name) else None
-
-
-def _run_of(word: Word) -> int | None:
-    found = _ID.fullmatch(word.bare)
-    return int(found["run"]) if found and found["run"] else None
-
-
-def _is_prefixed(word: Word) -> bool:
-    found = _ID.fullmatch(word.bare)
-    return bool(found and found["kind"])
-
-
-def _near_miss(words: list[Word], context: _Context, offered: frozenset[str]) -> NearMiss | None:
+def _near_miss(words: list[Word], context: Context, offered: frozenset[str]) -> NearMiss | None:
     """A misspelt verb whose rest fits (`cancle 42`, `取肖42`), a misspelt filter, or more words than the verb takes."""
     split = split_verb(words)
-    found: tuple[str, Command | None] | None = None
+    found: _Form | None = None
     if split is not None:
         found = _too_many(*split, context) if split[0].name in offered else None
     else:
@@ -398,7 +444,7 @@ def _near_miss(words: list[Word], context: _Context, offered: frozenset[str]) ->
         built = [_build(VERBS_BY_WORD[name], words[1:], context) for _, name in candidates]
         built += [_build(verb, rest, context) for verb, rest in _close_chinese(without_ask(words), offered)]
         found = next((form for form in built if form is not None and _is_sure(form[1])), None)
-    if found is None or found[1] is None:
+    if found is None or found[1] is None or isinstance(found[1], BadFlag):
         return None
     return NearMiss(render(found[1]), found[1], context.text)
 
@@ -410,21 +456,21 @@ def _close_chinese(words: list[Word], offered: frozenset[str]) -> Iterator[tuple
         start = first.folded[: len(alias)]
         if verb.name in offered and len(start) == len(alias) and not start.isascii() and _distance(start, alias) == 1:
             rest = [*glued(first, len(alias)), *words[1:]]
-            takes_id = verb.shape in ("target", "retry")
-            if not takes_id or (rest and _ID.fullmatch(rest[0].bare)):
+            takes_id = verb.shape in ("target", "retry", "edit")
+            if not takes_id or (rest and ID.fullmatch(rest[0].bare)):
                 yield verb, rest
 
 
-def _is_sure(command: Command | None) -> bool:
-    return command is not None and not isinstance(getattr(command, "id", None), TaskName)
+def _is_sure(command: Command | BadFlag | None) -> bool:
+    return not (command is None or isinstance(command, BadFlag) or isinstance(getattr(command, "id", None), TaskName))
 
 
-def _too_many(verb: Verb, rest: list[Word], context: _Context) -> tuple[str, Command | None] | None:
+def _too_many(verb: Verb, rest: list[Word], context: Context) -> _Form | None:
     if verb.shape == "filter" and len(rest) == 1:
         close = [name for name in FILTERS if _is_close_filter(rest[0].bare, name)]
         return (verb.name, ListTasks(FILTERS[close[0]])) if close else None
-    sure = bool(rest) and (_is_prefixed(rest[0]) or (len(rest) > 1 and all(_ID.fullmatch(word.bare) for word in rest)))
-    target = _target(rest[0], context.default_kind) if sure else None
+    sure = bool(rest) and (is_prefixed(rest[0]) or (len(rest) > 1 and all(ID.fullmatch(word.bare) for word in rest)))
+    target = target_of(rest[0], context.default_kind) if sure else None
     if target is None:
         return None
     if verb.shape == "retry":

@@ -8,14 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from bot.core.buttons import ButtonVerb, parse_button, value_of
+from bot.core.buttons import ButtonAction, ButtonVerb, FollowUpAction, WishAction, parse_button, value_of
 from bot.core.hygiene import clean
 from bot.core.texts import Texts
-from bot.core.verbs import RetryTask, TaskId
+from bot.core.verbs import ChangeFollowUp, RetryTask, SetFollowUp, TaskId
 
 NOTE_MAX: Final = 2_000
 """Characters of a note (ours): Slack takes 3,000 in a field, Discord 4,000."""
 NOTE: Final = "note"
+WHEN: Final = "when"
+WHEN_MAX: Final = 200
+TEXT: Final = "text"
+TEXT_MAX: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,41 +57,79 @@ class UnfitForm:
     length: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LaterForm:
+    """The form under [Other…]: a follow-up for the message that the stored command with this number was given on. No
+    text: what the message says."""
+
+    number: int
+    wish: SetFollowUp
+
+
 _NOTES: Final[frozenset[ButtonVerb]] = frozenset({"retry_note"})
 """Buttons whose form asks for one note."""
 
 
 def form_of(value: str, texts: Texts) -> Form | None:
     """The form that the button with this value opens, in the language of `texts`; None when it opens none."""
-    action = parse_button(value)
-    if action is None or action.verb not in _NOTES:
-        return None
-    verb = action.verb
-    note = Field(
-        name=NOTE,
-        label=texts.say(f"form.{verb}.label"),
-        hint=texts.say(f"form.{verb}.hint"),
-        multiline=True,
-        max_length=NOTE_MAX,
-        required=True,
-    )
-    ref = f"CT-{action.number}"
-    return Form(
-        key=value_of(verb, action.number),
-        title=texts.say(f"form.{verb}.title", ref=ref),
-        submit=texts.say(f"form.{verb}.submit"),
-        fields=(note,),
+    match parse_button(value):
+        case ButtonAction(verb, number) if verb in _NOTES:
+            note = _field(NOTE, verb, NOTE_MAX, texts, multiline=True)
+            return _form(value_of(verb, number), verb, (note,), texts, ref=f"CT-{number}")
+        case FollowUpAction("change", number):
+            when = _field(WHEN, "when", WHEN_MAX, texts, instant=True)
+            return _form(value, "change", (when,), texts, ref=f"FU-{number}")
+        case WishAction("later"):
+            when = _field(WHEN, "when", WHEN_MAX, texts, instant=True)
+            text = _field(TEXT, "what", TEXT_MAX, texts, multiline=True, required=False)
+            return _form(value, "later", (when, text), texts)
+        case _:
+            return None
+
+
+def _form(key: str, name: str, fields: tuple[Field, ...], texts: Texts, **values: object) -> Form:
+    title = texts.say(f"form.{name}.title", **values)
+    return Form(key=key, title=title, submit=texts.say(f"form.{name}.submit"), fields=fields)
+
+
+def _field(
+    name: str,
+    key: str,
+    longest: int,
+    texts: Texts,
+    *,
+    multiline: bool = False,
+    required: bool = True,
+    instant: bool = False,
+) -> Field:
+    return Field(
+        name=name,
+        label=texts.say(f"form.{key}.label"),
+        hint=texts.say(f"form.{key}.hint"),
+        multiline=multiline,
+        max_length=longest,
+        required=required,
+        instant=instant,
     )
 
 
-def read_form(key: str, fields: Mapping[str, str]) -> RetryTask | UnfitForm | None:
+def read_form(key: str, fields: Mapping[str, str]) -> RetryTask | ChangeFollowUp | LaterForm | UnfitForm | None:
     """The command that a sent form stands for; None when it is none of ours. Nothing of it is trusted."""
-    action = parse_button(key)
-    if action is None or action.verb not in _NOTES:
-        return None
-    note = clean(fields.get(NOTE, "")).strip()
-    if not note:
-        return UnfitForm("empty")
-    if len(note) > NOTE_MAX:
-        return UnfitForm("too_long", len(note))
-    return RetryTask(TaskId("CT", action.number), note)
+
+    def told(name: str) -> str:
+        return clean(fields.get(name, "")).strip()
+
+    match parse_button(key):
+        case ButtonAction(verb, number) if verb in _NOTES:
+            note = told(NOTE)
+            if not note:
+                return UnfitForm("empty")
+            if len(note) > NOTE_MAX:
+                return UnfitForm("too_long", len(note))
+            return RetryTask(TaskId("CT", number), note)
+        case FollowUpAction("change", number):
+            return ChangeFollowUp(TaskId("FU", number), told(WHEN))
+        case WishAction("later", number):
+            return LaterForm(number, SetFollowUp(told(WHEN), what=told(TEXT)))
+        case _:
+            return None

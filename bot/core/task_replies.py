@@ -39,11 +39,14 @@ from bot.core.verbs import (
     ListTasks,
     LogsOf,
     NearMiss,
+    OnFollowUp,
     RetryTask,
     ShowTask,
     StatusOf,
+    Stop,
     TaskId,
     WhoAmI,
+    verb_word,
 )
 
 LOG_LINES: Final = 20
@@ -223,7 +226,7 @@ def status_doc(
     head = say_markdown(texts, "status.head", ref=task.ref, shown=shown, title=title_text(task, mask))
     lines = [texts.say("status.stage_since", shown=shown, time=clock(since or task.updated_at, now, texts))]
     if task.stage in (Stage.RUNNING, Stage.TESTING) and run is not None:
-        lines += _run_lines(run, texts, mask)
+        lines += run_lines(run, texts, mask)
     lines.append(texts.say("status.attempt", attempt=view.attempt, max=max(task.max_attempts, view.attempt)))
     if task.stage is Stage.QUEUED and task.next_attempt_at is not None:
         lines.append(texts.say("status.next_attempt", time=clock(task.next_attempt_at, now, texts)))
@@ -237,7 +240,8 @@ def status_doc(
     return Doc(text="\n".join([f"**{head}**", "", *(f"- {line}" for line in lines)]))
 
 
-def _run_lines(run: Run, texts: Texts, mask: Mask) -> list[str]:
+def run_lines(run: Run, texts: Texts, mask: Mask) -> list[str]:
+    """What the agent does, its last step and its worker."""
     states = {
         RunState.WORKING: "status.agent_working",
         RunState.WAITING_FOR_INPUT: "status.agent_waiting",
@@ -255,12 +259,17 @@ def logs_doc(
     task: CodeTask, entries: Sequence[RunLogEntry], texts: Texts, mask: Mask = mask_formats, url: str = ""
 ) -> Doc:
     """The last 20 entries in a code block, and where all of them are (`url`, else the CLI's command)."""
+    everything = escape(url) if url else code_span(f"codetask task logs {task.ref}")
+    return entries_doc(task.ref, entries, texts, mask, everything)
+
+
+def entries_doc(ref: str, entries: Sequence[RunLogEntry], texts: Texts, mask: Mask, everything: Markdown) -> Doc:
+    """The last 20 entries of anything that runs; `everything` says where all of them are."""
     if not entries:
-        return Doc(text=texts.say("logs.empty", ref=task.ref))
+        return Doc(text=texts.say("logs.empty", ref=ref))
     lines = [cut(clean(mask(clean(entry.content))).strip("\n"), 400) for entry in entries[-LOG_LINES:]]
     more = texts.say("logs.truncated") + "\n" if entries[0].seq > 1 or len(entries) > LOG_LINES else ""
-    everything = escape(url) if url else code_span(f"codetask task logs {task.ref}")
-    parts = [f"**{texts.say('logs.title', ref=task.ref)}**", fence(more + "\n".join(lines))]
+    parts = [f"**{texts.say('logs.title', ref=ref)}**", fence(more + "\n".join(lines))]
     return Doc(text="\n\n".join([*parts, say_markdown(texts, "logs.all", command=everything)]))
 
 
@@ -298,6 +307,7 @@ def _help_lines(texts: Texts) -> list[str]:
     looking = (ListTasks(), ListTasks("failed"), ShowTask(one), StatusOf(one), LogsOf(one), WhoAmI())
     acting = (CancelTask(one), RetryTask(one), RetryTask(one, "…"))
     options = [flag.usage(language) for flag in FLAGS if flag.offered]
+    verb, later = verb_word("later", language), texts.say("help.later_wish")
 
     def codes(commands: Sequence[Command]) -> Markdown:
         return _codes([render(command, language).replace(str(one), "42") for command in commands])
@@ -307,6 +317,7 @@ def _help_lines(texts: Texts) -> list[str]:
         say_markdown(texts, "help.thread", mention=code_span("@codetask …"), bang=code_span("!codetask …")),
         say_markdown(texts, "help.look", commands=codes(looking)),
         say_markdown(texts, "help.act", commands=codes(acting)),
+        say_markdown(texts, "help.later", slash=code_span(f"/followup {later}"), verb=code_span(f"{verb} {later}")),
         say_markdown(texts, "help.options", options=_codes(options)),
         say_markdown(texts, "help.force", mark=code_span("--")),
         say_markdown(texts, "help.one", example=code_span(render(Help("cancel"), language))),
@@ -333,13 +344,16 @@ def _verb_help(name: str, texts: Texts) -> list[str]:
 # --- Questions about what was meant -----------------------------------------------------------------------------------
 
 
-def near_miss_doc(miss: NearMiss, texts: Texts, inbox_row: int | None = None) -> Doc:
-    """ "Did you mean `cancel CT-42`?" with [Yes] where one press can do it, and [File it as a code task].
+def near_miss_doc(miss: NearMiss, texts: Texts, inbox_row: int | None = None, *, may_file: bool = True) -> Doc:
+    """ "Did you mean `cancel CT-42`?" with [Yes] where one press can do it, and [File it as a code task] unless that
+    cannot have been meant.
 
     `inbox_row` is the stored command whose text is filed; without it only the `--` hint is given."""
     command = code_span(render(miss.meant, texts.language))
     question = say_markdown(texts, "refused.near_miss", command=command)
-    shown = (*_yes(miss, texts), *_file(inbox_row, texts))
+    if not may_file:
+        return Doc(text=question, buttons=_yes(miss, texts, inbox_row))
+    shown = (*_yes(miss, texts, inbox_row), *_file(inbox_row, texts))
     return Doc(text=texts.sentences((question, _force_hint(inbox_row, texts))), buttons=shown)
 
 
@@ -361,10 +375,17 @@ def _file(inbox_row: int | None, texts: Texts) -> tuple[Button, ...]:
     return (Button(label=label, name=name, value=buttons.value_of("file", inbox_row)),)
 
 
-def _yes(miss: NearMiss, texts: Texts) -> tuple[Button, ...]:
+def _yes(miss: NearMiss, texts: Texts, inbox_row: int | None) -> tuple[Button, ...]:
     action = buttons.action_of(miss.meant)
-    if action is None:
+    if action is not None:
+        value = buttons.value_of(action.verb, action.number)
+    elif inbox_row is not None and (isinstance(miss.meant, OnFollowUp | Stop) or _is_of_follow_up(miss.meant)):
+        value = buttons.wish_value("yes", inbox_row)
+    else:
         return ()
     name = texts.say("button_name.yes", command=render(miss.meant, texts.language))
-    value = buttons.value_of(action.verb, action.number)
     return (Button(label=texts.say("button.yes"), name=name, value=value, style="primary"),)
+
+
+def _is_of_follow_up(command: Command) -> bool:
+    return getattr(getattr(command, "id", None), "kind", "") == "FU"

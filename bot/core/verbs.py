@@ -67,7 +67,7 @@ class Flag:
 
     @property
     def help_key(self) -> str:
-        return f"help.flag.{self.name}"
+        return f"help.flag.{self.name.replace('-', '_')}"
 
     def word(self, language: str = "en") -> str:
         """Its name in a language."""
@@ -89,16 +89,33 @@ VERBS: Final[tuple[Verb, ...]] = (
     Verb("logs", "target", "logs [ID]", ("log",), ("日志",), "日志 [编号]", offered=True),
     Verb("whoami", "alone", "whoami", (), ("我是谁",), "我是谁", offered=True),
     Verb("send", "send", "send [ID] TEXT", ("say",), ("发送",), "发送 [编号] 文字"),
-    Verb("stop", "target", "stop [ID]", (), ("停止",), "停止 [编号]"),
+    Verb("stop", "target", "stop [ID]", (), ("停止",), "停止 [编号]", offered=True),
     Verb("undo", "target", "undo [ID]", (), ("撤销",), "撤销 [编号]"),
     Verb("merged", "target", "merged [ID]", (), ("已合并", "标为已合并"), "已合并 [编号]"),
     Verb("edit", "edit", "edit ID TEXT", (), ("编辑",), "编辑 编号 文字"),
-    Verb("later", "when", "later WHEN [TEXT]", (), ("稍后",), "稍后 时间 [文字]"),
-    Verb("followups", "alone", "followups", (), ("跟进",), "跟进"),
+    Verb("later", "when", "later WHEN [TEXT]", (), ("稍后",), "稍后 时间 [文字]", offered=True),
+    Verb("followups", "alone", "followups", (), ("跟进",), "跟进", offered=True),
+    Verb("run", "target", "run FU-7", (), ("运行",), "运行 FU-7", offered=True),
+    Verb("change", "edit", "change FU-7 WHEN", (), ("修改",), "修改 FU-7 时间", offered=True),
+    Verb("delete", "target", "delete ID", ("rm",), ("删除",), "删除 编号"),
     Verb("top", "alone", "top", (), ("热门",), "热门"),
     Verb("suggestions", "alone", "suggestions", (), ("需求建议",), "需求建议"),
-    Verb("settings", "setting", "settings [KEY [VALUE]]", (), ("设置",), "设置 [键 [值]]"),
+    Verb(
+        "settings",
+        "setting",
+        "settings [tz|timezone [ZONE]]",
+        (),
+        ("设置",),
+        "设置 [时区|频道时区 [时区名]]",
+        offered=True,
+    ),
 )
+
+
+def verb_word(name: str, language: str = "en") -> str:
+    """The verb as it is shown in a language."""
+    return next(verb.words(language)[0] for verb in VERBS if verb.name == name)
+
 
 FLAGS: Final[tuple[Flag, ...]] = (
     Flag("repo", "NAME", (), "仓库", "名称", offered=True),
@@ -113,7 +130,25 @@ FLAGS: Final[tuple[Flag, ...]] = (
     Flag("quiet", "", (), "安静", switch=True),
 )
 
-FLAG_VALUES: Final = {"低": "low", "普通": "normal", "高": "high", "是": "yes", "否": "no"}
+FOLLOW_UP_FLAGS: Final[tuple[Flag, ...]] = (
+    Flag("agent", "NAME", (), "智能体", "名称", offered=True),
+    Flag("remind", "", (), "提醒", switch=True, offered=True),
+    Flag("if-missed", "run|skip", ("run", "skip"), "错过", "运行|跳过", offered=True),
+    Flag("if-busy", "queue|skip", ("queue", "skip"), "忙时", "排队|跳过", offered=True),
+    Flag("title", "TEXT", (), "标题", "文字", offered=True),
+)
+"""The options of a follow-up, before its time or at the end of its text."""
+
+FLAG_VALUES: Final = {
+    "低": "low",
+    "普通": "normal",
+    "高": "high",
+    "是": "yes",
+    "否": "no",
+    "运行": "run",
+    "跳过": "skip",
+    "排队": "queue",
+}
 """Chinese values of options, and what they mean."""
 
 OFFERED: Final = frozenset(verb.name for verb in VERBS if verb.offered)
@@ -155,9 +190,45 @@ SHOWN_FILTERS: Final[dict[str, dict[ListFilter, str]]] = {
 }
 """How each filter is written in a language other than English: the first of its words."""
 
+FOLLOW_UP_VERBS: Final = ("show", "status", "logs", "cancel", "stop", "run", "retry", "change", "delete")
+"""What can be done with one follow-up."""
+
+FollowUpFilterName = Literal["open", "mine", "all", "pending", "running", "success", "failed", "cancelled"]
+
+FOLLOW_UP_FILTERS: Final[dict[str, FollowUpFilterName]] = {
+    "open": "open",
+    "mine": "mine",
+    "all": "all",
+    "pending": "pending",
+    "running": "running",
+    "success": "success",
+    "done": "success",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    "canceled": "cancelled",
+    "未完成": "open",
+    "我的": "mine",
+    "全部": "all",
+    "所有": "all",
+    "待执行": "pending",
+    "运行中": "running",
+    "已完成": "success",
+    "失败": "failed",
+    "已取消": "cancelled",
+}
+"""What may follow `followups` and `/followup list`. Nothing = `open`: your own that are pending or running."""
+
+SHOWN_FOLLOW_UP_FILTERS: Final[dict[str, dict[FollowUpFilterName, str]]] = {
+    "zh": {meant: word for word, meant in reversed(FOLLOW_UP_FILTERS.items()) if not word.isascii()}
+}
+
 SETTING_KEYS: Final = frozenset(
     ["repo", "base", "agent", "intake", "quiet", "reviews", "language", "timezone", "reaction", "tz", "pings"]
 )
+
+SettingKey = Literal["tz", "timezone"]
+ZONE_SETTINGS: Final[dict[str, SettingKey]] = {"tz": "tz", "时区": "tz", "timezone": "timezone", "频道时区": "timezone"}
+"""Settings that this version answers: a person's own zone, and a channel's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +276,17 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowUpOptions:
+    """Options of a follow-up, as written; None where not given. Whether the agent exists is checked later."""
+
+    agent: str | None = None
+    remind: bool = False
+    if_missed: Literal["run", "skip"] | None = None
+    if_busy: Literal["queue", "skip"] | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileTask:
     """File a new code task. `text` is as written, in NFC and trimmed; pass it to `check_description`."""
 
@@ -249,6 +331,56 @@ class RetryTask:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """Ends the work on a code task or a follow-up."""
+
+    id: Target
+
+
+@dataclass(frozen=True, slots=True)
+class SetFollowUp:
+    """Set a follow-up. `text` begins with the time, in words; what is behind it is what to do (`core.when` divides
+    them). Where a form asked for both apart, `text` is the time alone and `what` the rest."""
+
+    text: str
+    options: FollowUpOptions = FollowUpOptions()
+    what: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListFollowUps:
+    filter: FollowUpFilterName = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class RunNow:
+    """Make a pending follow-up due now."""
+
+    id: Target
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFollowUp:
+    """Give a follow-up another time. `when` is the time in words, empty when it was left out."""
+
+    id: Target
+    when: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFollowUp:
+    id: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Show a setting (`value` None), or change it; without a key, all that there are."""
+
+    key: SettingKey | None = None
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """A text for the agent of a code task."""
 
@@ -285,11 +417,13 @@ class BadFlag:
 
     `why`: `unknown` (allowed = the known names), `not_yet` (not offered in this version; the same), `missing` (no value
     given), `value` (not an allowed value; allowed = those, empty when they cannot be listed), `twice`.
+    `of` is what the option was given for.
     """
 
     name: str
     why: Literal["unknown", "not_yet", "missing", "value", "twice"]
     allowed: tuple[str, ...] = ()
+    of: Literal["task", "follow_up"] = "task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,5 +445,24 @@ class TaskWord:
     text: str
 
 
-Command = ListTasks | ShowTask | StatusOf | LogsOf | CancelTask | RetryTask | Send | Help | WhoAmI
+OnTask = ListTasks | ShowTask | StatusOf | LogsOf | CancelTask | RetryTask | Stop | Send
+"""What code tasks know; most of it follow-ups too."""
+
+OnFollowUp = SetFollowUp | ListFollowUps | RunNow | ChangeFollowUp | DeleteFollowUp
+"""What only follow-ups know."""
+
+Command = (
+    ListTasks
+    | ShowTask
+    | StatusOf
+    | LogsOf
+    | CancelTask
+    | RetryTask
+    | Stop
+    | Send
+    | Help
+    | WhoAmI
+    | OnFollowUp
+    | Setting
+)
 Parsed = FileTask | Command | NearMiss | BadFlag | NotYet | Empty | TaskWord

@@ -7,41 +7,50 @@ thread's earlier messages) is fetched before the transaction starts.
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, assert_never
 
 import structlog
 
-from bot.core.buttons import ButtonAction, FollowUpAction, parse_button
+from bot.core.buttons import ButtonAction, FollowUpAction, WishAction, parse_button
 from bot.core.cards import Doc
 from bot.core.commands import (
     BadFlag,
     CancelTask,
+    ChangeFollowUp,
+    DeleteFollowUp,
     Empty,
     FileTask,
     Help,
+    ListFollowUps,
     ListTasks,
     LogsOf,
     NearMiss,
     NotYet,
     Parsed,
     RetryTask,
+    RunNow,
     Send,
+    SetFollowUp,
+    Setting,
     ShowTask,
     StatusOf,
+    Stop,
     TaskId,
     TaskWord,
     WhoAmI,
     parse,
-    render,
+    parse_follow_up,
 )
-from bot.core.forms import UnfitForm, read_form
+from bot.core.forms import LaterForm, UnfitForm, read_form
 from bot.core.inbound import (
     BotAdded,
     ButtonPress,
     Command,
     FormSent,
     Gap,
+    Message,
     MessageRef,
     Person,
     Unreadable,
@@ -50,28 +59,25 @@ from bot.core.people import Action, may
 from bot.core.quoting import code_span
 from bot.core.task_cards import say_doc
 from bot.core.task_replies import (
-    EventLine,
     help_doc,
-    list_doc,
-    logs_doc,
     near_miss_doc,
-    show_doc,
-    status_doc,
     task_word_doc,
     whoami_doc,
 )
-from bot.core.tasks import ACTIVE, CodeTask, Stage
+from bot.core.tasks import CodeTask
 from bot.core.texts import Texts
-from bot.core.verbs import ListFilter
 from bot.failpoints import failpoint
 from bot.ports import Choice, Platform, Retry
 from bot.services.announcements import Announcer
-from bot.services.completions import offer_tasks
-from bot.services.languages import Wording
+from bot.services.chat_followups import ChatFollowUps, is_stop
+from bot.services.chat_tasks import ChatTasks, key_of
+from bot.services.completions import Completions
 from bot.services.later import Later
 from bot.services.people import known_person
 from bot.services.refusals import Refused, refuse_flag
+from bot.services.said import Said
 from bot.services.tasks import CodeTasks, Filed, Filing
+from bot.services.zones import Zones
 from bot.store import Delivery, Pending, Store, TaskFilter, Transaction
 
 log = structlog.get_logger(__name__)
@@ -81,26 +87,8 @@ SEEN_LATE: Final = timedelta(hours=24)
 CONTEXT_MESSAGES: Final = 20
 THREAD_READ: Final = 200
 CONTEXT_CHARS: Final = 8_000
-LOG_ENTRIES: Final = 20
 CONTEXT_TRIES: Final = 3
 """How often a thread is read for a code task before it is filed without what was said there."""
-OPEN_STAGES: Final = tuple(ACTIVE)
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """One command as it is handled: who, where, and where private answers go."""
-
-    item: Pending
-    event: Command | ButtonPress | FormSent
-    person: Person
-    thread_id: int | None
-    wording: Wording
-    context: str = ""
-
-    @property
-    def key(self) -> str:
-        return f"IN-{self.item.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +98,8 @@ class ChatCommands:
     store: Store
     tasks: CodeTasks
     announcer: Announcer
+    code_tasks: ChatTasks
+    follow_ups: ChatFollowUps
     platforms: Mapping[str, Platform]
     backfill: Callable[[Gap], Awaitable[None]]
 
@@ -122,6 +112,8 @@ class ChatCommands:
                 await self._press(item, item.event)
             case FormSent():
                 await self._form(item, item.event)
+            case Message() if is_stop(item.event):
+                await self._heard_stop(item, item.event)
             case Gap():
                 await self.backfill(item.event)
                 await self._done(item)
@@ -147,22 +139,23 @@ class ChatCommands:
         await self.store.run(unit)
 
     async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
-        """Completions of the options `repo`, `agent` and `id`."""
-        if name == "id":
-            return await self._ids(text, person)
+        """Completions of the options `repo`, `agent`, `id` and `when`."""
+        if name in ("id", "when"):
+            return await self._offers(name, text, person)
         known = {"repo": list(self.tasks.settings.repositories), "agent": list(self.tasks.agents)}.get(name, [])
         return [Choice(label=value, value=value) for value in known if text.lower() in value.lower()]
 
-    async def _ids(self, text: str, person: Person) -> list[Choice]:
-        """The code tasks that the person may mean; none for one who may see none."""
+    async def _offers(self, name: str, text: str, person: Person) -> list[Choice]:
+        """What the person may mean by an id or a time; nothing for one who may see nothing."""
         try:
             person = await self._who(person)
         except Later:
             return []
         if not may(self.tasks.rights.role(person), Action.VIEW, is_requester=False):
             return []
-        languages, mask = self.announcer.languages, self.announcer.redactor.mask
-        return await self.store.run(lambda tx: offer_tasks(tx, text, person, languages, mask), read=True)
+        zones = Zones(self.tasks.settings.default_timezone)
+        found = Completions(self.announcer.languages, zones, self.announcer.redactor.mask)
+        return await self.store.run(lambda tx: found.offer(tx, name, text, person), read=True)
 
     async def _bot_added(self, item: Pending, event: BotAdded) -> None:
         """Introduces the bot once per channel, and sends what could not be sent before it joined."""
@@ -196,10 +189,8 @@ class ChatCommands:
             if not tx.inbox.done(item.id):
                 return
             said = self._said(tx, item, event, person, context)
-            if FEATURE not in self.tasks.settings.features:
-                self._refuse(tx, said, Refused("refused.disabled"))
-            elif event.command == "followup":
-                self._refuse(tx, said, Refused("refused.not_yet", {"verb": code_span("/followup")}))
+            if event.command == "followup" and event.door in ("shortcut", "menu"):
+                self.follow_ups.ask_when(tx, said)
             else:
                 self._act(tx, said, self._parse(tx, said, event))
             failpoint("command.before_commit")
@@ -207,25 +198,42 @@ class ChatCommands:
         await self.store.run(unit)
         failpoint("command.after_commit")
 
+    async def _heard_stop(self, item: Pending, event: Message) -> None:
+        """A message in a thread that is exactly `stop`: for the follow-up that runs there."""
+        person = await self._who(event.person)
+
+        def unit(tx: Transaction) -> None:
+            if tx.inbox.done(item.id) and tx.threads.find(event.thread) is not None:
+                self.follow_ups.heard_stop(tx, self._said(tx, item, event, person))
+
+        await self.store.run(unit)
+
     async def _who(self, person: Person) -> Person:
         return await known_person(person, self.platforms, self.store, self.tasks.rights)
 
     def _said(
-        self, tx: Transaction, item: Pending, event: Command | ButtonPress | FormSent, person: Person, context: str = ""
-    ) -> _Said:
+        self,
+        tx: Transaction,
+        item: Pending,
+        event: Command | ButtonPress | FormSent | Message,
+        person: Person,
+        context: str = "",
+    ) -> Said:
         tx.people.see(person)
         self.announcer.languages.hear(tx, event)
         found = tx.threads.find(event.thread)
         wording = self.announcer.languages.personal(tx, person, event.thread)
-        return _Said(item, event, person, found.id if found else None, wording, context)
+        return Said(item, event, person, found.id if found else None, wording, context)
 
-    def _parse(self, tx: Transaction, said: _Said, event: Command) -> Parsed:
+    def _parse(self, tx: Transaction, said: Said, event: Command) -> Parsed:
+        if event.command == "followup":
+            return parse_follow_up(event.text)
         in_task_thread = said.thread_id is not None and tx.tasks.in_thread(said.thread_id) is not None
         return parse(event.text, door=event.door, in_task_thread=in_task_thread)
 
     async def _thread_context(self, platform: Platform | None, item: Pending, event: Command) -> str:
         """Earlier messages of the thread a command was given in, as stored JSON; empty elsewhere."""
-        if platform is None or not event.in_thread or event.thread.root is None:
+        if platform is None or not event.in_thread or event.thread.root is None or event.command == "followup":
             return ""
         posted = await platform.history(event.thread, None, THREAD_READ)
         if isinstance(posted, Retry) and item.attempts + 1 < CONTEXT_TRIES:
@@ -243,30 +251,48 @@ class ChatCommands:
             lines.append((message.message.person.name or message.message.person.id, message.message.text))
         return json.dumps(lines[::-1], ensure_ascii=False) if lines else ""
 
-    def _act(self, tx: Transaction, said: _Said, parsed: Parsed) -> None:
+    def _act(self, tx: Transaction, said: Said, parsed: Parsed, at: datetime | None = None) -> None:
+        at_door = isinstance(said.event, Command) and said.event.command == "followup"
         match parsed:
+            case SetFollowUp() | ListFollowUps() | RunNow() | ChangeFollowUp() | DeleteFollowUp():
+                self.follow_ups.act(tx, said, parsed, at)
+            case (
+                CancelTask(target)
+                | RetryTask(target)
+                | ShowTask(target)
+                | StatusOf(target)
+                | LogsOf(target)
+                | Stop(target)
+            ) if self.follow_ups.concerns(tx, said, target, stop=isinstance(parsed, Stop)):
+                self.follow_ups.act(tx, said, parsed)
+            case Setting():
+                self.follow_ups.settings.act(tx, said, parsed)
+            case Empty() | Help(None) if at_door:
+                self.follow_ups.help(tx, said)
+            case NearMiss() | BadFlag() if at_door and self.follow_ups.on:
+                self._unclear(tx, said, parsed)
+            case _ if FEATURE not in self.tasks.settings.features:
+                self._refuse(tx, said, Refused("refused.disabled"))
             case FileTask():
                 self._file(tx, said, parsed)
-            case CancelTask() | RetryTask() | ShowTask() | StatusOf() | LogsOf():
-                self._on_task(tx, said, parsed)
+            case CancelTask() | RetryTask() | ShowTask() | StatusOf() | LogsOf() | Stop():
+                self.code_tasks.act(tx, said, parsed)
             case ListTasks(chosen):
-                self._list(tx, said, chosen)
+                self.code_tasks.list(tx, said, chosen)
             case Help(verb):
                 self._whisper(tx, said, lambda texts: help_doc(texts, verb))
             case Empty():
                 mask = self.announcer.redactor.mask
-                mine = self.tasks.list(tx, TaskFilter(requester=_key(said.person), limit=3))
+                mine = self.tasks.list(tx, TaskFilter(requester=key_of(said.person), limit=3))
                 self._whisper(tx, said, lambda texts: help_doc(texts, latest=mine, now=tx.now, mask=mask))
             case WhoAmI():
                 role, channel = self.tasks.rights.role(said.person), said.event.thread.channel_id
                 name = role.value if role else None
                 self._whisper(tx, said, lambda texts: whoami_doc(said.person, channel, name, texts))
-            case NearMiss():
-                self._whisper(tx, said, lambda texts: near_miss_doc(parsed, texts, said.item.id))
+            case NearMiss() | BadFlag():
+                self._unclear(tx, said, parsed)
             case TaskWord():
                 self._whisper(tx, said, lambda texts: task_word_doc(texts, said.item.id))
-            case BadFlag():
-                self._refuse(tx, said, refuse_flag(parsed))
             case NotYet(verb):
                 self._refuse(tx, said, Refused("refused.not_yet", {"verb": code_span(verb)}))
             case Send():
@@ -274,7 +300,14 @@ class ChatCommands:
             case _:
                 assert_never(parsed)
 
-    def _file(self, tx: Transaction, said: _Said, wish: FileTask, origin: Command | None = None) -> None:
+    def _unclear(self, tx: Transaction, said: Said, parsed: NearMiss | BadFlag) -> None:
+        if isinstance(parsed, BadFlag):
+            self._refuse(tx, said, refuse_flag(parsed))
+            return
+        may_file = getattr(said.event, "command", "codetask") == "codetask"
+        self._whisper(tx, said, lambda texts: near_miss_doc(parsed, texts, said.item.id, may_file=may_file))
+
+    def _file(self, tx: Transaction, said: Said, wish: FileTask, origin: Command | None = None) -> None:
         """Files a wish. `origin` is the command it was first said in, where a later press asks for the filing."""
         event = origin or said.event
         assert isinstance(event, Command), "only commands file"
@@ -291,14 +324,14 @@ class ChatCommands:
             source=event.door,
             dedup_key=dedup_key(event),
             context=said.context,
-            reply_token=said.event.reply_token,
+            reply_token=said.reply_token,
         )
         outcome = self.tasks.file(tx, filing)
         if not isinstance(outcome, Filed) or not outcome.fresh:
             tx.threads.discard(thread.id)
         self._answer_filing(tx, said, outcome)
 
-    def _answer_filing(self, tx: Transaction, said: _Said, outcome: Filed | Refused) -> None:
+    def _answer_filing(self, tx: Transaction, said: Said, outcome: Filed | Refused) -> None:
         if isinstance(outcome, Refused):
             self._refuse(tx, said, outcome)
         elif not outcome.fresh:
@@ -307,83 +340,11 @@ class ChatCommands:
         elif outcome.removed_hidden:
             self._say(tx, said, "reply.hidden", n=outcome.removed_hidden)
 
-    def _mark_seen(self, tx: Transaction, said: _Said, task: CodeTask) -> None:
+    def _mark_seen(self, tx: Transaction, said: Said, task: CodeTask) -> None:
         message_id = getattr(said.event, "message_id", None)
         if message_id and task.thread_id is not None:
             message = MessageRef(thread=said.event.thread, message_id=message_id)
             self.announcer.mark(tx, task.thread_id, message, "seen", f"{said.key}:seen")
-
-    def _on_task(
-        self, tx: Transaction, said: _Said, command: CancelTask | RetryTask | ShowTask | StatusOf | LogsOf
-    ) -> None:
-        if not may(self.tasks.rights.role(said.person), Action.VIEW, is_requester=False):
-            self._refuse(tx, said, self.tasks.rights.refuse_viewing())
-            return
-        task = self.tasks.find(tx, command.id, said.thread_id, said.person)
-        if isinstance(task, Refused):
-            self._refuse(tx, said, task)
-            return
-        match command:
-            case CancelTask():
-                self._cancel(tx, said, task)
-            case RetryTask(_, instruction):
-                self._retry(tx, said, task, instruction)
-            case ShowTask():
-                self._show(tx, said, task)
-            case StatusOf():
-                self._status(tx, said, task)
-            case LogsOf(_, attempt):
-                self._logs(tx, said, task, attempt)
-            case _:
-                assert_never(command)
-
-    def _cancel(self, tx: Transaction, said: _Said, task: CodeTask) -> None:
-        twice = task.is_cancelled
-        self._answer(tx, said, self.tasks.cancel(tx, task.id or 0, said.person), _again("cancel", twice))
-
-    def _retry(self, tx: Transaction, said: _Said, task: CodeTask, instruction: str | None) -> None:
-        outcome = self.tasks.retry(tx, task.id or 0, said.person, instruction)
-        self._answer(tx, said, outcome, "reply.queued_again")
-
-    def _answer(self, tx: Transaction, said: _Said, outcome: CodeTask | Refused, key: str) -> None:
-        if isinstance(outcome, Refused):
-            self._refuse(tx, said, outcome)
-        else:
-            self._say(tx, said, key, ref=outcome.ref)
-
-    def _show(self, tx: Transaction, said: _Said, task: CodeTask) -> None:
-        runs = tx.runs.of_task(task.id or 0)
-        card = self.announcer.card(tx, task, runs[-1] if runs else None)
-        moves = [
-            EventLine(move.at, move.to_stage, move.from_stage, shown_actor(tx, move.actor), move.reason)
-            for move in tx.tasks.history(task.id or 0)
-        ]
-        self._whisper(tx, said, lambda texts: show_doc(card(texts), moves, texts, tx.now))
-
-    def _status(self, tx: Transaction, said: _Said, task: CodeTask) -> None:
-        runs, moves = tx.runs.of_task(task.id or 0), tx.tasks.history(task.id or 0)
-        since = moves[-1].at if moves else None
-        mask = self.announcer.redactor.mask
-        run = runs[-1] if runs else None
-        self._whisper(tx, said, lambda texts: status_doc(task, run, texts, tx.now, since, mask))
-
-    def _logs(self, tx: Transaction, said: _Said, task: CodeTask, attempt: int | None) -> None:
-        runs = [run for run in tx.runs.of_task(task.id or 0) if attempt in (None, run.attempt)]
-        if not runs:
-            self._refuse(tx, said, Refused("refused.unknown_attempt", {"ref": task.ref, "attempt": attempt or 1}))
-            return
-        entries = tx.runs.tail(runs[-1].id or 0, LOG_ENTRIES)
-        self._whisper(tx, said, lambda texts: logs_doc(task, entries, texts, self.announcer.redactor.mask))
-
-    def _list(self, tx: Transaction, said: _Said, chosen: ListFilter) -> None:
-        if not may(self.tasks.rights.role(said.person), Action.VIEW, is_requester=False):
-            self._refuse(tx, said, self.tasks.rights.refuse_viewing())
-            return
-        tasks = self.tasks.list(tx, list_filter(chosen, said.person))
-        if chosen in ("failed", "cancelled"):
-            tasks = [task for task in tasks if task.is_cancelled == (chosen == "cancelled")]
-        mask = self.announcer.redactor.mask
-        self._whisper(tx, said, lambda texts: list_doc(tasks, chosen, texts, tx.now, mask=mask))
 
     async def _press(self, item: Pending, event: ButtonPress) -> None:
         person = await self._who(event.person)
@@ -394,13 +355,47 @@ class ChatCommands:
                 return
             said = self._said(tx, item, event, person)
             if isinstance(action, FollowUpAction):
-                self._refuse(tx, said, Refused("refused.follow_ups_disabled"))
+                self.follow_ups.press(tx, said, action)
+            elif isinstance(action, WishAction):
+                self.follow_ups.wish(tx, said, action, partial(self._redo, tx))
             elif FEATURE in self.tasks.settings.features:
                 self._pressed(tx, said, action)
             else:
                 self._refuse(tx, said, Refused("refused.disabled"))
 
         await self.store.run(unit)
+
+    def _redo(self, tx: Transaction, said: Said, event: Command | FormSent | ButtonPress, at: datetime | None) -> None:
+        """Handles what was stored once more, for the person who has now answered what was asked about it."""
+        meant = None
+        match event:
+            case Command():
+                meant = self._parse(tx, said, event)
+                meant = meant.meant if isinstance(meant, NearMiss) else meant
+            case FormSent():
+                meant = read_form(event.form, event.fields)
+            case ButtonPress():
+                meant = parse_button(event.value)
+        match meant:
+            case LaterForm() | ChangeFollowUp() if isinstance(event, FormSent):
+                self.follow_ups.form(tx, said, meant, at)
+            case WishAction(verb="preset"):
+                self.follow_ups.wish(tx, said, meant, partial(self._redo, tx))
+            case (
+                FileTask()
+                | BadFlag()
+                | NearMiss()
+                | ButtonAction()
+                | FollowUpAction()
+                | WishAction()
+                | UnfitForm()
+                | None
+            ):
+                self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
+            case LaterForm():
+                pass
+            case _:
+                self._act(tx, said, meant, at)
 
     async def _form(self, item: Pending, event: FormSent) -> None:
         """A form is the command that it stands for: whoever sends it, and whenever, it is checked like one."""
@@ -411,62 +406,53 @@ class ChatCommands:
             if not tx.inbox.done(item.id):
                 return
             said = self._said(tx, item, event, person)
-            if FEATURE not in self.tasks.settings.features:
+            if isinstance(meant, LaterForm | ChangeFollowUp):
+                self.follow_ups.form(tx, said, meant)
+            elif FEATURE not in self.tasks.settings.features:
                 self._refuse(tx, said, Refused("refused.disabled"))
             elif meant is None:
                 self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
             elif isinstance(meant, UnfitForm):
                 self._refuse(tx, said, Refused(f"form.{meant.why}", {"n": meant.length} if meant.length else {}))
             else:
-                self._on_task(tx, said, meant)
+                self.code_tasks.act(tx, said, meant)
 
         await self.store.run(unit)
 
-    def _ask_note(self, tx: Transaction, said: _Said, number: int) -> None:
-        """[Retry with a note] where no form opened: the words to type instead."""
-        task = self.tasks.retriable(tx, number, said.person)
-        if isinstance(task, Refused):
-            self._refuse(tx, said, task)
-            return
-        command = RetryTask(TaskId("CT", number), "…")
-        self._whisper(
-            tx,
-            said,
-            lambda texts: say_doc(texts, "form.type_it", command=code_span(render(command, texts.language))),
-        )
-
-    def _pressed(self, tx: Transaction, said: _Said, action: ButtonAction | None) -> None:
+    def _pressed(self, tx: Transaction, said: Said, action: ButtonAction | None) -> None:
         if action is None:
             self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
             return
         target = TaskId("CT", action.number)
         match action.verb:
             case "cancel":
-                self._on_task(tx, said, CancelTask(target))
+                self.code_tasks.act(tx, said, CancelTask(target))
             case "retry":
-                self._on_task(tx, said, RetryTask(target))
+                self.code_tasks.act(tx, said, RetryTask(target))
             case "retry_note":
-                self._ask_note(tx, said, action.number)
+                self.code_tasks.ask_note(tx, said, action.number)
             case "details":
-                self._on_task(tx, said, ShowTask(target))
+                self.code_tasks.act(tx, said, ShowTask(target))
             case "status":
-                self._on_task(tx, said, StatusOf(target))
+                self.code_tasks.act(tx, said, StatusOf(target))
             case "logs":
-                self._on_task(tx, said, LogsOf(target))
+                self.code_tasks.act(tx, said, LogsOf(target))
             case "merged":
                 outcome = self.tasks.mark_merged(tx, action.number, said.person)
-                self._answer(tx, said, outcome, "reply.marked_merged")
+                self.code_tasks.answer(tx, said, outcome, "reply.marked_merged")
             case "approve":
-                self._answer(tx, said, self.tasks.decide(tx, action.number, said.person, True), "reply.approved")
+                self.code_tasks.answer(
+                    tx, said, self.tasks.decide(tx, action.number, said.person, True), "reply.approved"
+                )
             case "refuse":
                 outcome = self.tasks.decide(tx, action.number, said.person, False)
-                self._answer(tx, said, outcome, "reply.approval_refused")
+                self.code_tasks.answer(tx, said, outcome, "reply.approval_refused")
             case "file":
                 self._file_stored(tx, said, action.number)
             case _:
                 assert_never(action.verb)
 
-    def _file_stored(self, tx: Transaction, said: _Said, inbound_id: int) -> None:
+    def _file_stored(self, tx: Transaction, said: Said, inbound_id: int) -> None:
         """[File it as a code task] under a question: files the text of the command that was asked about."""
         event = tx.inbox.event(inbound_id)
         if not isinstance(event, Command) or event.person.id != said.person.id:
@@ -476,17 +462,14 @@ class ChatCommands:
         text = asked.original if isinstance(asked, NearMiss) else asked.text if isinstance(asked, TaskWord) else ""
         self._file(tx, said, FileTask(text or event.text), origin=event)
 
-    def _refuse(self, tx: Transaction, said: _Said, refused: Refused) -> None:
-        self._whisper(tx, said, lambda texts: say_doc(texts, refused.key, **refused.values))
+    def _refuse(self, tx: Transaction, said: Said, refused: Refused) -> None:
+        self.follow_ups.answers.refuse(tx, said, refused)
 
-    def _say(self, tx: Transaction, said: _Said, key: str, **values: object) -> None:
-        self._whisper(tx, said, lambda texts: say_doc(texts, key, **values))
+    def _say(self, tx: Transaction, said: Said, key: str, **values: object) -> None:
+        self.follow_ups.answers.say(tx, said, key, **values)
 
-    def _whisper(self, tx: Transaction, said: _Said, draw: Callable[[Texts], Doc]) -> None:
-        """Answers the person in their language."""
-        doc = said.wording.make(draw)
-        lane = said.thread_id or tx.threads.lane(said.event.thread).id
-        self.announcer.whisper(tx, lane, said.person, doc, f"{said.key}:answer", said.event.reply_token)
+    def _whisper(self, tx: Transaction, said: Said, draw: Callable[[Texts], Doc]) -> None:
+        self.follow_ups.answers.whisper(tx, said, draw)
 
 
 def dedup_key(event: Command) -> str:
@@ -495,34 +478,3 @@ def dedup_key(event: Command) -> str:
         where = event.thread
         return f"m:{where.platform}:{where.workspace_id}:{where.channel_id}:{event.message_id}"
     return f"e:{event.platform}:{event.workspace_id}:{event.key}"
-
-
-def list_filter(chosen: str, person: Person) -> TaskFilter:
-    """Which code tasks `list <chosen>` means."""
-    match chosen:
-        case "open":
-            return TaskFilter(stages=OPEN_STAGES, requester=_key(person), limit=50)
-        case "mine":
-            return TaskFilter(requester=_key(person), limit=50)
-        case "all":
-            return TaskFilter(limit=50)
-        case "cancelled":
-            return TaskFilter(stages=(Stage.FAILED,), limit=50)
-        case stage:
-            return TaskFilter(stages=(Stage(stage),), limit=50)
-
-
-def shown_actor(tx: Transaction, actor: str) -> str:
-    """A history actor as a person reads it: a name for people, empty for workers and the forge."""
-    platform, _, person_id = actor.partition(":")
-    if platform in ("worker", "run", "forge"):
-        return ""
-    return tx.people.name_of(platform, person_id) or person_id
-
-
-def _again(verb: str, twice: bool) -> str:
-    return f"reply.{verb}_{'twice' if twice else 'done'}"
-
-
-def _key(person: Person) -> tuple[str, str, str]:
-    return person.platform, person.workspace_id, person.id

@@ -73,6 +73,22 @@ class FollowUpNews:
         key = f"{follow_up.attempt}:{follow_up.failure_reason}:{int(tx.now.timestamp() * 1000)}"
         self._post(tx, follow_up, key, lambda texts: failed_doc(follow_up, texts, tx.now))
 
+    def put_away(self, tx: Transaction, follow_up: FollowUp, message_id: str) -> None:
+        """Takes the buttons off a reminder, or off the news of a failure, that somebody has dealt with."""
+        if follow_up.thread_id is None or follow_up.state not in (FollowUpState.SUCCESS, FollowUpState.FAILED):
+            return
+        late = timedelta(seconds=follow_up.late_seconds) if follow_up.late_seconds is not None else None
+
+        def draw(texts: Texts) -> Doc:
+            failed = follow_up.state is FollowUpState.FAILED
+            doc = failed_doc(follow_up, texts, tx.now) if failed else reminder_doc(follow_up, texts, tx.now, late)
+            return doc.model_copy(update={"buttons": ()})
+
+        card = f"{follow_up.ref}:{message_id}"
+        tx.outbox.adopt(card, follow_up.thread_id, message_id)
+        content = self.languages.shared(tx, _channel(follow_up)).make(draw)
+        tx.outbox.add(follow_up.thread_id, Delivery("edit", f"{card}:put_away", content, card_key=card))
+
     def update(self, tx: Transaction, follow_up: FollowUp, agent: str, line: str, key: str) -> bool:
         """One quiet line of the agent that works on it; False when that key was posted before."""
         return self._post(tx, follow_up, key, lambda texts: say_doc(texts, "follow_up.update", agent=agent, line=line))

@@ -32,4 +32,5 @@ def refuse_flag(flag: BadFlag) -> Refused:
     if flag.why == "value" and not flag.allowed:
         key = "refused.flag_name" if flag.name == "name" else "refused.flag_value_any"
     allowed = flag.allowed if flag.why == "value" else tuple(f"--{name}" for name in flag.allowed)
-    return Refused(key, {"flag": code_span(f"--{flag.name}"), "allowed": allowed})
+    undone = Word("refused.nothing_filed" if flag.of == "task" else "refused.nothing_set")
+    return Refused(key, {"flag": code_span(f"--{flag.name}"), "allowed": allowed, "undone": undone})

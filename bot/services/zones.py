@@ -1,4 +1,4 @@
-"""In which time zone a person's times are read (UX rules 4): their own, their channel's, the installation's, or none."""
+"""In which time zone a person's times are read (UX rules 4): their own, their channel's, the default, or none."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,0 +1,79 @@
+"""`settings` in chat: a person's own time zone, and a channel's."""
+
+from dataclasses import dataclass
+
+from bot.core.cards import Doc
+from bot.core.inbound import Person
+from bot.core.people import Action, may
+from bot.core.quoting import code_span
+from bot.core.task_cards import say_markdown
+from bot.core.texts import Texts
+from bot.core.verbs import Setting, SettingKey
+from bot.core.when.zones import zone_name
+from bot.services.people import Rights
+from bot.services.refusals import Refused
+from bot.services.said import Answers, Said
+from bot.services.tasks import actor_of
+from bot.services.zones import OWN, SHARED, Zones, read_zone, zone_key
+from bot.store import Transaction
+
+UNSET = frozenset({"off", "none", "default", "清除", "无"})
+"""Words that take a setting back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """Shows and changes settings; every change is checked anew and audited."""
+
+    rights: Rights
+    answers: Answers
+    zones: Zones
+
+    def act(self, tx: Transaction, said: Said, wish: Setting) -> None:
+        """Shows a setting, or changes it."""
+        role = self.rights.role(said.person)
+        change = Action.CONFIGURE if wish.key == "timezone" else Action.OWN_SETTINGS
+        needed = Action.VIEW if wish.value is None else change
+        if not may(role, needed, is_requester=True):
+            refused = Refused("refused.may_not_configure", {}, "not_allowed")
+            self.answers.refuse(tx, said, refused if needed is Action.CONFIGURE else self.rights.refuse_viewing())
+        elif wish.value is None or wish.key is None:
+            self._show(tx, said, wish.key)
+        else:
+            self._change(tx, said, wish.key, wish.value)
+
+    def _change(self, tx: Transaction, said: Said, key: SettingKey, value: str) -> None:
+        unset = value.strip(" .。").casefold() in UNSET
+        zone = None if unset else read_zone(value)
+        if zone is None and not unset:
+            self.answers.refuse(tx, said, Refused("refused.unknown_zone", {"zone": value[:60]}))
+            return
+        if key == "tz":
+            self.prefer(tx, said.person, zone_key(zone) or None)
+        else:
+            place = said.event.thread.model_copy(update={"root": None, "native": None})
+            tx.people.set_setting(place, SHARED, zone_key(zone) or None)
+            tx.people.audit(actor_of(said.person), "setting", place.canonical, {SHARED: zone_key(zone)})
+        self._show(tx, said, key)
+
+    def prefer(self, tx: Transaction, person: Person, name: str | None) -> None:
+        """Remembers a person's own zone."""
+        tx.people.prefer(person, OWN, name)
+        tx.people.audit(actor_of(person), "setting", actor_of(person), {OWN: name or ""})
+
+    def _show(self, tx: Transaction, said: Said, key: SettingKey | None) -> None:
+        own = self.zones.of(tx, said.person, said.event.thread)
+        chosen = tx.people.preference(said.person, OWN) is not None
+        shared = tx.people.setting(said.event.thread, SHARED)
+
+        def draw(texts: Texts) -> Doc:
+            unset, lines = texts.say("settings.unset"), list[str]()
+            if key in (None, "tz"):
+                named = unset if own is None else zone_name(own, texts.language)
+                name = "settings.tz" if chosen or own is None else "settings.tz_told"
+                lines.append(say_markdown(texts, name, key=code_span("tz"), zone=named))
+            if key in (None, "timezone"):
+                lines.append(say_markdown(texts, "settings.timezone", key=code_span(SHARED), zone=shared or unset))
+            return Doc(text="\n".join(f"- {line}" for line in lines))
+
+        self.answers.whisper(tx, said, draw)

@@ -1,0 +1,62 @@
+"""One thing that a person said, pressed or sent, while it is handled, and how it is answered: to them alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bot.core.cards import Doc
+from bot.core.inbound import ButtonPress, Command, FormSent, Message, Person, ReplyToken
+from bot.core.task_cards import say_doc
+from bot.core.texts import Texts
+from bot.services.announcements import Announcer
+from bot.services.languages import Wording
+from bot.services.refusals import Refused
+from bot.store import Pending, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Who said it, where, and in which language they read. `thread_id` is the thread if we know it; `context` is what
+    was said there before, as stored JSON. `origin` is the stored event that a press goes back to, with its number."""
+
+    item: Pending
+    event: Command | ButtonPress | FormSent | Message
+    person: Person
+    thread_id: int | None
+    wording: Wording
+    context: str = ""
+    origin: tuple[int, Command | ButtonPress | FormSent] | None = None
+
+    @property
+    def number(self) -> int:
+        """The inbox row that buttons under an answer name."""
+        return self.origin[0] if self.origin is not None else self.item.id
+
+    @property
+    def key(self) -> str:
+        """`IN-7`."""
+        return f"IN-{self.item.id}"
+
+    @property
+    def reply_token(self) -> ReplyToken | None:
+        return None if isinstance(self.event, Message) else self.event.reply_token
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Answers privately. Whatever was said is answered at most once: a second answer is dropped."""
+
+    announcer: Announcer
+
+    def refuse(self, tx: Transaction, said: Said, refused: Refused) -> None:
+        """Says no, and why."""
+        self.whisper(tx, said, lambda texts: say_doc(texts, refused.key, **refused.values))
+
+    def say(self, tx: Transaction, said: Said, key: str, **values: object) -> None:
+        """Answers with one text."""
+        self.whisper(tx, said, lambda texts: say_doc(texts, key, **values))
+
+    def whisper(self, tx: Transaction, said: Said, draw: Callable[[Texts], Doc]) -> None:
+        """Answers the person in their language."""
+        doc = said.wording.make(draw)
+        lane = said.thread_id or tx.threads.lane(said.event.thread).id
+        self.announcer.whisper(tx, lane, said.person, doc, f"{said.key}:answer", said.reply_token)
