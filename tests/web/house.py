@@ -14,7 +14,11 @@ import httpx
 from fastapi import FastAPI
 
 from bot.app import App, open_app
+from bot.core.followups import FollowUpReason
+from bot.core.runs import LogLine
 from bot.core.tasks import CodeTask, FailureReason, Stage
+from bot.services.attempts import Cost
+from bot.services.followup_runs import Answer, ClaimedFollowUp
 from bot.settings import Settings
 from bot.store import Transaction
 from bot.web.application import create_web
@@ -90,6 +94,30 @@ class House:
 
         return await self.app.store.run(unit)
 
+    async def fire(self) -> int:
+        """Fires what is due now; how many were looked at."""
+        return await self.app.store.run(self.app.firing.fire_due)
+
+    async def claim_follow_up(self) -> ClaimedFollowUp:
+        """A worker takes the next run of a follow-up."""
+        claimed = await self.app.store.run(lambda tx: self.app.followup_runs.claim(tx, "w1", "host"))
+        assert claimed is not None
+        return claimed
+
+    async def answer(self, text: str) -> None:
+        """A worker takes the next run of a follow-up, and its agent answers."""
+        claimed = await self.claim_follow_up()
+        line = LogLine(content=text)
+        await self.app.store.run(lambda tx: tx.runs.log(claimed.lease.run_id, [line]))
+        await self.app.store.run(
+            lambda tx: self.app.followup_runs.answer(tx, claimed.lease, Answer(text), Cost(0.01, 7))
+        )
+
+    async def fail(self, error: str = "exit 1") -> None:
+        """A worker takes the next run of a follow-up, and its agent fails."""
+        claimed, reason = await self.claim_follow_up(), FollowUpReason.AGENT_FAILED
+        await self.app.store.run(lambda tx: self.app.followup_runs.fail(tx, claimed.lease, reason, error, Cost()))
+
     async def stage(self, number: int) -> Stage:
         task = await self.app.store.run(lambda tx: tx.tasks.get(number), read=True)
         assert task is not None
@@ -104,11 +132,16 @@ class Client(httpx.AsyncClient):
         answer = await self.request(method, f"/api/v1/{path}", **request)
         assert answer.status_code == status, answer.text
         if status >= 400:
-            assert set(answer.json()) == {"code", "message", "hint", "ref"}
+            assert set(answer.json()) - {"choices"} == {"code", "message", "hint", "ref"}
         return answer.json() if answer.content else None
 
     async def file(self, **changed: Any) -> Any:
         return await self.ask("POST", "code-tasks", 201, json=WISH | changed)
+
+    async def later(self, status: int = 201, **changed: Any) -> Any:
+        """Sets a follow-up in two hours, unless changed."""
+        wish = {"time": "in 2h", "message": "Check the deploy"} | changed
+        return await self.ask("POST", "follow-ups", status, json=wish)
 
 
 @asynccontextmanager
