@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
@@ -17,6 +18,7 @@ from bot.core.verbs import VERBS
 from bot.core.when import Ask, Reading, When, read_when, split_later
 from bot.ports import Choice
 from bot.services.languages import WHOLE_WORKSPACE, Languages
+from bot.services.zones import Zones
 from bot.store import FollowUpFilter, TaskFilter, Transaction
 
 OFFERED: Final = 25
@@ -24,9 +26,12 @@ RECENT: Final = 200
 """How many of the newest code tasks are looked through (ours); older ones are found by number or words."""
 LABEL_MAX: Final = 100
 """Characters of a label: Discord shows no more."""
+READ: Final = 300
+"""Characters of a typed time that are read (ours)."""
 FOLLOW_UPS: Final = 8
 """How many follow-ups stand behind the code tasks while nothing tells them apart (ours)."""
 _NUMBER: Final = re.compile(r"(?:ct-|#)?([1-9]\d{0,17})", re.ASCII)
+_TASK: Final = re.compile(r"ct-?\d*", re.ASCII)
 _FOLLOW_UP: Final = re.compile(r"fu-?(\d{0,9})", re.ASCII)
 _VERBS: Final = frozenset(
     word
@@ -41,19 +46,34 @@ _FAR_APART: Final = ("Pacific/Kiritimati", "Etc/GMT+12", "America/New_York", "Eu
 """Zones of other days and other clock changes: a time that is one instant in all of them needs no zone (ours)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """Answers in the person's language, and times in their zone."""
+
+    languages: Languages
+    zones: Zones
+    mask: Mask
+
+    def offer(self, tx: Transaction, name: str, text: str, person: Person) -> list[Choice]:
+        """At most 25 choices for the option `id` or `when`; none for any other. Which channel it is typed in nobody
+        tells, so a channel's own zone plays no part."""
+        whole = ThreadRef(platform=person.platform, workspace_id=person.workspace_id, channel_id=WHOLE_WORKSPACE)
+        texts = self.languages.personal(tx, person, whole).texts
+        match name:
+            case "id":
+                return offer_ids(tx, text, person, texts, self.mask)
+            case "when":
+                return offer_times(text, tx.now, self.zones.of(tx, person, whole), texts)
+            case _:
+                return []
+
+
 def offer_ids(tx: Transaction, text: str, person: Person, texts: Texts, mask: Mask) -> list[Choice]:
     """At most 25 code tasks and own follow-ups that match the text."""
-    found = [] if _FOLLOW_UP.match(text.strip().lower()) else matching_tasks(tx, text)
+    found = [] if _FOLLOW_UP.fullmatch(text.strip().lower()) else matching_tasks(tx, text)
     later = matching_follow_ups(tx, text, person)[: FOLLOW_UPS if found else OFFERED]
     shown = [choice_of(task, texts, mask) for task in found[: OFFERED - len(later)]]
     return shown + [_follow_up_choice(follow_up, texts, mask) for follow_up in later]
-
-
-def offer_tasks(tx: Transaction, text: str, person: Person, languages: Languages, mask: Mask) -> list[Choice]:
-    """At most 25 code tasks that match the text, the most recent first, in the person's language."""
-    everywhere = ThreadRef(platform=person.platform, workspace_id=person.workspace_id, channel_id=WHOLE_WORKSPACE)
-    texts = languages.personal(tx, person, everywhere).texts
-    return [choice_of(task, texts, mask) for task in matching_tasks(tx, text)]
 
 
 def matching_tasks(tx: Transaction, text: str) -> list[CodeTask]:
@@ -88,8 +108,8 @@ def matching_follow_ups(tx: Transaction, text: str, person: Person) -> list[Foll
     """Those of the person that run, wait or failed and whose number or title the text is part of; running first, then
     by time."""
     wanted = " ".join(clean(text).split()).lower()
-    number = _FOLLOW_UP.match(wanted) or _NUMBER.fullmatch(wanted)
-    if wanted.startswith("ct"):
+    number = _FOLLOW_UP.fullmatch(wanted) or _NUMBER.fullmatch(wanted)
+    if _TASK.fullmatch(wanted):
         return []
     which = FollowUpFilter(states=_LIVE, requester=(person.platform, person.workspace_id, person.id), limit=RECENT)
     found = tx.followups.list(which)
@@ -113,7 +133,7 @@ def offer_times(text: str, now: datetime, zone: tzinfo | None, texts: Texts) -> 
     """The instants that a time typed so far says, each labelled in the person's zone and language; its value reads back
     as exactly that instant. Examples where it says none. `zone` None: nobody knows the person's, so only what is the
     same instant everywhere is resolved and the rest is offered as it was typed."""
-    now, typed = now.replace(microsecond=0), " ".join(clean(text).split())
+    now, typed = now.replace(microsecond=0), " ".join(clean(text[:READ]).split())
     found = _times(typed, now, zone, texts)
     if found:
         return found[:OFFERED]
