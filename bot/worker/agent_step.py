@@ -268,7 +268,7 @@ class AgentStep:
             case Started(_, agent, version):
                 self.log.event(f"{agent} {version} is connected".replace("  ", " "))
             case Text(text):
-                self.log.write(text)
+                self.log.write_all(text)
             case Output(text):
                 self.log.write(text)
             case ToolStarted(_, kind, title):

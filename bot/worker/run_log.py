@@ -44,8 +44,22 @@ class RunLog:
         self.write(text, LogKind.EVENT)
 
     def write(self, text: str, kind: LogKind = LogKind.OUTPUT) -> None:
-        """One piece of output; stored within a second."""
-        line = clean(self.redactor.mask(text)).rstrip()[:LINE_MAX]
+        """One piece of output, its beginning where it is long; stored within a second."""
+        self._add(self._safe(text)[:LINE_MAX], kind)
+
+    def write_all(self, text: str, kind: LogKind = LogKind.OUTPUT) -> None:
+        """The same for a text that must be found whole: a long one becomes several entries."""
+        left = self._safe(text)
+        while len(left) > LINE_MAX:
+            at = left.rfind("\n", LINE_MAX // 2, LINE_MAX) + 1 or LINE_MAX
+            self._add(left[:at].rstrip(), kind)
+            left = left[at:]
+        self._add(left, kind)
+
+    def _safe(self, text: str) -> str:
+        return clean(self.redactor.mask(text)).rstrip()
+
+    def _add(self, line: str, kind: LogKind) -> None:
         if not line:
             return
         if len(self._lines) >= WAITING_MAX:
