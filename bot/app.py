@@ -23,6 +23,8 @@ from bot.scheduler import Scheduler
 from bot.services.announcements import Announcer
 from bot.services.attempts import Attempts
 from bot.services.backfill import Backfill
+from bot.services.chat_followups import ChatFollowUps
+from bot.services.chat_tasks import ChatTasks
 from bot.services.commands import ChatCommands
 from bot.services.firing import Firing
 from bot.services.followup_news import FollowUpNews
@@ -124,7 +126,9 @@ def wire(
     firing = Firing(store, settings, followups, news)
     merges = Merges(settings, announcer)
     backfill = Backfill(store, platforms)
-    commands = ChatCommands(store, tasks, announcer, platforms, backfill.gap)
+    follow_ups_in_chat = ChatFollowUps.of(followups, news, announcer)
+    tasks_in_chat = ChatTasks(tasks, follow_ups_in_chat.answers, follow_ups_in_chat.offer_follow_up)
+    commands = ChatCommands(store, tasks, announcer, tasks_in_chat, follow_ups_in_chat, platforms, backfill.gap)
     inbox = InboxService(store, commands)
     backfill.inbox = inbox
     reconciler = Reconciler(store, merges, forges)
