@@ -41,8 +41,10 @@ from bot.core.commands import (
     read_target,
     render,
 )
+from bot.core.followup_commands import reads_as_time
 from bot.core.tasks import Priority, Stage
 
+assert reads_as_time("tomorrow 9am UTC"), "zones are loaded here, so that no example below pays for it"
 ALL_VERBS = frozenset(verb.name for verb in VERBS)
 CT42 = TaskId("CT", 42)
 
@@ -300,27 +302,17 @@ def test_a_near_miss_needs_a_rest_that_fits(text: str) -> None:
     [
         ("send 42 use tabs", "send"),
         ("say CT-42 use tabs", "send"),
-        ("stop", "stop"),
-        ("停止 42", "stop"),
         ("undo", "undo"),
         ("merged 42", "merged"),
         ("edit 42 new text", "edit"),
-        ("later tomorrow 9am check the deploy", "later"),
-        ("稍后 明天 检查", "later"),
-        ("稍后明天上午9点检查部署", "later"),
-        ("稍后 两小时 检查部署", "later"),
-        ("停止42", "stop"),
         ("发送42 请用制表符", "send"),
-        ("跟进", "followups"),
         ("需求建议", "suggestions"),
         ("标为已合并 42", "merged"),
         ("设置 repo acme/web", "settings"),
-        ("followups", "followups"),
         ("top", "top"),
         ("suggestions", "suggestions"),
-        ("settings", "settings"),
         ("settings repo acme/web", "settings"),
-        ("cancel FU-7", "followups"),
+        ("delete 42", "delete"),
         ("show RQ-3", "suggestions"),
     ],
 )
