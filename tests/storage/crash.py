@@ -2,15 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bot.core.runs import LEASE
+from bot.services.followups import FollowUpSet, Wish
 from storage.engine import Database
+from storage.transaction import Tx
 from tests.clock import START, FakeClock
-from tests.storage.world import CHANNEL, Died, World, wipe
+from tests.storage.world import ANN, CHANNEL, Died, World, wipe
 
 Story = Callable[[World], Awaitable[None]]
+DUE_AT = START + timedelta(hours=2)
 FILE = "Add a page that lists the users"
 
 
@@ -44,6 +48,31 @@ async def two_in_one_channel(world: World) -> None:
         await world.settle()
 
 
+async def followed_up(world: World) -> None:
+    """A prompt, one more in its thread, and two reminders, one of them in no thread yet: set, fired, answered."""
+    thread = CHANNEL.model_copy(update={"root": "1700000000.000100"})
+    for number, (place, remind) in enumerate(((thread, False), (thread, False), (thread, True), (CHANNEL, True))):
+        wish = Wish(
+            text=f"Look at {'abcd'[number]}",
+            at=DUE_AT,
+            person=ANN,
+            place=place,
+            zone="Europe/Berlin",
+            remind=remind,
+            dedup_key=f"m:{number}",
+        )
+        world.mind.run_sync(partial(_set, world, wish))
+    world.clock.set(max(DUE_AT, world.clock.now()))
+    world.fire()
+    while world.work_follow_up():
+        world.fire()
+    await world.settle()
+
+
+def _set(world: World, wish: Wish, tx: Tx) -> None:
+    assert isinstance(world.app.followups.set(tx, wish), FollowUpSet)
+
+
 async def recover(world: World) -> None:
     """What a restart and time do: the platform redelivers, leases run out, retries come due."""
     world.start(0)
@@ -51,6 +80,7 @@ async def recover(world: World) -> None:
         assert await world.say(event)
     world.redeliver.clear()
     for _ in range(3):
+        world.fire()
         await world.settle()
         world.clock.advance(LEASE + timedelta(seconds=1))
         await world.reap()

@@ -6,13 +6,20 @@ import pytest
 
 from storage.engine import Database
 from tests.clock import FakeClock
-from tests.storage.crash import Story, cancelled, first_difference, merged, two_in_one_channel
+from tests.storage.crash import Story, cancelled, first_difference, followed_up, merged, two_in_one_channel
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["after-commit", "before-commit"])
 @pytest.mark.parametrize(
     ("story", "database_url"),
-    [(merged, "sqlite"), (merged, "postgres"), (cancelled, "memory"), (two_in_one_channel, "memory")],
+    [
+        (merged, "sqlite"),
+        (merged, "postgres"),
+        (cancelled, "memory"),
+        (two_in_one_channel, "memory"),
+        (followed_up, "memory"),
+        (followed_up, "postgres"),
+    ],
     indirect=["database_url"],
 )
 async def test_a_crash_at_any_commit_changes_nothing(

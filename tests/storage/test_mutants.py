@@ -1,6 +1,6 @@
-"""The suite notices a broken engine: each of four classic faults, put in on purpose, makes a check fail."""
+"""The suite notices a broken engine: each of some classic faults, put in on purpose, makes a check fail."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +8,21 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import col
 
+import storage.followups
 import storage.outbox
 from bot.services.announcements import Announcer
 from bot.services.attempts import Attempts
+from bot.services.followup_runs import FollowUpRuns
+from bot.store import RunAgain
 from storage.engine import Database
 from storage.models import RunRow
 from storage.runs import Runs
 from storage.transaction import Tx
 from tests.clock import FakeClock
 from tests.storage.conformance import CHECKS, Bench
-from tests.storage.crash import first_difference, merged
+from tests.storage.crash import first_difference, followed_up, merged
 from tests.storage.world import DyingStore
-from tests.stores import every_store
+from tests.stores import every_store, only_postgres
 
 Patch = pytest.MonkeyPatch
 memory = pytest.mark.parametrize("database_url", ["memory"], indirect=True)
@@ -90,3 +93,70 @@ async def test_without_a_reaper_a_crash_is_for_ever(
 
     monkeypatch.setattr(Attempts, "reap", nothing)
     assert "crash at commit" in await first_difference(merged, store, clock, tmp_path, before=False)
+
+
+@memory
+async def test_firing_in_two_transactions_leaves_follow_ups_without_a_run(
+    store: Database, clock: FakeClock, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    later: list[Callable[[Tx], None]] = []
+    enqueue, run_sync = Runs.enqueue_follow_ups, DyingStore.run_sync
+
+    def after_the_commit(_self: Runs, ids: Sequence[int], agent: str) -> None:
+        later.append(lambda tx: enqueue(tx.runs, ids, agent))
+
+    def in_two(self: DyingStore, unit: Callable[[Tx], Any], *, read: bool = False) -> Any:
+        later.clear()
+        value = run_sync(self, unit, read=read)
+        for rest in later:
+            run_sync(self, rest)
+        return value
+
+    monkeypatch.setattr(Runs, "enqueue_follow_ups", after_the_commit)
+    monkeypatch.setattr(DyingStore, "run_sync", in_two)
+    assert "crash at commit" in await first_difference(followed_up, store, clock, tmp_path, before=False)
+
+
+@memory
+async def test_without_a_reaper_a_follow_up_runs_for_ever(
+    store: Database, clock: FakeClock, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    async def nothing(_self: FollowUpRuns, _store: object) -> int:
+        return 0
+
+    monkeypatch.setattr(FollowUpRuns, "reap_all", nothing)
+    assert "crash at commit" in await first_difference(followed_up, store, clock, tmp_path, before=False)
+
+
+@every_store
+def test_without_the_guard_what_was_cancelled_starts(
+    store: Database, clock: FakeClock, database_url: str, monkeypatch: Patch
+) -> None:
+    unguarded = storage.followups.FIRE.replace("AND state = 'pending' AND due_at <= :now", "")
+    assert unguarded != storage.followups.FIRE
+    monkeypatch.setattr(storage.followups, "FIRE", unguarded)
+    storage.followups.fire_statement.cache_clear()
+    try:
+        with pytest.raises(AssertionError):
+            check("only_pending_ones_that_are_due_start")(Bench(store, clock, database_url))
+    finally:
+        storage.followups.fire_statement.cache_clear()
+
+
+@only_postgres
+def test_without_locks_two_bots_fire_the_same_one(
+    store: Database, clock: FakeClock, database_url: str, monkeypatch: Patch
+) -> None:
+    """On SQLite there is one writer at a time."""
+    whole = storage.followups.FIRE
+    monkeypatch.setattr(storage.followups, "FIRE", whole.replace("AND state = 'pending'", ""))
+    monkeypatch.setattr(storage.followups, "DUE", storage.followups.DUE.replace("{lock}", ""))
+    caches = (storage.followups.fire_statement, storage.followups.due_statement)
+    for cache in caches:
+        cache.cache_clear()
+    try:
+        with pytest.raises((AssertionError, RunAgain)):
+            check("each_follow_up_is_fired_once")(Bench(store, clock, database_url))
+    finally:
+        for cache in caches:
+            cache.cache_clear()

@@ -21,6 +21,7 @@ from bot.core.redact import LiveRedactor
 from bot.core.tasks import CodeTask
 from bot.ports import Capabilities, Gone, Identity, InboxDown, Posted, Trouble
 from bot.services.attempts import Claimed, Cost
+from bot.services.followup_runs import Answer
 from bot.settings import Settings
 from storage.engine import Database
 from storage.models import METADATA
@@ -259,7 +260,25 @@ class World:
         return True
 
     async def reap(self) -> int:
-        return await self.app.attempts.reap(self.mind)  # type: ignore[arg-type]
+        reaped = await self.app.attempts.reap(self.mind)  # type: ignore[arg-type]
+        return reaped + await self.app.followup_runs.reap_all(self.mind)  # type: ignore[arg-type]
+
+    def fire(self) -> int:
+        """Fires the follow-ups that are due; how many."""
+        fired = 0
+        while self.mind.run_sync(lambda tx: tx.followups.due(1), read=True):
+            fired += self.mind.run_sync(self.app.firing.fire_due)
+        return fired
+
+    def work_follow_up(self) -> bool:
+        """Claims one follow-up's run and answers it; False when nothing is ready."""
+        runs = self.app.followup_runs
+        claimed = self.mind.run_sync(lambda tx: runs.claim(tx, "w1", "host"))
+        if claimed is None:
+            return False
+        answer = Answer("All is green.", session_ref="ses_1", archive=b"packed")
+        self.mind.run_sync(lambda tx: runs.answer(tx, claimed.lease, answer, Cost(usd=0.5, tokens=1000)))
+        return True
 
     def merge(self) -> None:
         """The forge says that every open pull request was merged."""
@@ -277,6 +296,8 @@ class World:
         return {
             "tasks": self.rows("SELECT title, stage, failure_reason FROM code_task ORDER BY title"),
             "branches": sorted(f"code-worker/CT-{number}" for (number,) in self.rows(with_pull)) == sorted(self.pulls),
+            "follow-ups": self.rows("SELECT title, state, failure_reason FROM follow_up ORDER BY title"),
+            "sessions": self.rows("SELECT agent, ref FROM agent_session ORDER BY agent"),
             "open runs": self.rows("SELECT id FROM run WHERE state IN ('queued', 'active', 'waiting')"),
             "unsent": self.rows("SELECT dedup_key FROM outbox WHERE state NOT IN ('sent', 'superseded')"),
             "unhandled": self.rows("SELECT natural_key FROM inbound WHERE state <> 'done'"),
