@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 from bot.core.cards import Content
 from bot.core.followups import FollowUp, FollowUpKind, FollowUpReason, FollowUpState
 from bot.core.inbound import Event, Person, ThreadRef
+from bot.core.questions import Question
 from bot.core.runs import LogLine, ParkedChange, Run, RunLease, RunLogEntry
 from bot.core.tasks import CodeTask, FailureReason, Stage
 
@@ -681,6 +682,27 @@ class FigureQueries(Protocol):
         ...
 
 
+class QuestionQueries(Protocol):
+    def ask(self, run_id: int, thread_id: int, text: str, choices: tuple[str, ...]) -> Question | None:
+        """Stores a run's question, open; None while another one of that run is open. It goes when its run goes."""
+        ...
+
+    def get(self, question_id: int) -> Question | None: ...
+
+    def last_of(self, run_id: int) -> Question | None:
+        """The question that a run asked last, whatever became of it."""
+        ...
+
+    def open_in(self, thread_id: int) -> Question | None:
+        """The newest open question of a thread whose run still goes on."""
+        ...
+
+    def answer(self, question_id: int, answer: str | None, by: str | None) -> Question | None:
+        """Closes an open question, with an answer or (None) without one, and wakes who waits for it; None when it is
+        closed already or its run is over."""
+        ...
+
+
 class LeaseQueries(Protocol):
     def hold(self, name: str, owner: str, ttl: timedelta) -> bool:
         """Takes or renews a lease; False while another owner's has not run out."""
@@ -704,6 +726,7 @@ class Transaction(Protocol):
     people: PeopleQueries
     figures: FigureQueries
     leases: LeaseQueries
+    questions: QuestionQueries
 
     @property
     def now(self) -> datetime: ...

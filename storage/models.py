@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from bot.core.followups import FollowUp
+from bot.core.questions import Question
 from bot.core.runs import Run, RunLogEntry
 from bot.core.tasks import CodeTask, Stage
 
@@ -215,6 +216,20 @@ class ApprovalRow(SQLModel, table=True):
     verdict: str = "open"
     decided_by: str | None = None
     decided_at: datetime | None = None
+
+
+@stored
+class QuestionRow(Question, table=True):
+    __tablename__ = "question"
+    __table_args__ = (
+        _partial("ux_question_open", "run_id", where="answered_at IS NULL", unique=True),
+        sa.Index("ix_question_run_id", "run_id", "id"),
+        _partial("ix_question_thread_id", "thread_id", where="answered_at IS NULL"),
+        {"sqlite_autoincrement": True},
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id", ondelete="CASCADE")
+    thread_id: int = Field(foreign_key="thread.id")
 
 
 @stored

@@ -19,6 +19,7 @@ from storage.inbox import Inbox
 from storage.leases import Leases
 from storage.outbox import Outbox
 from storage.people import People
+from storage.questions import Questions
 from storage.retention import prune
 from storage.runs import Runs
 from storage.sessions import Sessions
@@ -46,6 +47,7 @@ class Tx:
         self.people = People(self)
         self.figures = Figures(self)
         self.leases = Leases(self)
+        self.questions = Questions(self)
 
     @cached_property
     def session(self) -> Session:
