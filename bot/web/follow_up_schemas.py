@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from itertools import dropwhile, takewhile
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
@@ -14,8 +15,8 @@ from bot.core.texts import Texts
 from bot.store import Transaction
 from bot.web.schemas import CostOut, RequesterOut, ThreadIn, ThreadOut, ThreadRoot, picked, show_thread
 
-RESULT_LINES = 1000
-"""How much of a run's log is looked through for its answer."""
+RESULT_LINES = 200
+"""How many entries at the end of a run's log are looked through for its answer."""
 Time = Annotated[StrictStr, Field(max_length=200)] | StrictInt | StrictFloat
 Zone = Annotated[str, Field(min_length=1, max_length=64)]
 Message = Annotated[str, Field(max_length=100_000)]
@@ -59,7 +60,7 @@ class FollowUpOut(
     """A follow-up. `id` is `FU-7`; `message` its prompt or text; `when` its time in words, with zone and distance.
 
     `due_local` is `due_at` with the offset of its zone; `attempt` counts how often it was triggered; `agent` is the one
-    asked for, null for the thread's or channel's own; `result` what the last run ended with, where it is in its log.
+    asked for, null for the thread's or channel's own; `result` what its agent answered (not in lists; its log has all).
     `notes` say what else is to be known, in answers to a change."""
 
     id: str
@@ -134,8 +135,10 @@ class WhenOut(BaseModel):
     say: str
 
 
-def show_follow_up(tx: Transaction, follow_up: FollowUp, texts: Texts, notes: list[str] | None = None) -> FollowUpOut:
-    """The follow-up as the API shows it now."""
+def show_follow_up(
+    tx: Transaction, follow_up: FollowUp, texts: Texts, notes: list[str] | None = None, *, result: bool = False
+) -> FollowUpOut:
+    """The follow-up as the API shows it now; `result` looks for its answer in the log."""
     runs = tx.runs.of_follow_up(follow_up.id or 0) if follow_up.attempt else []
     thread = tx.threads.get(follow_up.thread_id) if follow_up.thread_id is not None else None
     zone = zone_of(follow_up)
@@ -156,7 +159,7 @@ def show_follow_up(tx: Transaction, follow_up: FollowUp, texts: Texts, notes: li
                 name=follow_up.requester_name,
             ),
             "last_run": _run(follow_up, runs[-1]) if runs else None,
-            "result": _result(tx, runs[-1]) if runs and follow_up.state is FollowUpState.SUCCESS else None,
+            "result": _result(tx, runs[-1]) if result and runs and follow_up.state is FollowUpState.SUCCESS else None,
             "notes": notes or [],
         }
     )
@@ -189,6 +192,8 @@ def _run(follow_up: FollowUp, run: Run) -> FollowUpRunOut:
 
 
 def _result(tx: Transaction, run: Run) -> str | None:
-    """The last thing the agent said."""
-    entries = tx.runs.tail(run.id or 0, RESULT_LINES)
-    return next((entry.content for entry in reversed(entries) if entry.type is LogKind.OUTPUT), None)
+    """The last thing the agent said: the last entries of output that follow each other, a long answer is several."""
+    entries = reversed(tx.runs.tail(run.id or 0, RESULT_LINES))
+    said = dropwhile(lambda entry: entry.type is not LogKind.OUTPUT, entries)
+    lines = [entry.content for entry in takewhile(lambda entry: entry.type is LogKind.OUTPUT, said)]
+    return "\n".join(reversed(lines)) or None

@@ -223,7 +223,7 @@ async def show_one(parts: PartsOf, caller: Reader, follow_up_id: str) -> FollowU
     """One follow-up by `FU-7`, `7`, `#7` or its uuid."""
 
     def unit(tx: Transaction) -> FollowUpOut:
-        return show_follow_up(tx, _visible(tx, parts, caller, follow_up_id), ENGLISH)
+        return show_follow_up(tx, _visible(tx, parts, caller, follow_up_id), ENGLISH, result=True)
 
     return await parts.store.run(unit, read=True)
 

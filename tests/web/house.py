@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from bot.app import App, open_app
 from bot.core.followups import FollowUpReason
-from bot.core.runs import LogLine
+from bot.core.runs import LogKind, LogLine
 from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.services.attempts import Cost
 from bot.services.followup_runs import Answer, ClaimedFollowUp
@@ -107,8 +107,10 @@ class House:
     async def answer(self, text: str) -> None:
         """A worker takes the next run of a follow-up, and its agent answers."""
         claimed = await self.claim_follow_up()
-        line = LogLine(content=text)
-        await self.app.store.run(lambda tx: tx.runs.log(claimed.lease.run_id, [line]))
+        said = [LogLine(content=part) for part in text.split("\n\n")]
+        lines = [LogLine(content="ran a tool"), LogLine(type=LogKind.EVENT, content="tool"), *said]
+        lines.append(LogLine(type=LogKind.EVENT, content="answered"))
+        await self.app.store.run(lambda tx: tx.runs.log(claimed.lease.run_id, lines))
         await self.app.store.run(
             lambda tx: self.app.followup_runs.answer(tx, claimed.lease, Answer(text), Cost(0.01, 7))
         )

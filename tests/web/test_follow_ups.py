@@ -31,7 +31,7 @@ async def bring(house: House, client: Client, state: str, **changed: Any) -> str
         return made["id"]
     await house.fire()
     if state == "success":
-        await house.answer("All green.")
+        await house.answer("All green.\n\nNothing to do.")
     elif state == "failed":
         await house.fail()
     assert (await client.ask("GET", f"follow-ups/{made['id']}", 200))["state"] == state
@@ -534,14 +534,17 @@ class TestWithoutAChat:
         ana = await house.client()
         ref = await bring(house, ana, "success")
         done = await ana.ask("GET", f"follow-ups/{ref}", 200)
-        assert done["result"] == "All green."
+        assert done["result"] == "All green.\nNothing to do."
         run = done["last_run"]
         assert (run["id"], run["attempt"], run["state"], run["agent"]) == (f"{ref}#1", 1, "done", "demo")
         assert run["cost"] == {"usd": 0.01, "tokens": 7}
         logs = await ana.ask("GET", f"follow-ups/{ref}/logs", 200)
-        assert [(one["run"], one["type"], one["content"]) for one in logs["items"]] == [
-            (f"{ref}#1", "output", "All green.")
-        ]
+        assert {one["run"] for one in logs["items"]} == {f"{ref}#1"}
+        assert [one["content"] for one in logs["items"]] == [
+            "ran a tool", "tool", "All green.", "Nothing to do.", "answered",
+        ]  # fmt: skip
+        tail = await ana.ask("GET", f"follow-ups/{ref}/logs", 200, params={"tail": 1, "run": 1})
+        assert [(one["seq"], one["type"]) for one in tail["items"]] == [(5, "event")]
         assert await house.app.store.run(lambda tx: tx.figures.deliveries()) == {
             "pending": 0, "sending": 0, "unknown": 0, "dead": 0,
         }  # fmt: skip

@@ -116,6 +116,24 @@ async def test_logs_are_followed_over_attempts_until_no_run_is_open(house: House
     assert [entry["seq"] for entry in rest["items"]] == [2]
 
 
+async def test_the_log_of_a_follow_up_is_followed_until_it_has_ended(house: House, client: httpx.AsyncClient) -> None:
+    wish = {"message": "Check the deploy", "run_now": True}
+    (await client.post("/api/v1/follow-ups", json=wish)).raise_for_status()
+    async with asyncio.timeout(DEADLINE), client.stream("GET", "/api/v1/follow-ups/1/logs", headers=STREAM) as answer:
+        stream = events(answer)
+        await house.fire()
+        await house.fail()
+        assert [name async for name, _ in stream] == ["end"]
+    (await client.post("/api/v1/follow-ups/1/retry")).raise_for_status()
+    async with asyncio.timeout(DEADLINE), client.stream("GET", "/api/v1/follow-ups/1/logs", headers=STREAM) as answer:
+        stream = events(answer)
+        await house.fire()
+        await house.answer("All green.")
+        told = [(name, data.get("run"), data.get("content")) async for name, data in stream]
+    assert told[0] == ("log", "FU-1#2", "ran a tool")
+    assert told[2:] == [("log", "FU-1#2", "All green."), ("log", "FU-1#2", "answered"), ("end", None, None)]
+
+
 async def test_a_stopping_server_ends_its_streams(house: House) -> None:
     stop = asyncio.Event()
     async with asyncio.timeout(DEADLINE), serving(house.app, stop) as client:
