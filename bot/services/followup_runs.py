@@ -12,6 +12,7 @@ import structlog
 from bot.core.followups import ERROR_MAX, ON_TIME, FollowUp, FollowUpReason, FollowUpState
 from bot.core.runs import Run, RunLease
 from bot.core.tasks import CodeTask
+from bot.failpoints import failpoint
 from bot.services.attempts import Cost
 from bot.services.followup_news import FollowUpNews
 from bot.services.loops import short_ref
@@ -114,6 +115,7 @@ class FollowUpRuns:
             tx, follow_up, answer.text, fresh_session=answer.fresh_session, kept=kept, files=answer.files
         )
         self.keep_session(tx, lease, run, answer)
+        failpoint("followup.posted_unmarked")
         return follow_up
 
     def keep_session(self, tx: Transaction, lease: FollowUpLease, run: Run, answer: Answer) -> None:
