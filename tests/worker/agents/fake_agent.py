@@ -8,7 +8,7 @@ import time
 
 VICE = sys.argv[1]
 CAPABILITIES = {"loadSession": VICE in ("load", "load_only"), "sessionCapabilities": {"close": {}}}
-if VICE in ("resume", "resume_refused"):
+if VICE in ("resume", "resume_refused", "resume_mute"):
     CAPABILITIES["sessionCapabilities"]["resume"] = {}
 
 
@@ -32,6 +32,9 @@ def never():
 
 def on_prompt(request):
     stop = "end_turn"
+    if "NOTES" in os.environ:
+        with open(os.path.join(os.environ["NOTES"], "asked"), "w") as file:
+            file.write(request["params"]["prompt"][0]["text"])
     if VICE == "junk":
         sys.stdout.write('not json\n[1,2]\n"x"\n{"a":1}\n\xff\n' + "[" * 100_000 + "\n")
         send({"method": "x/unknown", "params": {}})
@@ -128,7 +131,7 @@ def answer(request):
     elif method == "session/resume":
         if VICE == "resume_refused":
             send({"id": number, "error": {"code": -32603, "message": "service failure"}})
-        else:
+        elif VICE != "resume_mute":
             send({"id": number, "result": {}})
     elif method == "session/load":
         on_load(request)

@@ -123,7 +123,10 @@ async def test_a_cancel_takes_detached_children_along(sandbox: Sandbox, checkout
         async for event in run.events:
             if isinstance(event, ToolStarted):
                 break
-    assert len(processes_of(spec.run)) >= 3
+    async with asyncio.timeout(20):
+        # Right after its exec a process has no environment yet, and no event tells when it has.
+        while len(processes_of(spec.run)) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0)
     await run.cancel()
     assert (await run.result()).stop == "cancelled"
     assert processes_of(spec.run) == []
@@ -181,3 +184,36 @@ async def test_check_shows_version_and_capabilities() -> None:
 async def test_check_of_one_that_speaks_another_version_tells_it() -> None:
     info = await fake("version").check(NoSandbox())
     assert info.found and "version 2" in info.problem
+
+
+@pytest.mark.parametrize(
+    ("vice", "session", "resumed", "heard"),
+    [
+        ("resume", "old", True, "do it"),
+        ("load", "s1", True, "do it"),
+        ("resume_refused", "old", False, "begin anew"),
+        ("good", "old", False, "begin anew"),
+        ("good", None, False, "do it"),
+    ],
+)
+async def test_it_says_whether_the_session_goes_on_and_asks_accordingly(
+    vice: str, session: str | None, resumed: bool, heard: str, checkout: Path
+) -> None:
+    spec = spec_for(NoSandbox(), checkout, "do it", session=session, env={"NOTES": str(checkout)})
+    spec = replace(spec, fresh_prompt="begin anew")
+    ended = await read_out(await fake(vice).start(spec))
+    assert ended.result.resumed is resumed
+    assert [event.resumed for event in ended.of(Started) if isinstance(event, Started)] == [resumed]
+    assert (checkout / "asked").read_text() == heard
+
+
+async def test_a_resume_that_is_never_answered_leaves_time_for_a_new_session(checkout: Path) -> None:
+    _, ended = await play("resume_mute", checkout, limits=short(start=3, idle=5, wall=10), session="old")
+    assert (ended.result.stop, ended.result.session_ref, ended.result.resumed) == ("completed", "s1", False)
+
+
+async def test_an_agent_bound_to_its_path_is_not_resumed_where_paths_differ(checkout: Path) -> None:
+    program = script_row(SCRIPT, "resume")
+    agent = AcpAgent(replace(program, same_path=True))
+    ended = await read_out(await agent.start(spec_for(NoSandbox(), checkout, "do it", session="old")))
+    assert (ended.result.session_ref, ended.result.resumed) == ("s1", False)
