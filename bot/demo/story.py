@@ -1,4 +1,5 @@
-"""The story: ana asks in each chat, a pull request comes back in the thread, it is merged, the card says so.
+"""The story: ana asks in each chat, a pull request comes back in the thread, it is merged, the card says so, and a
+follow-up answers in the thread a few seconds later.
 
 All chats play at once. Every step has a deadline. A step that does not happen raises `MissingStep`, which names it and
 what was seen instead.
@@ -8,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
+from bot.core.followups import ENDED, FollowUpState
 from bot.core.tasks import CodeTask
 from bot.core.tasks import Stage as TaskStage
 from bot.demo.channel import Channel, Shown
@@ -15,7 +17,7 @@ from bot.demo.pull_page import merge_pull
 from bot.demo.stage import BUILT_IN, Stage
 from bot.demo.terminal import settle
 from bot.ports import PullRequest
-from bot.store import Move, TaskFilter
+from bot.store import FollowUpFilter, Move, TaskFilter
 
 T = TypeVar("T")
 REQUESTS: Final[Mapping[str, str]] = {
@@ -28,6 +30,8 @@ OWN_REQUEST: Final = "Add a line to NOTES.md saying that Codetask was tried here
 PATCH_REQUEST: Final = "Note in NOTES.md that Codetask was tried here.\nNOTES.md\n```\nCodetask was tried here.\n```"
 STEPS: Final = ("Writing the change", "Running tests", "Waiting for review")
 """What a card says a code task is at, in order, when there is time to look."""
+LATER: Final = "look whether the change is there"
+LATER_S: Final = 5
 QUICK_S: Final = 15.0
 BUILT_IN_S: Final = 90.0
 BREATH_S: Final = 1.2
@@ -79,6 +83,7 @@ async def _play(stage: Stage, channel: Channel, number: int) -> None:
         if reply is None or "@ana" not in reply.text.lower():
             raise MissingStep(f"the reply with the link mentions ana ({channel.title}). It says: {reply}")
         await _merges(stage, channel, task)
+        await _follows_up(stage, channel)
         await _check_all(stage, channel, task, looks)
         await settle(channel, 0.3, 3.0)
     finally:
@@ -176,6 +181,44 @@ async def _merges(stage: Stage, channel: Channel, task: CodeTask) -> None:
         raise MissingStep(f"the pull request is merged. The forge said: {merged}")
     await _until_stage(stage, task, {TaskStage.MERGED}, "the merge is noticed", QUICK_S)
     await _until(stage, channel, "the card says merged", lambda: _is_merged(channel), QUICK_S)
+
+
+async def _follows_up(stage: Stage, channel: Channel) -> None:
+    """ana sets a follow-up in the thread and walks away; it answers there by itself."""
+    card = _card(channel)
+    if card is None or "followups" not in stage.app.settings.features:
+        raise MissingStep(f"a thread for the follow-up in {channel.title}")
+    await _breathe(stage)
+    door = channel.door if channel.door.startswith("@") else "!codetask"  # no slash commands in Slack's threads
+    channel.says("ana", f"{door} later in {LATER_S} seconds {LATER}", card.thread or card.id)
+    limit = BUILT_IN_S if stage.app.settings.default_agent in BUILT_IN else 60 * stage.app.settings.follow_up_minutes
+    await _until_answered(stage, channel, limit)
+    thread = {card.id, card.thread} - {""}
+
+    def answered() -> Shown | None:
+        said = [shown for shown in channel.shown() if shown.thread in thread and shown.key == "codetask"]
+        return next((one for one in said[::-1] if "@ana" in one.text.lower() and not one.buttons), None)
+
+    await _until(stage, channel, "the follow-up's answer in the thread", answered, QUICK_S)
+
+
+async def _until_answered(stage: Stage, channel: Channel, seconds: float) -> None:
+    """Waits until the follow-up that was set in the channel is over."""
+    store, loop = stage.app.store, asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while True:
+        seen = store.version("task")
+        found = await store.run(lambda tx: tx.followups.list(FollowUpFilter()), read=True)
+        mine = next((one for one in found if one.platform == channel.name), None)
+        if mine is not None and mine.state is FollowUpState.SUCCESS:
+            return
+        if mine is not None and mine.state in ENDED:
+            raise MissingStep(f"the follow-up answers. It is {mine.state.value}: {mine.error or mine.failure_reason}")
+        if loop.time() > end or stage.parts.done():
+            raise MissingStep(
+                f"the follow-up answers (waited {seconds:.0f} s; it is {mine.state if mine else 'unset'})"
+            )
+        await store.changed("task", seen, min(1.0, max(0.05, end - loop.time())))
 
 
 async def _check_all(stage: Stage, channel: Channel, task: CodeTask, looks: set[str]) -> None:

@@ -6,6 +6,7 @@ applied as the `patch` agent would.
 """
 
 import os
+from pathlib import Path
 
 from bot.worker.agents.acp_stdio import Server, Turn
 from bot.worker.agents.demo_recipes import RECIPES, add_note
@@ -13,6 +14,8 @@ from bot.worker.agents.patch_agent import work as apply_patches
 from bot.worker.agents.patches import NewContent, apply_edit, describe_edit, parse_edits
 from bot.worker.agents.request import request_of
 
+FOLLOW_UP = "The follow-up "
+"""How the prompt of a follow-up begins (`bot/worker/follow_up_prompt.py`)."""
 INTRODUCTION = "I am the demo agent: I follow a script and know a few requests by heart. "
 _SLOW_S = 60.0
 _MAX_PACE_S = 10.0
@@ -27,6 +30,9 @@ def work(turn: Turn) -> None:
         return
     pace = _pace()
     turn.do("read", "Read the project", lambda: turn.pause(pace))
+    if turn.prompt.startswith(FOLLOW_UP):
+        turn.say(_what_is_there(turn.cwd))
+        return
     if "take your time" in request.lower():
         turn.do("execute", "Think for a minute", lambda: turn.pause(_SLOW_S))
     for recipe in RECIPES:
@@ -38,6 +44,16 @@ def work(turn: Turn) -> None:
                 return
     _carry_out(turn, add_note(turn.cwd, request), pace)
     turn.say("I have no script for this request, so I wrote it down below notes/. Configure an agent for real work.")
+
+
+def _what_is_there(root: Path) -> str:
+    """The answer to a follow-up: what is in the folder now, read and not guessed."""
+    found = sorted(path for path in root.rglob("*") if path.is_file() and ".git" not in path.relative_to(root).parts)
+    if not found:
+        return "I looked: the folder is empty."
+    newest = max(found, key=lambda path: (path.stat().st_mtime_ns, str(path))).relative_to(root)
+    tests = sum(path.name.startswith("test_") for path in found)
+    return f"I looked: the project has {len(found)} files, {tests} of them tests. One of the newest is `{newest}`."
 
 
 def _carry_out(turn: Turn, edits: list[NewContent], pace: float) -> None:
