@@ -36,6 +36,7 @@ from bot.services.merges import Merges, Reconciler
 from bot.services.outbox import Relay
 from bot.services.people import Rights
 from bot.services.presence import keep_seen
+from bot.services.questions import Questions
 from bot.services.run_tools import RunTools
 from bot.services.tasks import CodeTasks
 from bot.settings import Settings
@@ -122,7 +123,7 @@ def wire(
     tasks = CodeTasks(settings, announcer, rights, attempts, agents)
     news = FollowUpNews(languages, redactor)
     followups, followup_runs = FollowUps(settings, rights, agents), FollowUpRuns(settings, news)
-    run_tools = RunTools(settings, followups, news, tasks, attempts, redactor)
+    run_tools = RunTools(settings, followups, news, tasks, attempts, Questions(announcer, rights), redactor)
     firing = Firing(store, settings, followups, news)
     merges = Merges(settings, announcer)
     backfill = Backfill(store, platforms)

@@ -409,6 +409,8 @@ class RunSpec:
     """Why the model endpoint refused this run (`budget`, `auth`, `quota`, `unreachable`), or ""; the gateway knows."""
     fresh_prompt: str = ""
     callback: CallbackEndpoint | None = None
+    paused: Callable[[], float] | None = None
+    """For how many seconds people were waited for so far: neither the wall nor the idle limit counts them."""
 
     def words(self, *, resumed: bool) -> str:
         """What the agent is told, now that it is known whether the asked conversation goes on."""

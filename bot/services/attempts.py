@@ -167,7 +167,12 @@ class Attempts:
         return self._advance(tx, lease, {Stage.RUNNING}, Stage.TESTING, "committed", values)
 
     def report(self, tx: Transaction, lease: Lease, message: str, step: int) -> bool:
-        """Shows what the agent does on the card (one line). False when the lease is lost."""
+        """Shows what the agent does on the card (one line). False when the lease is lost.
+
+        While a person is asked something, the card keeps showing the question."""
+        run = tx.runs.get(lease.run_id)
+        if run is not None and run.run_state is RunState.WAITING_FOR_INPUT:
+            return tx.runs.holds(lease.run_id, lease.fence)
         if not tx.runs.update(lease.run_id, lease.fence, message=message[:200]):
             return False
         run, task = tx.runs.get(lease.run_id), tx.tasks.get(lease.task_id)

@@ -4,6 +4,7 @@ One transaction each, bound to one run: thread, person and rights come from the 
 what the agent says. The worker serves these over MCP, HTTP and the command line (`bot/worker/callbacks.py`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from hashlib import sha256
@@ -25,6 +26,7 @@ from bot.core.when.words import sentence
 from bot.services.attempts import Attempts, Lease
 from bot.services.followup_news import FollowUpNews
 from bot.services.followups import FollowUps, SetByRun, Wish
+from bot.services.questions import Questions
 from bot.services.refusals import Refused
 from bot.services.run_seats import AGENT_SOURCE, RunHold, RunSeat, ToolRefused, begun_by_person, in_words, take_seat
 from bot.services.tasks import CodeTasks, Filing
@@ -56,6 +58,7 @@ class RunTools:
     news: FollowUpNews
     tasks: CodeTasks
     attempts: Attempts
+    questions: Questions
     redactor: LiveRedactor
 
     def offered(self) -> tuple[str, ...]:
@@ -67,6 +70,7 @@ class RunTools:
             *(follow_ups if "followups" in on else ()),
             *(code_tasks if "codetasks" in on else ()),
             "post_update",
+            "ask_user",
         )
 
     # --- Follow-ups ---------------------------------------------------------------------------------------------------
@@ -262,6 +266,29 @@ class RunTools:
         return ToolRefused(
             f"A follow-up's run may post {UPDATES_PER_RUN} updates. Say the rest in the answer.", "state"
         )
+
+    def ask_user(
+        self, tx: Transaction, hold: RunHold, question: str, choices: Sequence[str] = ()
+    ) -> Answer | ToolRefused:
+        """Asks the people in the thread. Answers `status`: `waiting` (ask the same again to go on waiting), `answered`
+        with `answer` and `by`, or `nobody` after an hour."""
+        seat = take_seat(tx, hold)
+        if isinstance(seat, ToolRefused):
+            return seat
+        if seat.thread_id is None and seat.follow_up is not None and seat.place is not None:
+            seat = replace(seat, thread_id=self.news.open_thread(tx, seat.follow_up))
+        offered = tuple(" ".join(self._safe(choice).split()) for choice in choices)
+        asked = self.questions.ask(tx, seat, self._safe(question), offered)
+        if isinstance(asked, ToolRefused):
+            return asked
+        if asked.answered_at is None:
+            return {
+                "status": "waiting",
+                "say": "Nobody has answered yet. Ask the same again to go on waiting.",
+            }
+        if asked.answer is None:
+            return {"status": "nobody", "say": "Nobody answered within 1 h. Go on without an answer, or stop here."}
+        return {"status": "answered", "answer": asked.answer, "by": asked.answered_by}
 
     def _safe(self, text: str) -> str:
         return self.redactor.mask(clean(text)).strip()

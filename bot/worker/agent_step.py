@@ -146,6 +146,7 @@ class AgentStep:
                 trouble=meter.trouble if meter is not None else None,
                 fresh_prompt=job.fresh_prompt,
                 callback=doors.callback.endpoint if doors.callback is not None else None,
+                paused=doors.callback.paused if doors.callback is not None else None,
             )
             try:
                 result = await self._talk(told, job.session, workspace)

@@ -36,6 +36,8 @@ class Tool:
     arguments: Mapping[str, Argument] = field(default_factory=dict[str, Argument])
     makes: bool = False
     """Whether it makes something new (HTTP 201)."""
+    waits: bool = False
+    """Whether its answer may take as long as a person takes."""
 
     def described(self) -> dict[str, Any]:
         """As MCP's `tools/list` shows it."""
@@ -123,6 +125,17 @@ _TOOLS: Final = (
         "what they would want to know now.",
         ("POST", "updates"),
         {"text": Argument("The line.")},
+    ),
+    Tool(
+        "ask_user",
+        "Ask the people in the thread a question and wait for the answer, up to 1 hour. Only for what you cannot find "
+        "out and may not decide. If it answers `waiting`, ask the same again to go on waiting.",
+        ("POST", "questions"),
+        {
+            "question": Argument("The question, at most 1,000 characters."),
+            "choices": Argument("Up to 4 short answers to pick from.", required=False, kind="strings"),
+        },
+        waits=True,
     ),
 )
 TOOLS: Final[Mapping[str, Tool]] = MappingProxyType({tool.name: tool for tool in _TOOLS})

@@ -13,8 +13,9 @@ import json
 import os
 import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ import structlog
 from aiohttp import web
 
 from bot.core.inbound import ThreadRef
+from bot.core.questions import ANSWER_WAIT
 from bot.core.redact import LiveRedactor
 from bot.ports import CallbackEndpoint
 from bot.services.loops import short_ref
@@ -52,6 +54,11 @@ _STATUS: Final[Mapping[ToolRefusal, int]] = {
     "limit": 429,
     "away": 503,
 }
+VERSION: Final = metadata.version("codetask")
+WAIT_S: Final = 45.0
+"""How long a call waits for a person's answer; MCP clients give up after 60 s unless told otherwise."""
+UseCase = Callable[[], Awaitable[dict[str, Any] | ToolRefused]]
+_LOOK_S = 5.0
 _MINUTE_S = 60.0
 _CLOSE_S = 1.0
 
@@ -92,8 +99,9 @@ class CallbackRun:
         self.token = secrets.token_urlsafe(32)
         self._callbacks, self._hold, self._folder, self._place = callbacks, hold, folder, place
         self._offered = [TOOLS[name] for name in callbacks.tools.offered()]
-        self._mcp = McpServer(metadata.version("codetask"), self._offered, INSTRUCTIONS, self._call)
         self._calls: deque[float] = deque()
+        self._asked_at: float | None = None
+        self._paused = 0.0
         self._open = True
         self._port = 0
         self._runner: web.AppRunner | None = None
@@ -117,6 +125,13 @@ class CallbackRun:
             "CODETASK_CHANNEL": place.channel_id if place else "",
             "CODETASK_THREAD": (place.root or "") if place else "",
         }
+
+    def paused(self) -> float:
+        """For how many seconds people were waited for so far: the run's clocks stand still then."""
+        if self._asked_at is None:
+            return self._paused
+        now = asyncio.get_running_loop().time()
+        return self._paused + min(now - self._asked_at, ANSWER_WAIT.total_seconds())
 
     async def listen(self, *, loopback: bool) -> None:
         """Starts to answer."""
@@ -151,23 +166,25 @@ class CallbackRun:
             raw = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return _error(413, "too_large", "The body is over 64 KiB.")
+        patience = _patience(request.query.get("wait", ""))
         if request.path == "/mcp":
-            return await self._over_mcp(request.method, raw)
+            return await self._over_mcp(request.method, raw, patience)
         if request.path.startswith(ROOT):
-            return await self._over_http(request.method, request.path.removeprefix(ROOT), raw)
+            return await self._over_http(request.method, request.path.removeprefix(ROOT), raw, patience)
         return _error(404, "not_found", "There is nothing at this address.")
 
     def _has_token(self, request: web.Request) -> bool:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.token.encode())
 
-    async def _over_mcp(self, method: str, raw: bytes) -> web.Response:
+    async def _over_mcp(self, method: str, raw: bytes, patience: float) -> web.Response:
         if method != "POST":
             return _not_that_way("POST")
-        status, body = await self._mcp.answer(raw)
+        mcp = McpServer(VERSION, self._offered, INSTRUCTIONS, partial(self._call, patience=patience))
+        status, body = await mcp.answer(raw)
         return web.Response(status=status) if body is None else _json(status, body)
 
-    async def _over_http(self, method: str, path: str, raw: bytes) -> web.Response:
+    async def _over_http(self, method: str, path: str, raw: bytes, patience: float) -> web.Response:
         here = [one for one in routed(path) if one[1] in self._offered]
         if not here:
             return _error(404, "not_found", "There is nothing at this address.")
@@ -181,18 +198,43 @@ class CallbackRun:
             body = None
         if not isinstance(body, dict):
             return _error(400, "bad_request", "The body is not a JSON object.")
-        answer = await self._call(tool, {**body, **in_path})
+        answer = await self._call(tool, {**body, **in_path}, patience=patience)
         if isinstance(answer, ToolRefused):
             return _refused(answer)
         return _json(201 if tool.makes else 200, answer)
 
-    async def _call(self, tool: Tool, given: Mapping[str, Any]) -> dict[str, Any] | ToolRefused:
-        """Runs a tool for this run. Whatever goes wrong inside is a short sentence outside."""
+    async def _call(self, tool: Tool, given: Mapping[str, Any], *, patience: float) -> dict[str, Any] | ToolRefused:
+        """Runs a tool for this run; one that waits for a person, again and again for `patience` seconds."""
         if not self._may_call():
             return ToolRefused(f"More than {CALLS_A_MINUTE} calls in a minute. Wait a minute.", "limit")
         arguments = tool.read(given)
         if isinstance(arguments, ToolRefused):
             return arguments
+        use_case = partial(self._use, tool, arguments)
+        return await (self._until_answered(use_case, patience) if tool.waits else use_case())
+
+    async def _until_answered(self, ask: UseCase, patience: float) -> dict[str, Any] | ToolRefused:
+        store, loop = self._callbacks.store, asyncio.get_running_loop()
+        end = loop.time() + patience
+        while True:
+            seen = store.version("task")
+            answer = await ask()
+            waits = not isinstance(answer, ToolRefused) and answer.get("status") == "waiting"
+            self._pause(waits)
+            left = end - loop.time()
+            if not waits or left <= 0:
+                return answer
+            await store.changed("task", seen, min(left, _LOOK_S))
+
+    def _pause(self, waits: bool) -> None:
+        """Starts or ends the time that does not count."""
+        if waits and self._asked_at is None:
+            self._asked_at = asyncio.get_running_loop().time()
+        elif not waits:
+            self._paused, self._asked_at = self.paused(), None
+
+    async def _use(self, tool: Tool, arguments: dict[str, Any]) -> dict[str, Any] | ToolRefused:
+        """One transaction. Whatever goes wrong inside is a short sentence outside."""
         use_case = getattr(self._callbacks.tools, tool.name)
         try:
             return await self._callbacks.store.run(lambda tx: use_case(tx, self._hold, **arguments))
@@ -211,6 +253,11 @@ class CallbackRun:
             return False
         self._calls.append(now)
         return True
+
+
+def _patience(said: str) -> float:
+    """The seconds that a caller says it waits (`?wait=600`), at most as long as a person may take."""
+    return min(float(said), ANSWER_WAIT.total_seconds() + WAIT_S) if said.isdecimal() and len(said) < 6 else WAIT_S
 
 
 def _refused(refusal: ToolRefused) -> web.Response:

@@ -16,7 +16,14 @@ The thread follows from your run; no thread, channel or person can be named. Two
   codetask followup create "tomorrow 9am" "See whether the nightly build passed; if not, say what failed."
 """
 
+_QUESTIONS: Final = """\
+Asking. For what you cannot find out and may not decide yourself, ask the people in the thread:
+ask_user(question, choices?), or codetask ask "Which color?" --choice red --choice blue in a shell. The answer can take
+up to 1 hour; if it says "waiting", ask the same question again. Never ask in your last message: nobody answers that.
+"""
+
 
 def tools_section(offered: Sequence[str]) -> list[str]:
-    """The blocks of a prompt that say when and how to set a follow-up; none where that is not offered."""
-    return [_FOLLOW_UPS.strip()] if "schedule_followup" in offered else []
+    """The blocks of a prompt that say when and how to set a follow-up and to ask; none where that is not offered."""
+    told = {"schedule_followup": _FOLLOW_UPS, "ask_user": _QUESTIONS}
+    return [text.strip() for tool, text in told.items() if tool in offered]

@@ -249,6 +249,7 @@ TOOLS = {
     "create_code_task": {"description": "Add a page for contacts"},
     "get_code_task": {"id": "CT-1"},
     "post_update": {"text": "Looking"},
+    "ask_user": {"question": "Which color?"},
 }
 
 
@@ -355,4 +356,9 @@ def test_no_secret_is_stored_or_posted(world: World) -> None:
 
 def test_a_feature_that_is_off_is_not_offered(world: World) -> None:
     off = world.app.settings.model_copy(update={"features": ("codetasks",)})
-    assert replace(tools(world), settings=off).offered() == ("create_code_task", "get_code_task", "post_update")
+    assert replace(tools(world), settings=off).offered() == (
+        "create_code_task",
+        "get_code_task",
+        "post_update",
+        "ask_user",
+    )

@@ -41,6 +41,8 @@ from bot.worker.agents.stream import EventStream
 PROTOCOL = 1
 log = structlog.get_logger(__name__)
 _ALLOW = ("allow_once", "allow_always")
+LEAST_S = 0.02
+"""How soon a limit is looked at again that stands still."""
 _RESUME_SHARE = 0.4
 """Which part of the start limit each way of resuming may take, so that a new session can still be had."""
 
@@ -76,7 +78,7 @@ class AcpRun:
         self.events = EventStream()
         self._row, self._spec, self._inside, self._process = row, spec, inside, process
         self._loop = asyncio.get_running_loop()
-        self._began = self._signed = self._loop.time()
+        self._began = self._signed = self._time()
         self._updates = Updates(self.events.put)
         self._wire = AgentWire(process, self._updates.take, self._sign)
         self._stderr = Tail(process.stderr)
@@ -115,8 +117,12 @@ class AcpRun:
             problem=result.text if result.stop == "failed" else "",
         )
 
+    def _time(self) -> float:
+        """The run's own clock in seconds: it stands still while a person is waited for."""
+        return self._loop.time() - (self._spec.paused() if self._spec.paused else 0.0)
+
     def _sign(self) -> None:
-        self._signed = self._loop.time()
+        self._signed = self._time()
 
     async def _live(self, *, check_only: bool) -> AgentResult:
         talk = asyncio.create_task(self._introduce() if check_only else self._converse())
@@ -137,21 +143,21 @@ class AcpRun:
             while True:
                 limit, _ = self._next_limit()
                 signs = {talk, cancelled} if ready.done() else {talk, cancelled, ready}
-                left = max(0.0, limit - self._loop.time())
+                left = max(LEAST_S, limit - self._time())
                 await asyncio.wait(signs, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 if talk.done():
                     return talk.result()
                 if cancelled.done():
                     return AgentResult("cancelled")
                 limit, late = self._next_limit()  # signs of life have moved it meanwhile
-                if self._loop.time() >= limit:
+                if self._time() >= limit:
                     return late
         finally:
             cancelled.cancel()
             ready.cancel()
 
     def _next_limit(self) -> tuple[float, AgentResult]:
-        """The next instant (loop time) at which patience ends, and what to say then."""
+        """The next instant (`_time`) at which patience ends, and what to say then."""
         limits = self._spec.limits
         wall = (self._began + limits.wall.total_seconds(), AgentResult("timed_out"))
         if not self._ready.is_set():
@@ -229,8 +235,9 @@ class AcpRun:
         offered = hello.agent_capabilities.mcp_capabilities if hello and hello.agent_capabilities else None
         if told is None or offered is None or not offered.http:
             return []
+        wait = f"?wait={self._row.tool_wait}" if self._row.tool_wait else ""
         header = HttpHeader(name="Authorization", value=f"Bearer {told.token}")
-        return [HttpMcpServer(type="http", name="codetask", url=f"{told.base_url}/mcp", headers=[header])]
+        return [HttpMcpServer(type="http", name="codetask", url=f"{told.base_url}/mcp{wait}", headers=[header])]
 
     def _read_answer(self, answer: PromptResponse) -> AgentResult:
         if answer.usage is not None:

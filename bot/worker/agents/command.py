@@ -99,7 +99,7 @@ class CommandRun:
         self.events = EventStream()
         self._spec, self._process = spec, process
         self._loop = asyncio.get_running_loop()
-        self._began = self._signed = self._loop.time()
+        self._began = self._signed = self._time()
         self._stderr = Tail(process.stderr)
         self._last: list[str] = []
         self._cancelled = asyncio.Event()
@@ -143,7 +143,7 @@ class CommandRun:
         """Reads stdout to its end, then waits for the exit code."""
         total, pending = 0, b""
         while data := await self._process.stdout.read(_CHUNK):
-            self._signed = self._loop.time()
+            self._signed = self._time()
             total += len(data)
             if total > MAX_OUTPUT_BYTES:
                 return AgentResult("failed", "limit", text="The command wrote more output than is allowed.")
@@ -165,6 +165,10 @@ class CommandRun:
                 self._last = [*self._last[-19:], text]
                 self.events.put(Output(text))
 
+    def _time(self) -> float:
+        """The run's own clock in seconds: it stands still while a person is waited for."""
+        return self._loop.time() - (self._spec.paused() if self._spec.paused else 0.0)
+
     async def _watch(self, talk: asyncio.Task[AgentResult]) -> AgentResult:
         limits = self._spec.limits
         cancelled = asyncio.create_task(self._cancelled.wait())
@@ -172,15 +176,15 @@ class CommandRun:
             while True:
                 idle_at = self._signed + limits.idle.total_seconds()
                 wall_at = self._began + limits.wall.total_seconds()
-                left = max(0.0, min(idle_at, wall_at) - self._loop.time())
+                left = max(0.02, min(idle_at, wall_at) - self._time())
                 await asyncio.wait({talk, cancelled}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 if talk.done():
                     return talk.result()
                 if cancelled.done():
                     return AgentResult("cancelled")
-                if self._loop.time() >= wall_at:
+                if self._time() >= wall_at:
                     return AgentResult("timed_out")
-                if self._loop.time() >= self._signed + limits.idle.total_seconds():
+                if self._time() >= self._signed + limits.idle.total_seconds():
                     return AgentResult("idle", "idle")
         finally:
             cancelled.cancel()

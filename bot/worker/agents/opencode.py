@@ -12,6 +12,9 @@ STATE_TARGET = "/state"
 STATE_KEPT = ("opencode/opencode*.db", "opencode/opencode*.db-wal", "opencode/storage/**")
 """The conversations. Its logs, downloaded programs and snapshots of the checkout are none of a later run's business."""
 PROVIDER = "codetask"
+TOOL_WAIT_S = 3_600
+"""How long a person may take to answer a question of the agent; without the setting it gives up after 60 s (measured).
+"""
 _CONTEXT_TOKENS = 128_000
 _OUTPUT_TOKENS = 8_000
 
@@ -31,6 +34,7 @@ def opencode_config(inside: Inside) -> dict[str, object]:
         "autoupdate": False,
         "disabled_providers": ["opencode"],
         "enabled_providers": [PROVIDER],
+        "experimental": {"mcp_timeout": (TOOL_WAIT_S + 60) * 1000},
         "permission": {"edit": "allow", "bash": "allow", "webfetch": "deny"},
         "provider": {
             PROVIDER: {
@@ -77,5 +81,6 @@ OPENCODE = AgentRow(
     same_path=True,
     tool_folders=_tool_folders,
     tried="1.18.33",
+    tool_wait=TOOL_WAIT_S,
     install="Install it (npm install -g opencode-ai@1.18.33), or set OPENCODE_BIN to the program.",
 )

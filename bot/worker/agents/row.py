@@ -31,7 +31,7 @@ class AgentRow:
     `same_path` says that its sessions go on only in a checkout at the same path.
     `tried` names the versions this row was measured with; empty means untried live. `setting` is the setting that names
     another program; `built_in` programs are ours and do nothing that was not written here; `remark` stands in pull
-    requests."""
+    requests. `tool_wait` is for how many seconds it waits for a tool's answer; 0 where that is less than a minute."""
 
     name: str
     program: str
@@ -48,3 +48,4 @@ class AgentRow:
     setting: str = ""
     built_in: bool = False
     remark: str = ""
+    tool_wait: int = 0

@@ -19,6 +19,7 @@ import urllib.parse
 OK, USAGE, REFUSED, NOT_FOUND, UNREACHABLE = 0, 2, 3, 4, 5
 _CODES = {400: USAGE, 404: NOT_FOUND, 413: USAGE, 503: UNREACHABLE}
 _PATIENCE_S = 30.0
+_WAIT_S = 600
 _ROOT = "/api/v1/run/"
 
 
@@ -85,6 +86,9 @@ def _parser():
     _followups(followup.add_subparsers(dest="verb", required=True, metavar="VERB"))
     task = nouns.add_parser("task", help="file a code task, or look one up")
     _tasks(task.add_subparsers(dest="verb", required=True, metavar="VERB"))
+    ask = _command(nouns, "ask", "ask the people in the thread and wait for the answer, up to 1 h")
+    ask.add_argument("question")
+    ask.add_argument("--choice", action="append", default=[], help="an answer to pick from, up to 4")
     post = _command(nouns, "post", "show one line to the people in the thread")
     post.add_argument("text")
     return parser
@@ -135,13 +139,26 @@ def _run(given):
         return _ask("POST", "code-tasks", _body(given, "description", "title"))
     if where == ("task", "show"):
         return _ask("GET", "code-tasks/" + urllib.parse.quote(given.id, safe=""))
+    if given.noun == "ask":
+        return _until_answered({"question": _read(given.question), "choices": given.choice})
     return _ask("POST", "updates", {"text": _read(given.text)})
+
+
+def _until_answered(body):
+    while True:
+        told = _ask("POST", f"questions?wait={_WAIT_S}", body, timeout=_WAIT_S + _PATIENCE_S)
+        if told["status"] == "nobody":
+            raise _Failure(told["say"], REFUSED)
+        if told["status"] == "answered":
+            return told
 
 
 def _show(told):
     """The answer as lines: an id alone for what was made, a row for each of a list."""
     if "follow_ups" in told:
         return ["\t".join(str(one[key]) for key in ("id", "state", "at", "title")) for one in told["follow_ups"]]
+    if told.get("status") == "answered":
+        return [str(told["answer"])]
     if "say" in told:
         return [str(told["id"])] if "id" in told else []
     return [f"{key}\t{value}" for key, value in told.items() if value is not None]
