@@ -6,7 +6,7 @@ pressed what, and however old the button is.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, tzinfo
 from typing import Final, assert_never
 
 from bot.core.buttons import FollowUpAction, FollowUpVerb, WishAction
@@ -37,9 +37,9 @@ from bot.core.verbs import (
     ThisThread,
     verb_word,
 )
-from bot.core.when import When, read_when
+from bot.core.when import When, zone_named
 from bot.services.announcements import Announcer
-from bot.services.chat_later import ChatLater, Origin, instant_of, of_message
+from bot.services.chat_later import ChatLater, Origin, instant_of, of_message, read_wish
 from bot.services.chat_settings import ChatSettings
 from bot.services.followup_news import FollowUpNews
 from bot.services.followups import Changes, FollowUps, FollowUpSet, Wish
@@ -52,6 +52,9 @@ FEATURE: Final = "followups"
 LISTED: Final = 50
 LOG_ENTRIES: Final = 20
 OLD_BUTTON: Final = "refused.old_button_follow_up"
+CANCELLED: Final = "follow_up.cancel_done"
+STOPPED: Final = "follow_up.stop_done"
+_STOPPED: Final = {FollowUpState.CANCELLED: "follow_up.cancel_twice", FollowUpState.PENDING: CANCELLED}
 NO_NOTE: Final = Refused("refused.no_note")
 
 Redo = Callable[[Said, Command | FormSent | ButtonPress, datetime | None], None]
@@ -156,11 +159,9 @@ class ChatFollowUps:
             case ChangeFollowUp(_, when):
                 self._change(tx, said, found, when, at)
             case CancelTask():
-                key = "follow_up.cancel_twice" if found.state is FollowUpState.CANCELLED else "follow_up.cancel_done"
-                self._answer(tx, said, self.followups.cancel(tx, one, person), key)
+                self._answer(tx, said, self.followups.cancel(tx, one, person), _STOPPED.get(found.state, CANCELLED))
             case Stop():
-                key = "follow_up.cancel_twice" if found.state is FollowUpState.CANCELLED else "follow_up.stop_done"
-                self._answer(tx, said, self.followups.stop(tx, one, person), key)
+                self._answer(tx, said, self.followups.stop(tx, one, person), _STOPPED.get(found.state, STOPPED))
             case RunNow():
                 self._answer(tx, said, self.followups.run_now(tx, one, person), "follow_up.runs_now")
             case RetryTask(_, instruction):
@@ -183,17 +184,24 @@ class ChatFollowUps:
         if isinstance(may_be, Refused):
             self.answers.refuse(tx, said, may_be)
             return
-        example = f"{verb_word('change', said.wording.texts.language)} {found.ref}"
-        zone = self.zones.of(tx, said.person, said.event.thread) or found.zone or "UTC"
+        zone = self._zone(tx, said, found)
         if at is None:
-            reading = read_when(when, now=min(said.event.sent_at, tx.now), zone=zone)
-            if not isinstance(reading, When):
-                self.later.ask(tx, said, reading, said.number, example)
+            event = said.event if said.origin is None else said.origin[1]
+            read = read_wish(SetFollowUp(when, what=""), min(event.sent_at, tx.now), zone)
+            if read is None:
+                self.later.ask_zone(tx, said)
                 return
-            at = reading.at
-        name = zone if isinstance(zone, str) else zone_key(zone)
-        outcome = self.followups.update(tx, found.id or 0, said.person, Changes(at=at, zone=name))
+            if not isinstance(read[0], When):
+                example = f"{verb_word('change', said.wording.texts.language)} {found.ref}"
+                self.later.ask(tx, said, read[0], example)
+                return
+            at = read[0].at
+        outcome = self.followups.update(tx, found.id or 0, said.person, Changes(at=at, zone=zone_key(zone)))
         self.later.confirm(tx, said, outcome if isinstance(outcome, Refused) else FollowUpSet(outcome))
+
+    def _zone(self, tx: Transaction, said: Said, found: FollowUp) -> tzinfo | None:
+        """The zone of whoever speaks, else the one that it was set in."""
+        return self.zones.of(tx, said.person, said.event.thread) or (zone_named(found.zone) if found.zone else None)
 
     # --- Looking ------------------------------------------------------------------------------------------------------
 
@@ -288,8 +296,9 @@ class ChatFollowUps:
         if isinstance(found, Refused):
             self.answers.refuse(tx, said, found)
         elif action.verb == "change":
-            text = f"{verb_word('change', said.wording.texts.language)} {found.ref} …"
-            self.answers.say(tx, said, "form.type_it", command=code_span(text))
+            texts = said.wording.texts
+            example = f"{verb_word('change', texts.language)} {found.ref} {texts.say('when.examples').split('|')[1]}"
+            self.answers.say(tx, said, "form.type_it", command=code_span(example))
         elif action.verb in ("snooze", "tomorrow"):
             self._again(tx, said, found, action.verb)
         else:
@@ -306,11 +315,11 @@ class ChatFollowUps:
 
     def _again(self, tx: Transaction, said: Said, found: FollowUp, verb: FollowUpVerb) -> None:
         """[Snooze 1 h], [Tomorrow 09:00]: a new one with the same text, however often it is pressed."""
-        zone = self.zones.of(tx, said.person, said.event.thread) or found.zone or "UTC"
-        at = tx.now + timedelta(hours=1)
-        if verb == "tomorrow":
-            reading = read_when("tomorrow 9am", now=tx.now, zone=zone)
-            at = reading.at if isinstance(reading, When) else tx.now + timedelta(days=1)
+        zone = self._zone(tx, said, found)
+        at = self.later.preset_at(tx, "tomorrow" if verb == "tomorrow" else "hour", zone)
+        if at is None:
+            self.later.ask_zone(tx, said)
+            return
         place = tx.threads.get(found.thread_id).ref if found.thread_id is not None else None
         channel = said.event.thread.model_copy(update={"root": None, "native": None})
         wish = Wish(
@@ -318,7 +327,7 @@ class ChatFollowUps:
             at=at,
             person=said.person,
             place=place or channel,
-            zone=zone if isinstance(zone, str) else zone_key(zone),
+            zone=zone_key(zone),
             title=found.title,
             agent=found.agent or "",
             remind=found.kind is FollowUpKind.MESSAGE,
@@ -364,10 +373,11 @@ class ChatFollowUps:
             case "yes":
                 redo(stored, event, None)
             case "preset" if isinstance(event, Command):
-                self.later.preset(tx, stored, Origin(action.number, event), action.argument)
+                self.later.preset(tx, said, Origin(action.number, event), action.argument)
             case "later" if isinstance(event, Command):
-                text = f"{verb_word('later', said.wording.texts.language)} …"
-                self.answers.say(tx, said, "form.type_it", command=code_span(text))
+                texts = said.wording.texts
+                example = f"{verb_word('later', texts.language)} {texts.say('help.later_wish')}"
+                self.answers.say(tx, said, "form.type_it", command=code_span(example))
             case "preset" | "later":
                 self.answers.refuse(tx, said, Refused(OLD_BUTTON, {"command": _followups(said)}))
             case _:

@@ -73,16 +73,15 @@ class ChatLater:
             return
         zone = self.zones.of(tx, said.person, origin.event.thread)
         read = read_wish(wish, since(tx, said, origin), zone)
-        if read is None and at is None:
-            self.answers.whisper(tx, said, lambda texts: ask_zone_doc(said.number, OFFERED, texts))
-            return
-        reading, what = read or read_in(wish, since(tx, said, origin), "UTC")
-        if at is None and not isinstance(reading, When):
-            self.ask(tx, said, reading, said.number, self._verb(said, origin))
-            return
-        instant = at if at is not None or not isinstance(reading, When) else reading.at
-        assert instant is not None
-        self._store(tx, said, wish.options, origin, what, instant, zone)
+        if at is not None:
+            _, what = read or read_in(wish, since(tx, said, origin), "UTC")
+            self._store(tx, said, wish.options, origin, what, at, zone)
+        elif read is None:
+            self.ask_zone(tx, said)
+        elif isinstance(read[0], When):
+            self._store(tx, said, wish.options, origin, read[1], read[0].at, zone)
+        else:
+            self.ask(tx, said, read[0], self._verb(said, origin))
 
     def _store(
         self,
@@ -130,11 +129,15 @@ class ChatLater:
             ),
         )
 
-    def ask(self, tx: Transaction, said: Said, reading: Ask | NoTime, number: int, example: str) -> None:
+    def ask(self, tx: Transaction, said: Said, reading: Ask | NoTime, example: str) -> None:
         """Why there is no instant, and a button for each that could be meant. `example` is how a command with a time
         starts."""
         now = tx.now
-        self.answers.whisper(tx, said, lambda texts: question_doc(reading, number, example, texts, now))
+        self.answers.whisper(tx, said, lambda texts: question_doc(reading, said.number, example, texts, now))
+
+    def ask_zone(self, tx: Transaction, said: Said) -> None:
+        """Asks which zone someone is in. The answer is kept, and does what was asked for."""
+        self.answers.whisper(tx, said, lambda texts: ask_zone_doc(said.number, OFFERED, texts))
 
     def ask_when(self, tx: Transaction, said: Said) -> None:
         """The times to choose from when a message was picked from a menu."""
@@ -145,19 +148,24 @@ class ChatLater:
 
     def preset(self, tx: Transaction, said: Said, origin: Origin, which: str) -> None:
         """[In 1 h], [Tomorrow 09:00], [Next Monday 09:00], seen from the press."""
-        wish = of_message(origin.event)
-        if which == "hour":
-            self.set(tx, said, wish, origin, tx.now + timedelta(hours=1))
-            return
-        zone = self.zones.of(tx, said.person, origin.event.thread)
-        if zone is None:
-            self.answers.whisper(tx, said, lambda texts: ask_zone_doc(said.number, OFFERED, texts))
-            return
-        reading = read_when(_PRESETS[which], now=tx.now, zone=zone)
-        if isinstance(reading, When):
-            self.set(tx, said, wish, origin, reading.at)
+        at = self.preset_at(tx, which, self.zones.of(tx, said.person, origin.event.thread))
+        if at is None:
+            self.ask_zone(tx, said)
         else:
-            self.ask(tx, said, reading, said.number, self._verb(said, origin))
+            self.set(tx, said, of_message(origin.event), origin, at)
+
+    def preset_at(self, tx: Transaction, which: str, zone: tzinfo | None) -> datetime | None:
+        """The instant of a preset, seen from now; None where it needs a zone and none is known."""
+        if which == "hour":
+            return tx.now + timedelta(hours=1)
+        reading = read_when(_PRESETS[which], now=tx.now, zone=zone) if zone is not None else None
+        match reading:
+            case When(at):
+                return at
+            case Ask(choices=choices):
+                return choices[0].at
+            case _:
+                return None
 
     def _verb(self, said: Said, origin: Origin) -> str:
         if origin.event.command == "followup" and origin.event.door == "slash":

@@ -4,6 +4,7 @@
 thread's earlier messages) is fetched before the transaction starts.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ from bot.core.inbound import (
     Unreadable,
 )
 from bot.core.people import Action, may
+from bot.core.questions import AnswerPress, read_answer
 from bot.core.quoting import code_span
 from bot.core.task_cards import say_doc
 from bot.core.task_replies import (
@@ -69,11 +71,13 @@ from bot.core.texts import Texts
 from bot.failpoints import failpoint
 from bot.ports import Choice, Platform, Retry
 from bot.services.announcements import Announcer
-from bot.services.chat_followups import ChatFollowUps, is_stop
+from bot.services.chat_followups import ChatFollowUps, Wanted, is_stop
+from bot.services.chat_questions import ChatQuestions
 from bot.services.chat_tasks import ChatTasks, key_of
 from bot.services.completions import Completions
 from bot.services.later import Later
 from bot.services.people import known_person
+from bot.services.questions import Questions
 from bot.services.refusals import Refused, refuse_flag
 from bot.services.said import Said
 from bot.services.tasks import CodeTasks, Filed, Filing
@@ -102,6 +106,10 @@ class ChatCommands:
     follow_ups: ChatFollowUps
     platforms: Mapping[str, Platform]
     backfill: Callable[[Gap], Awaitable[None]]
+
+    @property
+    def questions(self) -> ChatQuestions:
+        return ChatQuestions(Questions(self.announcer, self.tasks.rights), self.follow_ups.answers)
 
     async def handle(self, item: Pending) -> None:
         """Handles one stored event once, whoever else handles it at the same time."""
@@ -192,7 +200,9 @@ class ChatCommands:
             if event.command == "followup" and event.door in ("shortcut", "menu"):
                 self.follow_ups.ask_when(tx, said)
             else:
-                self._act(tx, said, self._parse(tx, said, event))
+                parsed = self._parse(tx, said, event)
+                if not self.questions.heard(tx, said, event, parsed):
+                    self._act(tx, said, parsed)
             failpoint("command.before_commit")
 
         await self.store.run(unit)
@@ -227,13 +237,16 @@ class ChatCommands:
 
     def _parse(self, tx: Transaction, said: Said, event: Command) -> Parsed:
         if event.command == "followup":
-            return parse_follow_up(event.text)
+            by_menu = event.door in ("shortcut", "menu")
+            return SetFollowUp("", what=event.text) if by_menu else parse_follow_up(event.text)
         in_task_thread = said.thread_id is not None and tx.tasks.in_thread(said.thread_id) is not None
         return parse(event.text, door=event.door, in_task_thread=in_task_thread)
 
     async def _thread_context(self, platform: Platform | None, item: Pending, event: Command) -> str:
         """Earlier messages of the thread a command was given in, as stored JSON; empty elsewhere."""
         if platform is None or not event.in_thread or event.thread.root is None or event.command == "followup":
+            return ""
+        if not isinstance(await asyncio.to_thread(parse, event.text, door=event.door, in_task_thread=False), FileTask):
             return ""
         posted = await platform.history(event.thread, None, THREAD_READ)
         if isinstance(posted, Retry) and item.attempts + 1 < CONTEXT_TRIES:
@@ -348,13 +361,15 @@ class ChatCommands:
 
     async def _press(self, item: Pending, event: ButtonPress) -> None:
         person = await self._who(event.person)
-        action = parse_button(event.value)
+        action = read_answer(event.value) or parse_button(event.value)
 
         def unit(tx: Transaction) -> None:
             if not tx.inbox.done(item.id):
                 return
             said = self._said(tx, item, event, person)
-            if isinstance(action, FollowUpAction):
+            if isinstance(action, AnswerPress):
+                self.questions.press(tx, said, action)
+            elif isinstance(action, FollowUpAction):
                 self.follow_ups.press(tx, said, action)
             elif isinstance(action, WishAction):
                 self.follow_ups.wish(tx, said, action, partial(self._redo, tx))
@@ -381,21 +396,12 @@ class ChatCommands:
                 self.follow_ups.form(tx, said, meant, at)
             case WishAction(verb="preset"):
                 self.follow_ups.wish(tx, said, meant, partial(self._redo, tx))
-            case (
-                FileTask()
-                | BadFlag()
-                | NearMiss()
-                | ButtonAction()
-                | FollowUpAction()
-                | WishAction()
-                | UnfitForm()
-                | None
-            ):
-                self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
-            case LaterForm():
-                pass
-            case _:
+            case FollowUpAction(verb="tomorrow"):
+                self.follow_ups.press(tx, said, meant)
+            case _ if isinstance(meant, Wanted) and isinstance(event, Command):
                 self._act(tx, said, meant, at)
+            case _:
+                self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
 
     async def _form(self, item: Pending, event: FormSent) -> None:
         """A form is the command that it stands for: whoever sends it, and whenever, it is checked like one."""
