@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
-from bot.core.followups import FollowUp, FollowUpReason, FollowUpState, may_move
+from bot.core.followups import FollowUp, FollowUpKind, FollowUpReason, FollowUpState, may_move
 from bot.core.inbound import Person
 from bot.store import Due, FollowUpFilter
 from storage.models import FollowUpRow, RunLogRow, RunRow, ThreadRow
@@ -161,17 +161,17 @@ class FollowUps:
         people: dict[tuple[str, ...], Person] = {}
         found: list[Due] = []
         for row in rows:
-            *facts, platform, workspace, person, kind, roles = row
+            number, kind, *facts, platform, workspace, person, person_kind, roles = row
             who = (platform, workspace, person)
             if who not in people:
                 people[who] = Person(
                     platform=platform,
                     workspace_id=workspace,
                     id=person,
-                    kind=kind or "human",
+                    kind=person_kind or "human",
                     roles=frozenset(json.loads(roles or "[]")),
                 )
-            found.append(Due(*facts, people[who]))
+            found.append(Due(number, FollowUpKind(kind), *facts, people[who]))
         return found
 
     def next_due_at(self) -> datetime | None:

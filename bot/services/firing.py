@@ -109,7 +109,7 @@ class _Batch:
                 pass
             case Fail(reason):
                 self._fail(one, reason)
-            case Fire(late) if one.kind == FollowUpKind.MESSAGE:
+            case Fire(late) if one.kind is FollowUpKind.MESSAGE:
                 self.posts[one.id] = late
             case Fire(late):
                 self._start(one, late)

@@ -259,6 +259,7 @@ def a_due_one_comes_with_what_decides_about_it(bench: Bench) -> None:
     bench.do(lambda tx: tx.sessions.save(AgentSession(thread, "newer", "s2", "", "", None)))
     bench.do(lambda tx: tx.people.set_setting(where(None), "agent", "of-the-channel"))
     (one,) = bench.do(lambda tx: tx.followups.due(MANY))
+    assert one.kind is FollowUpKind.AGENT
     assert (one.session_agent, one.channel_agent, one.agent) == ("newer", "of-the-channel", None)
     assert (one.requester.id, one.requester.kind, one.requester.roles) == ("U1", "human", frozenset())
 
