@@ -33,6 +33,7 @@ from platforms.discord.api import TROUBLE, Api
 from platforms.discord.buttons import interact
 from platforms.discord.cards import EPHEMERAL, MAX_BUTTONS, MAX_TEXT, render, render_doc, render_one, thread_name
 from platforms.discord.commands import Intake, log
+from platforms.discord.custom_ids import at_home
 from platforms.discord.errors import FIXES, LOCKED
 from platforms.discord.inbound import DIRECT, TOKEN_LIFE, Me
 from platforms.discord.places import FORUMS
@@ -308,7 +309,7 @@ class DiscordPlatform:
             if isinstance(told, Gone) and self._may_be_answered_yet(reply_token):
                 return Retry(timedelta(0), why="not answered yet")  # by the process that listens
             log.info("reply_token_refused", trouble=type(told).__name__, why=getattr(told, "why", ""))
-        sent = await self._write_to(person, doc, key)
+        sent = await self._write_to(person, _speaking_of(to.workspace_id, doc), key)
         if isinstance(sent, NotAllowed) and to.workspace_id != DIRECT and person.kind in ("human", "guest"):
             said = Texts.load(doc.language).say("discord.no_direct_message", command="`/codetask`")
             note = Doc(text=said, mention=person, topic=doc.topic, language=doc.language)
@@ -380,6 +381,15 @@ class DiscordPlatform:
 
     async def resolve(self, person: Person) -> Person | Retry:
         return await self._reading.resolve(person)
+
+
+def _speaking_of(server: str, doc: Doc) -> Doc:
+    """The document for a direct message, with buttons that know which server they act in."""
+    buttons = tuple(
+        button.model_copy(update={"value": at_home(button.value, server)}) if button.value else button
+        for button in doc.buttons
+    )
+    return doc.model_copy(update={"buttons": buttons})
 
 
 def _in_thread(trouble: Trouble) -> Trouble:

@@ -32,7 +32,8 @@ from platforms.discord.commands import (
     texts_for,
     whispered,
 )
-from platforms.discord.inbound import DIRECT, DISMISS, is_private, is_question, value_of
+from platforms.discord.custom_ids import DISMISS, at_home, home_of, is_question, value_of
+from platforms.discord.inbound import DIRECT, is_private
 
 CHOICES_BUDGET: Final = timedelta(seconds=2)
 """Discord gives completions 3 s (ours leaves room)."""
@@ -48,7 +49,7 @@ MAX_FIELD: Final = 4_000
 _SNOWFLAKE: Final = re.compile(r"\d{15,20}", re.ASCII)
 
 
-class PressedButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"codetask[:-][\w:#?/+-]{1,91}"):
+class PressedButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"codetask[:-][\w:#?/+@-]{1,91}"):
     """Every button of ours, also on messages from before a restart: found by the shape of its custom id."""
 
     def __init__(self, item: discord.ui.Button[Any]) -> None:
@@ -85,19 +86,24 @@ async def _pressed(intake: Intake, raw: Json) -> bool:
         texts = texts_for(raw)
         asked = confirmation(value_of(custom_id), texts)
         if asked is not None:
-            shown = question(asked[0], asked[1], texts.say("discord.question_no"), value_of(custom_id))
+            shown = question(asked[0], asked[1], texts.say("discord.question_no"), _unnumbered(custom_id))
             return await intake.answer(raw, ANSWER, whispered(shown))
-        raw = {**raw, "data": {**data, "custom_id": value_of(custom_id)}} if isinstance(data, Mapping) else raw
+        raw = {**raw, "data": {**data, "custom_id": _unnumbered(custom_id)}} if isinstance(data, Mapping) else raw
     form = form_of(value_of(custom_id), texts_for(raw)) if isinstance(custom_id, str) else None
-    if form is not None and await intake.answer(raw, MODAL, modal(form)):
+    if form is not None and await intake.answer(raw, MODAL, modal(form, home_of(str(custom_id)))):
         return True
     return await _keep(intake, raw)
 
 
-def modal(form: Form) -> dict[str, Any]:
-    """A form as Discord's modal. It has no submit label of its own, and knows where it was opened."""
+def _unnumbered(custom_id: str) -> str:
+    return at_home(value_of(custom_id), home_of(custom_id))
+
+
+def modal(form: Form, home: str = "") -> dict[str, Any]:
+    """A form as Discord's modal. It has no submit label of its own, and knows where it was opened; `home` is the server
+    that a button in a direct message spoke of."""
     return {
-        "custom_id": form.key,
+        "custom_id": at_home(form.key, home),
         "title": cut(form.title, MAX_TITLE),
         "components": [_labelled(field) for field in form.fields],
     }

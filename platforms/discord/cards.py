@@ -15,6 +15,7 @@ from bot.core.dialect import one_line
 from bot.core.hygiene import cut
 from bot.core.inbound import Person
 from bot.core.splitting import split
+from platforms.discord.custom_ids import DISMISS, custom_id
 from platforms.discord.dialect import discord_markdown, escape, render_blocks
 
 MAX_TEXT: Final = 3900
@@ -131,7 +132,7 @@ def question(text: str, yes: str, no: str, value: str) -> Rendered:
     """ "Cancel CT-42?" with two buttons; stateless, the answer carries all that is needed."""
     buttons = [
         {"type": BUTTON, "style": DANGER, "label": _label(yes), "custom_id": value},
-        {"type": BUTTON, "style": SECONDARY, "label": _label(no), "custom_id": "codetask-dismiss"},
+        {"type": BUTTON, "style": SECONDARY, "label": _label(no), "custom_id": DISMISS},
     ]
     return Rendered([_text(fit(escape(one_line(text)), 1000) or "…"), {"type": ROW, "components": buttons}])
 
@@ -222,5 +223,5 @@ def _button(button: Button, number: int) -> Component:
         "type": BUTTON,
         "style": _STYLES[button.style],
         "label": _label(button.label),
-        "custom_id": f"{button.value}#{number}{'?' if button.confirm else ''}",
+        "custom_id": custom_id(button.value, number, bool(button.confirm)),
     }

@@ -31,6 +31,7 @@ from bot.core.inbound import (
 )
 from bot.ports import Posted
 from platforms import reading
+from platforms.discord.custom_ids import home_of, is_question, value_of
 from platforms.discord.slash import MENUS, slash_text
 from platforms.reading import (
     UNREADABLE,
@@ -58,7 +59,6 @@ SPOKEN: Final = frozenset({0, 19})
 """Message types that people write: a message and a reply to one."""
 GUEST: Final = 1 << 4
 """Flag of a member who came by a guest invite."""
-DISMISS: Final = "codetask-dismiss"
 
 _SECRETS: Final = frozenset({"token"})
 _ID: Final = re.compile(r"\d{15,20}", re.ASCII)
@@ -357,9 +357,12 @@ class _Reader:
             case _:
                 raise Malformed("an interaction without a type")
 
-    def _acted(self) -> dict[str, Any]:
-        id = _snowflake(self.body, "id")
-        return {**self._base(f"c:{id}", instant(id)), "person": self._actor(), "reply_token": self._reply_token(id)}
+    def _acted(self, custom_id: str = "") -> dict[str, Any]:
+        id, person = _snowflake(self.body, "id"), self._actor()
+        home = home_of(custom_id) if self.workspace_id == DIRECT else ""
+        if home:
+            person = person.model_copy(update={"workspace_id": home})
+        return {**self._base(f"c:{id}", instant(id)), "person": person, "reply_token": self._reply_token(id)}
 
     def _actor(self) -> Person:
         member = self.body.get("member")
@@ -431,7 +434,7 @@ class _Reader:
         id = _snowflake(message, "id")
         root = thread or (None if is_private(self.body) else id)
         return ButtonPress(
-            **self._acted(),
+            **self._acted(custom_id),
             thread=self._thread(channel, root, thread),
             value=value_of(custom_id),
             message_id=id,
@@ -443,7 +446,7 @@ class _Reader:
             return None
         components = data.get("components")
         fields = dict(_fields(components if isinstance(components, list) else []))
-        return FormSent(**self._acted(), thread=self._here(), form=form, fields=fields)
+        return FormSent(**self._acted(form), thread=self._here(), form=value_of(form), fields=fields)
 
 
 def guild_language(locale: object, features: object) -> str | None:
@@ -458,16 +461,6 @@ def is_private(interaction: Json) -> bool:
     message = interaction.get("message")
     flags = message.get("flags") if isinstance(message, Mapping) else 0
     return isinstance(flags, int) and bool(flags & 64)
-
-
-def is_question(custom_id: str) -> bool:
-    """Whether a press on such a button is first asked back (`Button.confirm`): a `?` in its last place says so."""
-    return custom_id.endswith("?")
-
-
-def value_of(custom_id: str) -> str:
-    """The button value in a custom id: without the number that keeps equal buttons of a message apart."""
-    return custom_id.partition("#")[0].rstrip("?")
 
 
 def _fields(components: list[Any]) -> list[tuple[str, str]]:

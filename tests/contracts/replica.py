@@ -8,12 +8,13 @@ from typing import Any
 
 from bot.app import App, run_parts, wire
 from bot.core.cards import Content
+from bot.core.followups import FollowUp
 from bot.core.inbound import Event
 from bot.core.redact import LiveRedactor
 from bot.core.tasks import CodeTask, Stage
 from bot.ports import Clock, Fatal, Platform
 from bot.settings import Settings
-from bot.store import Delivery, TaskFilter, Transaction
+from bot.store import Delivery, FollowUpFilter, TaskFilter, Transaction
 from storage.engine import Database, open_database
 
 STOP_SECONDS = 5.0
@@ -81,6 +82,11 @@ class Replica:
         """All code tasks, oldest first."""
         found = await self.store.run(lambda tx: list(tx.tasks.list(TaskFilter(limit=1000))), read=True)
         return sorted(found, key=lambda task: task.id or 0)
+
+    async def follow_ups(self) -> list[FollowUp]:
+        """All follow-ups, oldest first."""
+        found = await self.store.run(lambda tx: list(tx.followups.list(FollowUpFilter(limit=1000))), read=True)
+        return sorted(found, key=lambda follow_up: follow_up.id or 0)
 
     async def unfinished(self) -> int:
         """Events to handle and deliveries to send."""

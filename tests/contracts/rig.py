@@ -234,6 +234,14 @@ class Rig(abc.ABC):
     def shortcut(self, who: str, said: Said) -> Sent: ...
 
     @abc.abstractmethod
+    def follow_up(self, who: str, when: str, text: str, where: str = "general") -> Sent:
+        """`/followup <when> <text>`; platforms without slash commands use their own closest door."""
+
+    @abc.abstractmethod
+    def later(self, who: str, said: Said) -> Sent:
+        """ "Follow up later" on a message, where `doors` has the shortcut."""
+
+    @abc.abstractmethod
     def press(self, who: str, what: Post | Whispered, label: str) -> Sent: ...
 
     @abc.abstractmethod

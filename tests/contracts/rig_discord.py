@@ -20,8 +20,9 @@ from bot.ports import Clock, Platform
 from bot.settings import Settings
 from platforms.discord.adapter import DiscordPlatform
 from platforms.discord.cards import render
+from platforms.discord.custom_ids import DISMISS, is_question
 from platforms.discord.dialect import ZWSP
-from platforms.discord.inbound import DISMISS, Me, is_question, read
+from platforms.discord.inbound import Me, read
 from platforms.discord.simulator import DiscordSimulator, Interaction, StoredMessage, Whisper, buttons, plain_text
 from platforms.discord.simulator.catalog import MAX_SHOWN
 from platforms.discord.simulator.kit import component_problems, shown_text
@@ -224,6 +225,12 @@ class DiscordRig(Rig):
     def shortcut(self, who: str, said: Said) -> Asked:
         return self._ask(self.simulator.uses_menu(who, said.native, "File as code task"))
 
+    def follow_up(self, who: str, when: str, text: str, where: str = "general") -> Asked:
+        return self._ask(self.simulator.runs_command(who, "/followup", {"when": when, "text": text}, where))
+
+    def later(self, who: str, said: Said) -> Asked:
+        return self._ask(self.simulator.uses_menu(who, said.native, "Follow up later"))
+
     def press(self, who: str, what: Post | Whispered, label: str) -> Asked:
         message: StoredMessage = what.native
         asked = self._ask(self.simulator.clicks(who, message, label))
@@ -284,7 +291,8 @@ class DiscordRig(Rig):
         return Closed()
 
     def types_choice(self, who: str, name: str, text: str) -> Asked:
-        line, given = ("/codetask show", {}) if name == "id" else ("/codetask new", {"text": "x"})
+        lines: dict[str, tuple[str, dict[str, str]]] = {"id": ("/codetask show", {}), "when": ("/followup", {})}
+        line, given = lines.get(name, ("/codetask new", {"text": "x"}))
         return Asked(self.simulator.types_choice(who, line, name, text, options=given))
 
     def choices_of(self, sent: Sent) -> list[str] | None:

@@ -223,6 +223,12 @@ class LarkRig(Rig):
     def shortcut(self, who: str, said: Said) -> Sent:
         raise AssertionError("Lark has no message shortcuts for bots")
 
+    def follow_up(self, who: str, when: str, text: str, where: str = "general") -> Sent:
+        return self.command(who, f"later {when} {text}", where)
+
+    def later(self, who: str, said: Said) -> Sent:
+        raise AssertionError("Lark has no message shortcuts for bots")
+
     def press(self, who: str, what: Post | Whispered, label: str) -> Sent:
         native = what.native.message if isinstance(what.native, Whisper) else what.native
         sent = self.simulator.clicks(who, native, label)

@@ -219,6 +219,12 @@ class SlackRig(Rig):
     def shortcut(self, who: str, said: Said) -> SlackSent:
         return SlackSent(self.simulator.uses_shortcut(who, said.native))
 
+    def follow_up(self, who: str, when: str, text: str, where: str = "general") -> SlackSent:
+        return SlackSent(self.simulator.runs_command(who, f"/followup {when} {text}", where))
+
+    def later(self, who: str, said: Said) -> SlackSent:
+        return SlackSent(self.simulator.uses_shortcut(who, said.native, "codetask_later"))
+
     def press(self, who: str, what: Post | Whispered, label: str) -> SlackSent:
         return SlackSent(self.simulator.clicks(who, what.native, label))
 

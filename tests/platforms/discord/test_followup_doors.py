@@ -157,6 +157,33 @@ async def test_a_zone_chosen_by_a_button_arrives_whole(rig: Rig) -> None:
     assert event.value == ZONE
 
 
+async def test_who_presses_in_a_direct_message_is_still_the_servers_member(rig: Rig) -> None:
+    """A mention is answered in a direct message; there Discord names no server."""
+    posted(await rig.platform.whisper(rig.person("ana"), rig.place(), SET, None, "k1" * 12))
+    told = rig.simulator.sent[-1]
+    press = rig.simulator.clicks("ana", told, "Change")
+    await rig.simulator.wait_for(lambda: press.acked)
+    assert press.form is not None
+    rig.simulator.clicks("ana", told, "New York")
+    rig.simulator.submits_form("ana", press.form, {"when": "in 2h"})
+    pressed, sent = sorted(await rig.seen(2), key=lambda event: event.kind)
+    assert isinstance(pressed, ButtonPress)
+    assert isinstance(sent, FormSent)
+    assert (pressed.value, sent.form) == (ZONE, CHANGE)
+    for event in (pressed, sent):
+        assert (event.person.workspace_id, event.person.id) == (rig.simulator.guild_id, rig.person("ana").id)
+        assert (event.workspace_id, event.thread.workspace_id) == ("dm", "dm")
+
+
+async def test_a_server_in_a_button_of_a_server_changes_nothing(rig: Rig) -> None:
+    foreign = Doc(text="x", buttons=(Button(label="Go", name="Go", value="codetask:cancel:FU-7@123456789012345678"),))
+    posted(await rig.platform.post(rig.place(), foreign, "k1" * 12))
+    rig.simulator.clicks("ana", rig.simulator.sent[-1], "Go")
+    (event,) = await rig.seen()
+    assert isinstance(event, ButtonPress)
+    assert (event.value, event.person.workspace_id) == ("codetask:cancel:FU-7", rig.simulator.guild_id)
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("key", [CHANGE, "codetask:later:IN-123456789012345678"])
 def test_the_modals_are_ones_that_discord_takes(language: str, key: str) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.inbound import EVENT, BotAdded, ButtonPress, Command, FormSent, Message, MessageEdited, Unreadable
-from platforms.discord.inbound import instant, plain, read, read_past, snowflake_at, tidy, value_of
+from platforms.discord.custom_ids import at_home, home_of, value_of
+from platforms.discord.inbound import instant, plain, read, read_past, snowflake_at, tidy
 from platforms.discord.places import Places
 from tests.platforms.discord.payloads import (
     ANA,
@@ -183,10 +184,13 @@ def test_a_press_is_read_from_its_custom_id_and_leaves_the_card_alone() -> None:
         ("codetask:cancel:CT-1", "codetask:cancel:CT-1"),
         ("codetask:cancel:CT-1#3", "codetask:cancel:CT-1"),
         ("codetask:cancel:CT-1#3?", "codetask:cancel:CT-1"),
+        ("codetask:cancel:CT-1@123456789012345678#3?", "codetask:cancel:CT-1"),
+        ("codetask:tz:IN-7-Etc/GMT+5@123456789012345678#3", "codetask:tz:IN-7-Etc/GMT+5"),
     ],
 )
 def test_custom_ids_carry_values(custom_id: str, value: str) -> None:
     assert value_of(custom_id) == value
+    assert at_home(value, home_of(custom_id)) == custom_id.partition("#")[0]
 
 
 def test_forms_are_read_in_rows_and_labels() -> None:
