@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.process import Nursery
-from tests.postgres_server import execute, with_database
+from tests.postgres_server import PostgresServer, Unavailable, execute, with_database
 
 Urls = Callable[[int], list[str]]
 
@@ -27,6 +27,33 @@ def nursery() -> Iterator[Nursery]:
 def long_run() -> bool:
     """Whether the full counts are asked for (`make faults`)."""
     return os.environ.get("CODETASK_FAULT_ROUNDS") == "long"
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that nobody else uses."""
+    try:
+        server = PostgresServer()
+    except Unavailable as why:
+        pytest.skip(str(why))
+    yield server
+    server.stop()
+
+
+def migrated(server: PostgresServer) -> str:
+    """The URL of a migrated database on it."""
+    import sqlalchemy as sa
+
+    from storage.engine import postgres_engine
+    from storage.schema import migrate
+
+    name = f"codetask_fault_{uuid.uuid4().hex[:12]}"
+    execute(server.url, f"CREATE DATABASE {name}")
+    url = with_database(server.url, name)
+    engine = postgres_engine(sa.make_url(url))
+    migrate(engine)
+    engine.dispose()
+    return url
 
 
 @pytest.fixture

@@ -18,11 +18,14 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
 ROOT: Final = Path(__file__).parents[2]
 PR_SET_PDEATHSIG: Final = 1
+CLOCK: Final = "CODETASK_FAULT_CLOCK"
+"""Names a file with the seconds by which the clock of a process is wrong; it is read whenever the time is asked for."""
 Parts = Literal["all", "serve", "worker"]
 
 
@@ -169,6 +172,8 @@ async def _main(parts: Parts) -> int:
     from bot.logs import configure_logs
     from platforms.registry import load_settings
 
+    if CLOCK in os.environ:
+        _go_wrong(Path(os.environ.pop(CLOCK)))
     settings = load_settings()
     stop = asyncio.Event()
     stop_on_signals(stop)
@@ -178,6 +183,16 @@ async def _main(parts: Parts) -> int:
         worker = await open_worker(app, stack) if parts != "serve" else None
         fatal = await run_parts(app, stop, worker, serve=parts != "worker")
     return 0 if fatal is None else 1
+
+
+def _go_wrong(file: Path) -> None:
+    """The product's clock in this process is as wrong as the file says at the moment."""
+    from storage.engine import SystemClock
+
+    def now(_self: SystemClock) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=float(file.read_text() or 0))
+
+    SystemClock.now = now  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """F7: the database is away for five seconds in the middle of the work. Nothing is lost, nobody ends, work resumes."""
 
 import sqlite3
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -10,42 +9,16 @@ import pytest
 
 from bot.core.tasks import Stage
 from bot.store import TaskFilter
-from tests.faults.conftest import Urls
+from tests.faults.conftest import Urls, migrated
 from tests.faults.invariants import check
 from tests.faults.process import Nursery
 from tests.faults.site import Site, site
-from tests.postgres_server import PostgresServer, Unavailable, execute, with_database
+from tests.postgres_server import PostgresServer
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
 AWAY: Final = 5.0
 ROOMY: Final = {"filers": "*", "lease_seconds": 20, "max_runs": 2, "max_runs_per_repo": 2, "max_open_prs": 50}
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL that nobody else uses."""
-    try:
-        server = PostgresServer()
-    except Unavailable as why:
-        pytest.skip(str(why))
-    yield server
-    server.stop()
-
-
-def migrated(server: PostgresServer) -> str:
-    import sqlalchemy as sa
-
-    from storage.engine import postgres_engine
-    from storage.schema import migrate
-
-    name = f"codetask_fault_{uuid.uuid4().hex[:12]}"
-    execute(server.url, f"CREATE DATABASE {name}")
-    url = with_database(server.url, name)
-    engine = postgres_engine(sa.make_url(url))
-    migrate(engine)
-    engine.dispose()
-    return url
 
 
 async def outage(place: Site, down: Callable[[], None], up: Callable[[], None]) -> None:

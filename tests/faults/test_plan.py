@@ -12,11 +12,13 @@ from tests.contracts.items import hostile, storing
 from tests.contracts.platform import exercise
 from tests.contracts.rigs import RIGS
 from tests.faults import test_f01_worker_killed as f01
+from tests.faults import test_f02_follow_ups_killed as follow_ups
 from tests.faults import test_f02_server_killed as f02
 from tests.faults import test_f03_worker_frozen as f03
 from tests.faults import test_f05_same_text as f05
 from tests.faults import test_f06_claim_race as f06
 from tests.faults import test_f09_forge_faults as f09
+from tests.faults import test_f16_follow_up_clocks as f16
 from tests.faults import test_f19_cancel as f19
 from tests.faults import test_f22_injection as f22
 from tests.faults import test_f23_output_strings as f23
@@ -43,26 +45,32 @@ def test_a_number_has_a_test_or_a_reason(number: str) -> None:
     if "later" in row:
         assert len(row["later"].split()) >= 4, f"{number}: say why, and what brings it"
         return
-    text = (HERE / row["test"]).read_text()
-    assert re.search(r"^(async )?def test_", text, re.MULTILINE), f"{number}: {row['test']} tests nothing"
+    for name in (row["test"], *row.get("also", ())):
+        text = (HERE / name).read_text()
+        assert re.search(r"^(async )?def test_", text, re.MULTILINE), f"{number}: {name} tests nothing"
 
 
 @pytest.mark.parametrize("number", [number for number, row in PLAN.items() if row.get("test", "").startswith("test_")])
 def test_a_file_is_named_after_its_number(number: str) -> None:
-    assert PLAN[number]["test"].startswith(f"test_f{int(number[1:]):02d}_")
+    row = PLAN[number]
+    for name in (row["test"], *row.get("also", ())):
+        assert name.startswith(f"test_f{int(number[1:]):02d}_")
 
 
 def test_no_file_is_forgotten() -> None:
-    planned = {row.get("test") for row in PLAN.values()}
+    planned = {name for row in PLAN.values() for name in (row.get("test"), *row.get("also", ()))}
     assert {path.name for path in HERE.glob("test_f[0-9][0-9]_*.py")} <= planned
 
 
 def test_the_counts_are_those_of_the_tests() -> None:
     killed = sum(len(group) for group in f01.GROUPS.values())
     faults = len(f09.STEPS) * len(f09.FAULTS) - len(f09.ANSWER_LOST)
+    around = (*f02.FAILPOINTS, *follow_ups.FAILPOINTS)
+    skewed, jumped = 2 * f16.SKEWED, f16.JUMPED
     counted = {
+        "F16": (f16.FOLLOW_UPS + skewed + jumped, f16.FOLLOW_UPS_LONG + skewed + jumped),
         "F1": (killed + len(f01.ON_POSTGRES), killed * 2 * 20),
-        "F2": (len(f02.FAILPOINTS), len(f02.FAILPOINTS) * 20),
+        "F2": (len(around), len(around) * 20),
         "F3": (len(f03.FAILPOINTS), (len(f03.FAILPOINTS) + len(f03.LATER)) * 5),
         "F9": (faults, faults * 20),
         "F19": (len(f19.MOMENTS), len(f19.MOMENTS) * 20),
