@@ -9,7 +9,9 @@ from bot.core.cards import Button, Doc
 from bot.core.followups import FollowUp, FollowUpKind, FollowUpReason, FollowUpState
 from bot.core.hygiene import clean
 from bot.core.inbound import Person
+from bot.core.long_answers import beginning, closed
 from bot.core.moments import ahead, elapsed, local, moment
+from bot.core.progress import stored_error
 from bot.core.quoting import Markdown, code_span, escape
 from bot.core.redact import mask_formats
 from bot.core.runs import Run
@@ -108,8 +110,13 @@ def result_doc(
     files: tuple[str, ...] = (),
 ) -> Doc:
     """What the agent answered, as markdown; "Done (no output)" for nothing. It mentions the person who set it."""
-    text = said.strip() or texts.say("follow_up.no_output")
+    text = closed(said.strip()) or texts.say("follow_up.no_output")
     notes: list[str] = []
+    first = beginning(text)
+    if first is not None:
+        text = first
+        command = code_span(f"{verb_word('logs', texts.language)} {follow_up.ref}")
+        notes.append(say_markdown(texts, "follow_up.rest_in_log", command=command))
     if fresh_session:
         notes.append(say_markdown(texts, "follow_up.fresh_session"))
     if kept is not None:
@@ -146,7 +153,7 @@ def failed_doc(follow_up: FollowUp, texts: Texts, now: datetime) -> Doc:
             text = say_markdown(texts, "follow_up.busy", ref=follow_up.ref)
             buttons = _buttons(follow_up, texts, "retry")
         case _:
-            why = follow_up.error or texts.say(f"follow_up.why.{reason.value}")
+            why = stored_error(follow_up.error, texts) or texts.say(f"follow_up.why.{reason.value}")
             text = say_markdown(texts, "follow_up.failed", ref=follow_up.ref, why=why.rstrip("."))
             buttons = _buttons(follow_up, texts, "retry")
     return Doc(

@@ -101,7 +101,7 @@ class House:
 
         return self.run(unit)
 
-    async def until(self, topic: Any, look: Callable[[], T | None], seconds: float = 40) -> T:
+    async def until(self, topic: Any, look: Callable[[], T | None], seconds: float = 90) -> T:
         """What `look` finds, once it finds something."""
         async with asyncio.timeout(seconds):
             while True:
