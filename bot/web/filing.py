@@ -85,36 +85,50 @@ class Places:
     async def _known(self, name: str, workspace_id: str, channel_id: str, root: str | None) -> ThreadRef:
         platform = self._platforms[name]
         identity = await self._identity(name, platform)
-        place = await self._place(platform, identity, workspace_id, channel_id)
+        joined = await self._listed(platform, channel_id)
+        places = joined or [ThreadRef(platform=name, workspace_id=identity.workspace_id, channel_id=channel_id)]
+        place = next((one for one in places if workspace_id in ("", one.workspace_id)), None)
+        if place is None:
+            raise NO_CHANNEL
         if root is not None:
             place = place.model_copy(update={"root": root, "native": None})
-        match await platform.history(place, None, 1):
-            case Gone():
-                raise NO_CHANNEL
-            case NotAllowed(fix=fix):
-                raise ApiError(400, "not_in_channel", "The bot is not in that channel.", fix)
-            case Retry(why=why) if len(self._platforms) > 1:
-                log.warning("channel_not_looked_up", platform=name, why=why)
-                raise ApiError(503, "platform_away", f"{name} cannot be asked about that channel now. Try again.")
-            case _:
-                return place
+        if not joined or root is not None:
+            await self._probe(platform, place, joined)
+        return place
 
-    async def _place(self, platform: Platform, identity: Identity, workspace_id: str, channel_id: str) -> ThreadRef:
-        """The channel with its workspace: as the platform lists it, else in the bot's own workspace."""
+    async def _probe(self, platform: Platform, place: ThreadRef, joined: list[ThreadRef] | None) -> None:
+        """Refuses a place that is not there. In a channel that the bot is in it may lack the right to read (Lark's
+        history takes a right of its own) and still post. What is in no list and says nothing (Lark answers so for
+        any person's id) is not known."""
+        match await platform.history(place, None, 1):
+            case [] if joined == []:
+                raise NO_CHANNEL
+            case Gone() | Unsendable():
+                raise NO_CHANNEL
+            case AuthFailed(fix=fix):
+                raise ApiError(503, "platform_refused", f"{platform.name} refuses the bot's credentials.", fix)
+            case NotAllowed(fix=fix) if not joined:
+                raise ApiError(400, "not_in_channel", "The bot is not in that channel.", fix)
+            case Retry(why=why) if not joined and len(self._platforms) > 1:
+                log.warning("channel_not_looked_up", platform=platform.name, why=why)
+                says = f"{platform.name} cannot be asked about that channel now. Try again."
+                raise ApiError(503, "platform_away", says)
+            case _:
+                pass
+
+    async def _listed(self, platform: Platform, channel_id: str) -> list[ThreadRef] | None:
+        """Where the platform lists the channel, or the thread, of that id among those the bot is in; None where it
+        cannot tell."""
         key = (platform.name, channel_id)
         if key not in self._joined:
             listed = await platform.channels()
-            found = [] if isinstance(listed, TROUBLE) else [one for one in listed if _names(one, channel_id)]
+            if isinstance(listed, TROUBLE):
+                return None
+            found = [one for one in listed if _names(one, channel_id)]
             if not found:
-                place = ThreadRef(platform=platform.name, workspace_id=identity.workspace_id, channel_id=channel_id)
-                if workspace_id not in ("", identity.workspace_id):
-                    raise NO_CHANNEL
-                return place
+                return []
             self._joined[key] = found
-        for place in self._joined[key]:
-            if workspace_id in ("", place.workspace_id):
-                return place
-        raise NO_CHANNEL
+        return self._joined[key]
 
     async def _identity(self, name: str, platform: Platform) -> Identity:
         if name not in self._identities:

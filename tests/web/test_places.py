@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from bot.web.filing import split_channel
-from platforms.slack.simulator import SlackSimulator
+from platforms.discord.simulator import DiscordSimulator
+from platforms.lark.simulator import LarkSimulator
+from platforms.slack.simulator import SlackSimulator, StoredMessage
 from tests.web.house import WISH, House, open_house, settings_for
 
 
@@ -97,6 +99,32 @@ async def test_the_quota_of_a_thread_is_a_conflict(house: House, slack: SlackSim
         await ana.later(channel=dev, thread=root)
     assert (await ana.later(409, channel=dev, thread=root))["code"] == "thread_full"
     await ana.later(channel=dev)
+
+
+async def test_p26_p37_beside_others_each_platform_finds_its_own(sqlite_template: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{shutil.copyfile(sqlite_template, tmp_path / 'codetask.db')}"
+    with SlackSimulator(seed=1) as slack, DiscordSimulator(seed=1) as discord, LarkSimulator(seed=1) as lark:
+        known = slack.settings | discord.settings | lark.settings
+        async with open_house(settings_for(url, tmp_path, **known)) as house:
+            ana = await house.client()
+            for simulator, name in ((slack, "slack"), (discord, "discord"), (lark, "lark")):
+                channel = simulator.channel("dev").id
+                made = await ana.later(channel=channel)
+                assert (made["channel"]["platform"], made["channel"]["channel_id"]) == (name, channel)
+                workspace = made["channel"]["workspace_id"]
+                again = await ana.later(channel=f"{workspace}::{channel}")
+                assert again["channel"] == made["channel"]
+                assert (await ana.later(400, channel=f"T0OTHER::{channel}"))["code"] == "unknown_channel"
+                anchored = await ana.later(channel=channel, thread=_says(simulator))
+                assert anchored["thread"]["platform"] == name
+            assert (await ana.later(400, channel="C0NOSUCH"))["code"] == "unknown_channel"
+    assert slack.surprises == discord.surprises == lark.surprises == []
+
+
+def _says(simulator: SlackSimulator | DiscordSimulator | LarkSimulator) -> str:
+    """A message of a person; its id."""
+    said = simulator.user_says("ana", "The deploy is running", "dev")
+    return said.ts if isinstance(said, StoredMessage) else said.id
 
 
 @pytest.mark.parametrize(
