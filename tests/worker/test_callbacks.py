@@ -18,6 +18,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from bot.core.followups import FollowUp
+from bot.core.questions import Question
 from bot.services.run_seats import RunHold
 from bot.services.tasks import Filed, Filing
 from bot.store import Transaction
@@ -286,3 +287,59 @@ async def test_a_run_knows_where_it_works(site: Site) -> None:
     assert env["CODETASK_RUN_TOKEN"] == site.run.token and env["CODETASK_SOCKET"].endswith("/api.sock")
     masked = site.world.app.redactor.mask(f"it is {site.run.token}")
     assert site.run.token not in masked and shutil.which(str(SHELL_FOLDER / "codetask"))
+
+
+# --- Questions --------------------------------------------------------------------------------------------------------
+
+
+async def answer(site: Site, text: str) -> None:
+    """A person answers the open question, as soon as there is one."""
+    store = site.world.store
+    questions = site.world.app.run_tools.questions
+    async with asyncio.timeout(20):
+        while True:
+            seen = store.version("outbox")
+            open_one = await store.run(lambda tx: tx.questions.get(1), read=True)
+            if open_one is not None:
+                break
+            await store.changed("outbox", seen, 5)
+    outcome = await store.run(lambda tx: questions.answer(tx, ANN, open_one, text))
+    assert isinstance(outcome, Question), outcome
+
+
+async def test_a_question_is_waited_for_until_a_person_answers(site: Site) -> None:
+    body = {"question": "Which color?", "choices": ["red", "blue"]}
+    (status, told), _ = await asyncio.gather(site.send("POST", "/api/v1/run/questions", body), answer(site, "red"))
+    assert status == 200 and told == {"status": "answered", "answer": "red", "by": "Ann"}
+
+
+async def test_a_caller_says_how_long_it_waits(site: Site) -> None:
+    call = {**CALL, "params": {"name": "ask_user", "arguments": {"question": "Which color?"}}}
+    result = (await site.send("POST", "/mcp?wait=0", call))[1]["result"]
+    assert not result["isError"] and result["structuredContent"]["status"] == "waiting"
+    await answer(site, "blue")
+    result = (await site.send("POST", "/mcp?wait=0", call))[1]["result"]
+    assert result["structuredContent"]["answer"] == "blue"
+    for wait in ("-1", "x", "9" * 40, "0.5", ""):
+        assert (await site.send("POST", f"/mcp?wait={wait}", call))[0] == 200
+
+
+async def test_the_runs_clocks_stand_still_only_while_a_question_is_open(site: Site) -> None:
+    body = {"question": "Which color?"}
+    assert site.run.paused() == 0
+    await site.send("POST", "/api/v1/run/questions?wait=0", body)
+    first = site.run.paused()
+    await site.send("GET", "/api/v1/run/follow-ups")
+    assert site.run.paused() > first >= 0
+    await answer(site, "red")
+    await site.send("POST", "/api/v1/run/questions?wait=0", body)
+    ended = site.run.paused()
+    await site.send("GET", "/api/v1/run/follow-ups")
+    assert site.run.paused() == ended > first
+
+
+async def test_the_command_prints_the_answer(site: Site) -> None:
+    asked = codetask(site, "ask", "Which color?", "--choice", "red", "--choice", "blue")
+    (code, out, _), _ = await asyncio.gather(asked, answer(site, "red, as before"))
+    assert (code, out) == (0, "red, as before\n")
+    assert (await codetask(site, "ask", "x" * 1001))[0] == 2
