@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -27,9 +28,10 @@ from bot.core.people import Action, may
 from bot.failpoints import failpoint
 from bot.services.followup_news import FollowUpNews
 from bot.services.followups import FollowUps
-from bot.services.loops import work_from_rows
+from bot.services.loops import FAULT_SECONDS, short_ref, work_from_rows
+from bot.services.people import as_tokens_say
 from bot.settings import Settings
-from bot.store import Due, Store, Transaction
+from bot.store import Due, RunAgain, Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
 BATCH: Final = 200
@@ -50,7 +52,14 @@ class Firing:
         await work_from_rows(self.store, "follow_up", self._step, stop)
 
     async def _step(self) -> float | None:
-        fired, idle = await self.store.run(self._look)
+        try:
+            fired, idle = await self.store.run(self._look)
+        except (StoreDown, RunAgain):
+            raise
+        except Exception:
+            log.exception("firing_failed", ref=short_ref())
+            await self._one_by_one()
+            return FAULT_SECONDS
         if fired:
             failpoint("followup.claimed")
         return None if fired == BATCH else idle
@@ -65,6 +74,27 @@ class Firing:
             _Batch(self, tx, due).fire()
             failpoint("followup.before_commit")
         return len(due)
+
+    async def _one_by_one(self) -> None:
+        """One of a batch cannot be fired, for a fault of ours: the others are, and that one has failed."""
+        for number in await self.store.run(lambda tx: [one.id for one in tx.followups.due(BATCH)]):
+            try:
+                await self.store.run(partial(self._fire_only, number))
+            except (StoreDown, RunAgain):
+                raise
+            except Exception:
+                ref = short_ref()
+                log.exception("follow_up_unfit", follow_up=number, ref=ref)
+                await self.store.run(partial(self._give_up, number, f"It met an unexpected fault (ref {ref})."))
+
+    def _fire_only(self, number: int, tx: Transaction) -> None:
+        _Batch(self, tx, [one for one in tx.followups.due(BATCH) if one.id == number]).fire()
+
+    def _give_up(self, number: int, error: str, tx: Transaction) -> None:
+        pending, failed = {FollowUpState.PENDING}, FollowUpState.FAILED
+        given_up = tx.followups.move(number, pending, failed, reason=FollowUpReason.CONFIG, error=error)
+        if given_up is not None:
+            self.news.failed(tx, given_up)
 
     def _idle_seconds(self, tx: Transaction) -> float:
         """Until the next one falls due by the clock that decides about it, which need not be this process's. What is
@@ -133,6 +163,6 @@ class _Batch:
         """Whether the person who set it may still set one: rights are asked again when it fires."""
         who = (person.platform, person.workspace_id, person.id)
         if who not in self._allowed:
-            role = self.firing.followups.rights.role(person)
+            role = self.firing.followups.rights.role(as_tokens_say(self.tx, person))
             self._allowed[who] = may(role, Action.FILE, is_requester=True)
         return self._allowed[who]

@@ -1,6 +1,7 @@
 """The firing loop: how long it waits, that it never looks again and again for nothing, and what it fires together."""
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from bot.core.followups import FollowUpKind, FollowUpState
+from bot.core.cards import Doc
+from bot.core.followups import FollowUp, FollowUpKind, FollowUpState
 from bot.core.runs import RunLease
+from bot.services import followup_news
 from bot.services.firing import BATCH
+from bot.services.loops import FAULT_SECONDS
 from storage.engine import Database
 from storage.transaction import Tx
 from tests.clock import FakeClock
@@ -129,3 +133,25 @@ def test_an_unanchored_reminder_opens_a_thread_of_its_own(world: World) -> None:
     assert look(world)[0] == 2
     assert world.rows("SELECT count(*), count(DISTINCT thread_id) FROM outbox") == [(2, 2)]
     assert world.rows("SELECT count(*) FROM follow_up WHERE thread_id IS NULL") == [(0,)]
+
+
+async def test_one_that_cannot_be_fired_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours, put in on purpose: the text of one reminder cannot be made."""
+    whole = followup_news.reminder_doc
+
+    def faulty(follow_up: FollowUp, *rest: Any) -> Doc:
+        if follow_up.title == "unfit":
+            raise ZeroDivisionError
+        return whole(follow_up, *rest)
+
+    monkeypatch.setattr(followup_news, "reminder_doc", faulty)
+    for title in ("before", "unfit", "after"):
+        set_one(world, root=f"{title}.0", kind=FollowUpKind.MESSAGE, title=title)
+    set_one(world)
+    assert await world.app.firing._step() == FAULT_SECONDS, "a fault never makes it spin"
+    assert states(world) == ["success", "failed", "success", "running"]
+    (error,) = world.rows("SELECT error FROM follow_up WHERE title = 'unfit'")[0]
+    assert re.fullmatch(r"It met an unexpected fault \(ref \w{4}\)\.", error)
+    said = world.rows("SELECT dedup_key FROM outbox ORDER BY id")
+    assert len(said) == 3, "the person is told of the failure too"
+    assert await world.app.firing._step() == poll(world)
