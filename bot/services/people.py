@@ -6,14 +6,14 @@ from typing import Final
 
 from bot.core.followups import FollowUp
 from bot.core.inbound import Person
-from bot.core.people import Role, RolePolicy, role_of
+from bot.core.people import TOKEN, Role, RolePolicy, role_of
 from bot.core.tasks import CodeTask
 from bot.core.texts import Word
 from bot.ports import Platform, Retry
 from bot.services.later import Later
 from bot.services.refusals import Refused
 from bot.settings import Settings
-from bot.store import Store
+from bot.store import Store, Transaction
 
 ROLE_TRIES: Final = 5
 """How often a person's roles are asked for before the person is told that it did not work."""
@@ -62,6 +62,17 @@ class Rights:
         if not names:
             return Refused(f"{key}_nobody", values, "not_allowed")
         return Refused(key, {**values, "admins": tuple(f"@{name}" for name in names[:3])}, "not_allowed")
+
+
+def as_tokens_say(tx: Transaction, person: Person) -> Person:
+    """Whoever is known by an API token alone, with the role of their live tokens: none once these are revoked. Anyone
+    else as given."""
+    if person.platform != TOKEN:
+        return person
+    key = f"{person.platform}:{person.workspace_id}:{person.id}"
+    held = {token.role for token in tx.people.tokens() if token.person_id == key}
+    highest = [role.value for role in Role if role.value in held][-1:]
+    return person.model_copy(update={"roles": frozenset(highest)})
 
 
 async def known_person(person: Person, platforms: Mapping[str, Platform], store: Store, rights: Rights) -> Person:

@@ -510,6 +510,23 @@ class TestRights:
         for method, path in (("POST", "/cancel"), ("DELETE", "")):
             await ana.ask(method, f"follow-ups/1{path}", 403)
 
+    async def test_a_revoked_token_fires_nothing_any_more(self, house: House) -> None:
+        ana = await house.client()
+        await ana.later(run_now=True)
+        await ana.later(run_now=True, remind=True)
+        await house.app.store.run(lambda tx: [tx.people.revoke_token(token.id) for token in tx.people.tokens()])
+        await house.fire()
+        vera = await house.client("viewer", "read", person="token::vera")
+        found = (await vera.ask("GET", "follow-ups", 200))["items"]
+        assert [(one["state"], one["failure_reason"]) for one in found] == [("failed", "refused")] * 2
+
+    async def test_the_highest_role_of_ones_live_tokens_counts_when_it_fires(self, house: House) -> None:
+        ana = await house.client()
+        await house.token("viewer")
+        await ana.later(run_now=True)
+        await house.fire()
+        assert (await ana.ask("GET", "follow-ups/1", 200))["state"] == "running"
+
     async def test_an_admin_sets_one_for_someone_else(self, house: House) -> None:
         root, bob = await house.client("admin", person="token::root"), await house.client(person="token::bob")
         assert (await root.later(400, requester="token::bob"))["code"] == "unknown_person"
