@@ -30,6 +30,19 @@ async def follow_ups(place: Town) -> list[FollowUp]:
     return await place.app.store.run(read, read=True)
 
 
+def settings(model: ModelServer, opencode: str) -> dict[str, Any]:
+    return {
+        "default_agent": "opencode",
+        "opencode_bin": opencode,
+        "llm_base_url": model.url,
+        "llm_api_key": KEY,
+        "llm_model": MODEL,
+        "test_command": "test -f hello.txt",
+        "sandbox": "auto",
+        "features": ("codetasks", "followups"),
+    }
+
+
 async def test_opencode_sets_a_follow_up_in_its_thread(tmp_path: Path, opencode: str) -> None:
     scene = Scene(
         "says hello",
@@ -40,20 +53,7 @@ async def test_opencode_sets_a_follow_up_in_its_thread(tmp_path: Path, opencode:
             Step("The page is there."),
         ],
     )
-    async with (
-        ModelServer(scene) as model,
-        town(
-            tmp_path,
-            default_agent="opencode",
-            opencode_bin=opencode,
-            llm_base_url=model.url,
-            llm_api_key=KEY,
-            llm_model=MODEL,
-            test_command="test -f hello.txt",
-            sandbox="auto",
-            features=("codetasks", "followups"),
-        ) as place,
-    ):
+    async with ModelServer(scene) as model, town(tmp_path, **settings(model, opencode)) as place:
         place.slack.runs_command("ana", f"/codetask {REQUEST}")
         task = await place.reaches(Stage.REVIEW, timeout=200)
         assert any("schedule_followup" in name for name in model.seen[-1].offered), model.seen[-1].offered
@@ -79,11 +79,35 @@ async def test_opencode_sets_a_follow_up_in_its_thread(tmp_path: Path, opencode:
         log = await place.log()
         assert "schedule_followup" in log and token not in log
         assert not any(token in repr(message) for message in place.slack.sent)
+        await place.slack.wait_for(lambda: place.worker.busy == 0, 60)
         assert token.encode() not in stored_by(place)
         session = await place.app.store.run(lambda tx: tx.sessions.get(task.thread_id or 0, "opencode"), read=True)
         assert session is not None and session.archive is not None
         unpacked = gzip.decompress(session.archive)
         assert token[::-1].encode() in unpacked and token.encode() not in unpacked
+
+
+async def test_opencode_asks_and_a_button_answers(tmp_path: Path, opencode: str) -> None:
+    question = Act("tool", {"name": "ask_user", "question": "Which greeting?", "choices": ["hello", "good day"]})
+    scene = Scene(
+        "says hello",
+        [
+            Step("I have to ask.", [question]),
+            Step(do=[Act.of("write", path="/ws/hello.txt", content="good day\n")]),
+            Step("The page is there."),
+        ],
+    )
+    async with ModelServer(scene) as model, town(tmp_path, **settings(model, opencode)) as place:
+        place.slack.runs_command("ana", f"/codetask {REQUEST}")
+        asked = await place.says("opencode asks about CT-1", 100)
+        assert asked.thread_ts == place.card().ts
+        await place.slack.wait_for(lambda: "Needs you" in place.shown(place.card()), 30)
+        place.slack.clicks("ana", asked, "good day")
+        task = await place.reaches(Stage.REVIEW, timeout=100)
+        assert task.insertions == 1 and "Needs you" not in place.shown(place.card())
+        assert await place.says("ana answered: good day")
+        told = [one for one in model.seen[-1].body["messages"] if one["role"] == "tool"]
+        assert json.loads(told[0]["content"]) == {"status": "answered", "answer": "good day", "by": "ana"}
 
 
 def shell_output(body: Mapping[str, Any]) -> list[str]:
