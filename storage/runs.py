@@ -37,9 +37,8 @@ CLAIM = """
 WITH ready AS {materialized} (
   SELECT r.id AS id FROM run r {index}
   WHERE r.kind = '{kind}' AND r.state = 'queued' AND r.available_at <= :now
-    AND (SELECT count(*) FROM run a WHERE a.repo_key = r.repo_key AND a.state = 'active') < :per_repo
     AND NOT EXISTS (SELECT 1 FROM run s WHERE s.session_key = r.session_key AND s.state = 'active'){room}
-  ORDER BY r.priority, r.available_at, r.id LIMIT 1 {lock}
+  ORDER BY r.priority, r.available_at, r.id LIMIT {limit} {lock}
 )
 UPDATE run SET state = 'active', run_state = 'working', fence = fence + 1, lease_owner = :worker, host = :host,
   lease_until = :until, started_at = :now, slot = (
@@ -51,10 +50,15 @@ WHERE id = (SELECT id FROM ready) RETURNING {columns}
 """
 
 
+ROOM_IN_REPOSITORY = """
+    AND (SELECT count(*) FROM run a WHERE a.repo_key = r.repo_key AND a.state = 'active') < :per_repo"""
 ROOM_FOR_PULLS = """
     AND (SELECT count(*) FROM code_task t WHERE t.repo = r.repo_key AND t.stage = 'review') < :open_prs"""
 FOLLOW_UPS = "follow-ups"
 """The one slot group of all runs of follow-ups, in the column of repositories; no alias is called so."""
+ROOM_FOR_FOLLOW_UPS = f"""(SELECT CASE WHEN count(*) < :per_repo THEN 1 ELSE 0 END FROM run a
+    WHERE a.repo_key = '{FOLLOW_UPS}' AND a.state = 'active')"""
+"""Asked once, not for each that waits: while no slot is free, thousands in the queue cost nothing."""
 
 
 def session_key(thread_id: int | None, agent: str) -> str | None:
@@ -73,7 +77,8 @@ def claim_statement(*, sqlite: bool, kind: str = "code_task") -> sa.TextualSelec
     text = CLAIM.format(
         columns=", ".join(column.name for column in columns),
         kind=kind,
-        room=ROOM_FOR_PULLS if kind == "code_task" else "",
+        room=ROOM_IN_REPOSITORY + ROOM_FOR_PULLS if kind == "code_task" else "",
+        limit="1" if kind == "code_task" else ROOM_FOR_FOLLOW_UPS,
         # SQLite would take the index on available_at and sort the whole queue for every claim.
         index="INDEXED BY ix_run_ready" if sqlite else "",
         materialized="" if sqlite else "MATERIALIZED",
