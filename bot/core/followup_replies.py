@@ -7,7 +7,7 @@ from typing import Final, Literal
 from bot.core.buttons import FollowUpVerb, follow_up_button
 from bot.core.cards import Button, Doc
 from bot.core.followups import FollowUp, FollowUpKind, FollowUpReason, FollowUpState
-from bot.core.hygiene import clean
+from bot.core.hygiene import clean, cut
 from bot.core.inbound import Person
 from bot.core.long_answers import beginning, closed
 from bot.core.moments import ahead, elapsed, local, moment
@@ -57,6 +57,7 @@ def set_doc(
     as_reminder: bool = False,
     kept: str | None = None,
     known: bool = False,
+    mask: Mask = mask_formats,
 ) -> Doc:
     """The confirmation: what happens when, with [Change] [Cancel]. `known`: the same message had set it before."""
     if known:
@@ -65,7 +66,7 @@ def set_doc(
         return Doc(text=text, buttons=() if ended else _buttons(follow_up, texts, "change", "cancel"))
     key = "will_run" if follow_up.kind is FollowUpKind.AGENT else "will_post"
     time = moment(follow_up.due_at, now, zone_of(follow_up), texts)
-    parts = [say_markdown(texts, f"follow_up.{key}", time=time, title=follow_up.title)]
+    parts = [say_markdown(texts, f"follow_up.{key}", time=time, title=plain(follow_up.title, mask))]
     if as_reminder:
         parts.append(say_markdown(texts, "follow_up.as_reminder"))
     if kept is not None:
@@ -73,28 +74,30 @@ def set_doc(
     return Doc(text=texts.sentences(parts), buttons=_buttons(follow_up, texts, "change", "cancel"))
 
 
-def set_by_agent_doc(follow_up: FollowUp, agent: str, texts: Texts, now: datetime) -> Doc:
+def set_by_agent_doc(follow_up: FollowUp, agent: str, texts: Texts, now: datetime, mask: Mask = mask_formats) -> Doc:
     """The quiet line in the thread when an agent set it, with [Cancel]."""
     time = moment(follow_up.due_at, now, zone_of(follow_up), texts)
-    values = {"agent": agent, "ref": follow_up.ref, "time": time, "title": follow_up.title}
+    values = {"agent": agent, "ref": follow_up.ref, "time": time, "title": plain(follow_up.title, mask)}
     return Doc(
         text=say_markdown(texts, "follow_up.set_by_agent", **values), buttons=_buttons(follow_up, texts, "cancel")
     )
 
 
-def reminder_doc(follow_up: FollowUp, texts: Texts, now: datetime, late: timedelta | None) -> Doc:
+def reminder_doc(
+    follow_up: FollowUp, texts: Texts, now: datetime, late: timedelta | None, mask: Mask = mask_formats
+) -> Doc:
     """A reminder that is due: its whole text, from whom and when, [Done] [Snooze 1 h] [Tomorrow 09:00]."""
     zone = zone_of(follow_up)
     day = local(follow_up.created_at, now, zone, texts)
-    text = say_markdown(texts, "follow_up.reminder", day=day, title=follow_up.title)
-    body = clean(follow_up.body).strip()
-    if body != follow_up.title:
+    title, body = plain(follow_up.title, mask), _body(follow_up, mask)
+    text = say_markdown(texts, "follow_up.reminder", day=day, title=title)
+    if body != title:
         text = Markdown(f"{text}\n\n{escape(body)}")
     return Doc(
         text=_with_lateness(follow_up, text, texts, now, late),
         mention=requester_of(follow_up),
         buttons=_buttons(follow_up, texts, "done", "snooze", "tomorrow"),
-        topic=f"{follow_up.ref} {follow_up.title}",
+        topic=f"{follow_up.ref} {title}",
     )
 
 
@@ -131,6 +134,11 @@ def result_doc(
         mention=requester_of(follow_up),
         topic=f"{follow_up.ref} {follow_up.title}",
     )
+
+
+def _body(follow_up: FollowUp, mask: Mask) -> str:
+    """Its whole text, masked, its lines kept."""
+    return clean(mask(clean(follow_up.body))).strip()
 
 
 def _with_lateness(follow_up: FollowUp, text: str, texts: Texts, now: datetime, late: timedelta | None) -> str:
@@ -252,7 +260,7 @@ def details_doc(
         why = follow_up.error or texts.say(f"follow_up.why.{reason.value}")
         lines.append(say_markdown(texts, "status.error", error=plain(why, mask)))
     parts = [f"**{head}**", "\n".join(f"- {line}" for line in lines)]
-    text = plain(follow_up.body, mask, BODY_SHOWN)
+    text = cut(_body(follow_up, mask), BODY_SHOWN)
     if body and text != title:
         parts.append(escape(text))
     return Doc(text="\n\n".join(parts), buttons=_buttons(follow_up, texts, *_ALLOWED.get(follow_up.state, ())))

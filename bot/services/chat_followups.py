@@ -107,10 +107,7 @@ class ChatFollowUps:
 
     def _running_here(self, tx: Transaction, said: Said) -> FollowUp | None:
         """The follow-up that runs in the thread; never one that began after the message was written."""
-        if said.thread_id is None:
-            return None
-        which = FollowUpFilter(states=(FollowUpState.RUNNING,), thread_id=said.thread_id, limit=1)
-        found = next(iter(tx.followups.list(which)), None)
+        found = _running_in(tx, said.thread_id) if said.thread_id is not None else None
         begun = found.triggered_at if found is not None else None
         return found if begun is not None and begun <= said.event.sent_at else None
 
@@ -399,6 +396,11 @@ class ChatFollowUps:
 
     # --- Plain messages -----------------------------------------------------------------------------------------------
 
+    def runs_in(self, tx: Transaction, event: Message) -> bool:
+        """Whether a follow-up runs in the thread of a message, so that it may be worth asking who wrote it."""
+        thread = tx.threads.find(event.thread)
+        return self.on and thread is not None and _running_in(tx, thread.id) is not None
+
     def heard_stop(self, tx: Transaction, said: Said) -> None:
         """Someone wrote exactly `stop` in a thread. Where nothing runs, or it is not theirs to stop, they meant no bot
         and nothing is said."""
@@ -408,6 +410,11 @@ class ChatFollowUps:
         own = is_requester(said.person, found)
         if may(self.followups.rights.role(said.person), Action.STOP, is_requester=own):
             self._answer(tx, said, self.followups.stop(tx, found.id or 0, said.person), "follow_up.stop_done")
+
+
+def _running_in(tx: Transaction, thread_id: int) -> FollowUp | None:
+    which = FollowUpFilter(states=(FollowUpState.RUNNING,), thread_id=thread_id, limit=1)
+    return next(iter(tx.followups.list(which)), None)
 
 
 def list_filter(chosen: FollowUpFilterName, said: Said) -> FollowUpFilter:

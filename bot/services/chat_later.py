@@ -115,7 +115,7 @@ class ChatLater:
         if isinstance(outcome, Refused):
             self.answers.refuse(tx, said, outcome)
             return
-        follow_up, now = outcome.follow_up, tx.now
+        follow_up, now, mask = outcome.follow_up, tx.now, self.answers.announcer.redactor.mask
         self.answers.whisper(
             tx,
             said,
@@ -126,6 +126,7 @@ class ChatLater:
                 as_reminder=outcome.as_reminder,
                 kept=outcome.kept_agent,
                 known=not outcome.fresh,
+                mask=mask,
             ),
         )
 

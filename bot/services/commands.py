@@ -210,10 +210,13 @@ class ChatCommands:
 
     async def _heard_stop(self, item: Pending, event: Message) -> None:
         """A message in a thread that is exactly `stop`: for the follow-up that runs there."""
+        if not await self.store.run(lambda tx: self.follow_ups.runs_in(tx, event), read=True):
+            await self._done(item)
+            return
         person = await self._who(event.person)
 
         def unit(tx: Transaction) -> None:
-            if tx.inbox.done(item.id) and tx.threads.find(event.thread) is not None:
+            if tx.inbox.done(item.id):
                 self.follow_ups.heard_stop(tx, self._said(tx, item, event, person))
 
         await self.store.run(unit)

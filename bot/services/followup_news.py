@@ -14,7 +14,7 @@ from bot.core.followup_replies import failed_doc, reminder_doc, result_doc, set_
 from bot.core.followups import FollowUp, FollowUpReason, FollowUpState
 from bot.core.inbound import Person, ThreadRef
 from bot.core.redact import LiveRedactor
-from bot.core.task_cards import say_doc, say_markdown
+from bot.core.task_cards import Mask, say_doc, say_markdown
 from bot.core.texts import Texts
 from bot.services.languages import Languages, Wording
 from bot.store import Delivery, Outgoing, Transaction
@@ -31,7 +31,9 @@ class FollowUpNews:
 
     def set_by_agent(self, tx: Transaction, follow_up: FollowUp, agent: str) -> None:
         """The quiet line with [Cancel] when an agent set it."""
-        self._post(tx, follow_up, "set", lambda texts: set_by_agent_doc(follow_up, agent, texts, tx.now))
+        self._post(
+            tx, follow_up, "set", lambda texts: set_by_agent_doc(follow_up, agent, texts, tx.now, self.redactor.mask)
+        )
 
     def reminders(self, tx: Transaction, due: Sequence[tuple[FollowUp, timedelta | None]]) -> None:
         """The texts of reminders that are due, each with how late it is."""
@@ -43,7 +45,7 @@ class FollowUpNews:
             place = (follow_up.platform, follow_up.workspace_id, follow_up.channel_id)
             if place not in wordings:
                 wordings[place] = self.languages.shared(tx, _channel(follow_up))
-            content = wordings[place].make(partial(_reminder, follow_up, tx.now, late))
+            content = wordings[place].make(partial(_reminder, follow_up, tx.now, late, self.redactor.mask))
             thread_id = follow_up.thread_id or self.open_thread(tx, follow_up)
             posts.append((thread_id, _delivery(follow_up, f"{follow_up.attempt}:due", content)))
         tx.outbox.add_all(posts)
@@ -78,11 +80,12 @@ class FollowUpNews:
         if follow_up.thread_id is None or follow_up.state not in (FollowUpState.SUCCESS, FollowUpState.FAILED):
             return
         late = timedelta(seconds=follow_up.late_seconds) if follow_up.late_seconds is not None else None
+        mask = self.redactor.mask
 
         def draw(texts: Texts) -> Doc:
             failed = follow_up.state is FollowUpState.FAILED
-            doc = failed_doc(follow_up, texts, tx.now) if failed else reminder_doc(follow_up, texts, tx.now, late)
-            return doc.model_copy(update={"buttons": ()})
+            drawn = failed_doc(follow_up, texts, tx.now) if failed else _reminder(follow_up, tx.now, late, mask, texts)
+            return drawn.model_copy(update={"buttons": ()})
 
         card = f"{follow_up.ref}:{message_id}"
         tx.outbox.adopt(card, follow_up.thread_id, message_id)
@@ -153,5 +156,5 @@ def _delivery(follow_up: FollowUp, key: str, content: Doc) -> Delivery:
     return Delivery("post", f"{follow_up.ref}:{key}", content, target={"follow_up": follow_up.id})
 
 
-def _reminder(follow_up: FollowUp, now: datetime, late: timedelta | None, texts: Texts) -> Doc:
-    return reminder_doc(follow_up, texts, now, late)
+def _reminder(follow_up: FollowUp, now: datetime, late: timedelta | None, mask: Mask, texts: Texts) -> Doc:
+    return reminder_doc(follow_up, texts, now, late, mask)

@@ -58,5 +58,12 @@ class Answers:
     def whisper(self, tx: Transaction, said: Said, draw: Callable[[Texts], Doc]) -> None:
         """Answers the person in their language."""
         doc = said.wording.make(draw)
-        lane = said.thread_id or tx.threads.lane(said.event.thread).id
+        lane = said.thread_id or _lane(tx, said.event)
         self.announcer.whisper(tx, lane, said.person, doc, f"{said.key}:answer", said.reply_token)
+
+
+def _lane(tx: Transaction, event: Command | ButtonPress | FormSent | Message) -> int:
+    """Where someone is answered who wrote in a thread that we did not know: there, not beside it in the channel."""
+    if isinstance(event, Command) and event.in_thread and event.thread.root is not None:
+        return tx.threads.open(event.thread).id
+    return tx.threads.lane(event.thread).id

@@ -172,6 +172,7 @@ def test_hostile_titles_stay_text_everywhere(language: str) -> None:
         list_doc([(wish, "this_thread")], "open", texts, NOW),
         details_doc(wish, "this_thread", None, texts, NOW),
         set_doc(wish, texts, NOW),
+        reminder_doc(wish, texts, NOW, None),
     ):
         assert r"\*bold\*" in doc.text and r"\<!channel>" in doc.text and "\u202e" not in doc.text
         assert secret not in doc.text
