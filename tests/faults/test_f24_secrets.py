@@ -19,6 +19,9 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(120)]
 
 AGENT: Final = """
 cat >/dev/null
+echo "$CODETASK_RUN_TOKEN" | tee "$(dirname "$0")/token.txt"
+codetask post "it is $CODETASK_RUN_TOKEN" >&2
+codetask followup create "in 2h" "use $CODETASK_RUN_TOKEN"
 cat "$(dirname "$0")/secrets.txt"
 cat "$(dirname "$0")/secrets.txt" >&2
 echo x > done.txt
@@ -41,7 +44,8 @@ def inner(secret: str) -> list[str]:
 
 async def test_no_secret_gets_out(tmp_path: Path) -> None:
     make_bare(tmp_path / "shop.git", "main", FILES)
-    chosen = settings(tmp_path, f"sqlite:///{tmp_path}/data/db", max_attempts=1, keep_failed=0)
+    features = ("codetasks", "followups")
+    chosen = settings(tmp_path, f"sqlite:///{tmp_path}/data/db", max_attempts=1, keep_failed=0, features=features)
     (tmp_path / "data").mkdir()
     (tmp_path / "agent.sh").write_text(AGENT)
     async with town(tmp_path, **chosen) as place:
@@ -57,6 +61,8 @@ async def test_no_secret_gets_out(tmp_path: Path) -> None:
         await place.slack.wait_for(lambda: place.slack.whispers, 30)
         log = await place.log()
         assert log.count("***") >= len(secrets), "the log holds what the agent printed, masked"
+        secrets.append((tmp_path / "token.txt").read_text().strip())
+        assert len(secrets[-1]) >= 43 and "FU-1" in log, "the run's own token was used"
         spoken = [repr(message) for message in place.slack.sent] + [repr(whisper) for whisper in place.slack.whispers]
         written = [path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()]
         for secret in secrets:
