@@ -11,8 +11,11 @@ from typing import Final
 
 import pytest
 
+from bot.core.followups import FollowUpState
+from bot.core.runs import RunLease
 from bot.core.tasks import Stage
 from tests.faults.conftest import Urls
+from tests.faults.follow_ups import ENDED, Thread, reaches, runs_of, until
 from tests.faults.invariants import check
 from tests.faults.process import Nursery
 from tests.faults.site import REQUEST, site
@@ -57,6 +60,28 @@ async def test_a_thawed_worker_writes_nothing(
             async with asyncio.TaskGroup() as group:
                 for url, failpoint in zip(postgres_urls(len(some)), some, strict=True):
                     group.create_task(frozen(tmp_path / f"{number}-{failpoint}", nursery, url, failpoint))
+
+
+async def test_a_thawed_worker_answers_no_follow_up(tmp_path: Path, nursery: Nursery, postgres_urls: Urls) -> None:
+    """Its lease ended, the follow-up was fired again and answered by another one: one answer, one conversation."""
+    async with site(tmp_path / "site", nursery, postgres_urls(1)[0], features=("followups",), filers="*") as place:
+        (place.folder / "agent.sh").write_text("cat >/dev/null\necho looking\necho The build is green\n")
+        zombie = place.start("all", "agent.mid:stop")
+        await place.connected()
+        thread = Thread(place)
+        number = await thread.set()
+        await place.passes(zombie, "failpoint agent.mid: stop")
+        heir = place.start("all")
+        done = await reaches(place, number, *ENDED)
+        await place.slack.wait_for(lambda: thread.saying("The build is green"), 30)
+        await place.settled()
+        zombie.thaw()
+        assert await zombie.stop() == 0, zombie.said[-2000:]
+        assert await heir.stop() == 0, heir.said[-2000:]
+        assert (done.state, done.attempt, done.crashes) == (FollowUpState.SUCCESS, 2, 1)
+        assert await until(place, number, lambda found: found == done)
+        assert len(thread.saying("The build is green")) == 1
+        assert [run.state for run in await runs_of(place, number)] == [RunLease.LOST, RunLease.DONE]
 
 
 async def test_a_frozen_process_is_frozen(tmp_path: Path, nursery: Nursery, sqlite_urls: Urls) -> None:
