@@ -119,6 +119,8 @@ class Replica:
         """Wakes everything that waits for an instant, as the clock was moved."""
         if not self.ended:
             await self.app.scheduler.tick()
+            if "followups" in self.app.settings.features:
+                await self.store.run(self.app.firing.fire_due)
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of the (SQLite) database, read past the application."""

@@ -106,6 +106,28 @@ async def a_message_is_followed_up_by_its_menu(rig: Rig) -> None:
     assert one.thread_id == thread.id
 
 
+@item(7)
+async def a_reminder_lands_in_its_thread_and_its_buttons_count_once(rig: Rig) -> None:
+    app = await rig.start(**ON)
+    root = rig.say("ana", "The export is broken")
+    rig.mention("bo", f"later --remind 2h {LOOK}", thread=root.root)
+    await rig.settle()
+    await rig.advance(timedelta(hours=2, seconds=1))
+    due = await rig.until(lambda: next((post for post in rig.posts if LOOK in post.text), None))
+    await rig.settle()
+    assert (due.root, rig.pings(due)) == (root.root, {"bo"})
+    assert due.buttons == ("Done", "Snooze 1 h", "Tomorrow 09:00")
+    rig.press("bo", due, "Snooze 1 h")
+    rig.press("bo", due, "Snooze 1 h")
+    rig.press("cy", due, "Done")
+    await rig.settle()
+    first, again = await app.follow_ups()
+    assert (first.state, again.state, again.body) == (FollowUpState.SUCCESS, FollowUpState.PENDING, LOOK)
+    assert timedelta(minutes=50) < again.due_at - app.store.now() <= timedelta(hours=1)
+    assert "你不能结束 FU-1" in told(rig, "cy")[-1].text
+    assert len([post for post in rig.posts if LOOK in post.text]) == 1
+
+
 @item(29)
 async def the_buttons_of_a_private_answer_count_for_whom_it_was_for(rig: Rig) -> None:
     app = await rig.start(**ON)
