@@ -1,21 +1,26 @@
 """Follow-up runs on a worker: the conversation of the thread goes on, the answer is posted, nothing is ever pushed."""
 
+import asyncio
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from bot.app import open_app, open_worker
 from bot.core.followups import FollowUp, FollowUpReason, FollowUpState
 from bot.core.runs import RunLease
 from bot.core.tasks import Stage
 from bot.services.refusals import Refused
-from bot.settings import RepoSettings
+from bot.settings import RepoSettings, Settings
+from bot.worker import follow_up as follow_up_module
 from bot.worker.processes import marked_processes
 from tests.simulators.github.repositories import make_bare
 from tests.worker.git_world import FILES, git
-from tests.worker.house import ADMIN, CHANNEL, SECRET, THREAD, House, house, talking
+from tests.worker.house import ADMIN, AGENT, CHANNEL, SECRET, THREAD, House, house, talking
 
 pytestmark = pytest.mark.timeout(300)
 FRESH = "The earlier conversation could not be resumed"
@@ -268,3 +273,59 @@ async def test_a_very_long_answer_is_its_beginning_and_where_the_rest_is(tmp_pat
         (said,) = await place.posts(follow_up)
         assert len(said.content.text) < 4_500 and f"logs {follow_up.ref}" in said.content.text
         assert "Paragraph 39" in place.log(follow_up)
+
+
+async def test_a_checkout_that_takes_too_long_ends_it(
+    tmp_path: Path, sqlite_url: str, repos: dict[str, RepoSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_up_module, "PREPARE", timedelta(0))
+    async with house(tmp_path, sqlite_url, repos=repos) as place:
+        follow_up = await place.ended(place.put("look"))
+        assert follow_up.failure_reason is FollowUpReason.TIMED_OUT
+        assert follow_up.error == "The checkout took longer than 0 min."
+        (said,) = await place.posts(follow_up)
+        assert said.content.text == f"{follow_up.ref} failed: The checkout took longer than 0 min."
+    assert place.workspaces() == []
+
+
+async def test_a_worker_where_follow_ups_are_off_leaves_them_to_others(
+    tmp_path: Path, sqlite_url: str, repos: dict[str, RepoSettings]
+) -> None:
+    common = {
+        "database_url": sqlite_url,
+        "repos": repos,
+        "default_agent": AGENT,
+        "agents": (AGENT,),
+        "sandbox": "none",
+        "allow_unsandboxed_push": True,
+    }
+    off = Settings(codetask_data=tmp_path / "off", features=("codetasks",), **common)  # type: ignore[call-arg]
+    async with house(tmp_path / "set", sqlite_url, repos=repos) as place:
+        await place.end()
+        follow_up = place.put("Write `note.txt`:\n```\nhello\n```")
+        place.run(place.app.firing.fire_due)
+        task = place.file("Write `a.txt`:\n```\nhello\n```", CHANNEL.model_copy(update={"root": "1.2"}))
+        async with working(off):
+            assert (await place.settled(task)).stage is Stage.REVIEW
+        (run,) = place.run(lambda tx: tx.runs.of_follow_up(follow_up.id or 0))
+        assert run.state is RunLease.QUEUED
+        on = off.model_copy(update={"features": ("codetasks", "followups"), "data_dir": tmp_path / "on"})
+        async with working(on):
+            assert (await place.ended(follow_up)).state is FollowUpState.SUCCESS
+        (said,) = await place.posts(follow_up)
+        assert said.content.text.startswith("Applied 1 of 1 edit.") and "`note.txt`" in said.content.text
+        assert place.session() is None, "the built-in agent has no conversation to keep"
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[None]:
+    """A worker as the product makes it."""
+    async with AsyncExitStack() as stack:
+        app = await stack.enter_async_context(open_app(settings, with_platforms=False))
+        stop = asyncio.Event()
+        running = asyncio.create_task((await open_worker(app, stack)).run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await running
