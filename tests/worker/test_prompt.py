@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.worker.agents.request import CLOSE, OPEN, request_of
+from bot.worker.callback_tools import TOOLS
 from bot.worker.prompt import PromptParts, ThreadLine, build_prompt, quote_lines
 
 PARTS = PromptParts(task="CT-42", title="Add CSV", description="Add a CSV export.", repo="app", base="main")
@@ -53,3 +55,17 @@ def test_a_first_attempt_says_nothing_of_retries() -> None:
     assert "attempt" not in build_prompt(PARTS)
     retried = build_prompt(replace(PARTS, retry="use tabs", failure="E: red"))
     assert "> use tabs" in retried and "> E: red" in retried
+
+
+def test_p30_every_agent_is_told_when_and_how_to_set_a_follow_up() -> None:
+    prompt = build_prompt(replace(PARTS, tools=("schedule_followup", "list_followups", "ask_user")))
+    for said in ("more than 2 minutes", "schedule_followup(when=", 'codetask followup create "', "ask_user("):
+        assert said in prompt
+    assert "follow-up" not in build_prompt(replace(PARTS, tools=("get_code_task",))), "where follow-ups are off"
+    assert request_of(prompt) == PARTS.description
+
+
+def test_the_prompt_names_only_tools_that_exist() -> None:
+    prompt = build_prompt(replace(PARTS, tools=tuple(TOOLS)))
+    called = set(re.findall(r"\b(\w+)\((?:when|id|question|\))", prompt))
+    assert called and called <= set(TOOLS)
