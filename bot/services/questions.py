@@ -59,6 +59,12 @@ class Questions:
         self._post(tx, seat, asked)
         return asked
 
+    def give_up(self, tx: Transaction, seat: RunSeat) -> None:
+        """Closes the run's open question, if there is one: its card goes on."""
+        known = tx.questions.last_of(seat.run_id)
+        if known is not None and tx.questions.answer(known.id or 0, None, None) is not None:
+            self._go_on(tx, seat.run, f"given-up:{known.id}")
+
     def _given_up(self, tx: Transaction, seat: RunSeat, question: Question) -> Question | None:
         """The question, closed, when nobody answered in time."""
         if question.answered_at is not None or tx.now - question.asked_at < ANSWER_WAIT:

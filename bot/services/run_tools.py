@@ -290,6 +290,12 @@ class RunTools:
             return {"status": "nobody", "say": "Nobody answered within 1 h. Go on without an answer, or stop here."}
         return {"status": "answered", "answer": asked.answer, "by": asked.answered_by}
 
+    def give_up_question(self, tx: Transaction, hold: RunHold) -> None:
+        """The agent has ended: nobody waits for the answer any more."""
+        seat = take_seat(tx, hold)
+        if not isinstance(seat, ToolRefused):
+            self.questions.give_up(tx, seat)
+
     def _safe(self, text: str) -> str:
         return self.redactor.mask(clean(text)).strip()
 

@@ -59,6 +59,8 @@ WAIT_S: Final = 45.0
 """How long a call waits for a person's answer; MCP clients give up after 60 s unless told otherwise."""
 UseCase = Callable[[], Awaitable[dict[str, Any] | ToolRefused]]
 _LOOK_S = 5.0
+_SILENCE_S = 90.0
+"""After this an agent that was told `waiting` and has not asked again is taken to go on without the answer."""
 _MINUTE_S = 60.0
 _CLOSE_S = 1.0
 
@@ -100,7 +102,7 @@ class CallbackRun:
         self._callbacks, self._hold, self._folder, self._place = callbacks, hold, folder, place
         self._offered = [TOOLS[name] for name in callbacks.tools.offered()]
         self._calls: deque[float] = deque()
-        self._asked_at: float | None = None
+        self._waiting_at: float | None = None
         self._paused = 0.0
         self._open = True
         self._port = 0
@@ -127,11 +129,13 @@ class CallbackRun:
         }
 
     def paused(self) -> float:
-        """For how many seconds people were waited for so far: the run's clocks stand still then."""
-        if self._asked_at is None:
-            return self._paused
-        now = asyncio.get_running_loop().time()
-        return self._paused + min(now - self._asked_at, ANSWER_WAIT.total_seconds())
+        """For how many seconds people were waited for so far, at most an hour: the run's clocks stand still then.
+
+        An agent that no longer asks for the answer does not wait."""
+        waited = 0.0
+        if self._waiting_at is not None:
+            waited = min(asyncio.get_running_loop().time() - self._waiting_at, _SILENCE_S)
+        return min(self._paused + waited, ANSWER_WAIT.total_seconds())
 
     async def listen(self, *, loopback: bool) -> None:
         """Starts to answer."""
@@ -149,8 +153,11 @@ class CallbackRun:
             self._port = self._runner.addresses[-1][1]
 
     async def close(self) -> None:
-        """Voids the token, ends running requests within about a second, removes the socket."""
+        """Voids the token, gives up an open question, ends running requests within about a second, removes the socket."""
         self._open = False
+        if self._waiting_at is not None:
+            with contextlib.suppress(StoreDown):
+                await self._callbacks.store.run(lambda tx: self._callbacks.tools.give_up_question(tx, self._hold))
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
@@ -227,11 +234,9 @@ class CallbackRun:
             await store.changed("task", seen, min(left, _LOOK_S))
 
     def _pause(self, waits: bool) -> None:
-        """Starts or ends the time that does not count."""
-        if waits and self._asked_at is None:
-            self._asked_at = asyncio.get_running_loop().time()
-        elif not waits:
-            self._paused, self._asked_at = self.paused(), None
+        """Whether the time from now on counts."""
+        self._paused = self.paused()
+        self._waiting_at = asyncio.get_running_loop().time() if waits else None
 
     async def _use(self, tool: Tool, arguments: dict[str, Any]) -> dict[str, Any] | ToolRefused:
         """One transaction. Whatever goes wrong inside is a short sentence outside."""

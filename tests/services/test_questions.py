@@ -216,6 +216,17 @@ async def test_a_run_that_was_given_back_asks_anew(world: World) -> None:
     assert "Which size?" in question(world).text
 
 
+async def test_a_question_ends_with_its_agent(world: World) -> None:
+    hold = task_run(world)
+    ask(world, hold)
+    await world.settle()
+    world.store.run_sync(lambda tx: world.app.run_tools.give_up_question(tx, hold))
+    await world.settle()
+    assert state(world, hold) is RunState.WORKING and "Needs you" not in card(world).title
+    await press(world, 1)
+    assert "no longer open" in world.chat.whispers[-1][1].text
+
+
 async def test_a_run_of_a_follow_up_asks_in_its_thread(world: World) -> None:
     wish = Wish("check the deploy", world.clock.now() + HOUR, ANN, CHANNEL)
     assert isinstance(world.store.run_sync(lambda tx: world.app.followups.set(tx, wish)), FollowUpSet)

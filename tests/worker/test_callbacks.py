@@ -338,6 +338,13 @@ async def test_the_runs_clocks_stand_still_only_while_a_question_is_open(site: S
     assert site.run.paused() == ended > first
 
 
+async def test_what_is_still_asked_when_the_agent_ends_is_given_up(site: Site) -> None:
+    await site.send("POST", "/api/v1/run/questions?wait=0", {"question": "Which color?"})
+    await site.run.close()
+    asked = site.world.store.run_sync(lambda tx: tx.questions.get(1))
+    assert asked is not None and asked.answered_at is not None and asked.answer is None
+
+
 async def test_the_command_prints_the_answer(site: Site) -> None:
     asked = codetask(site, "ask", "Which color?", "--choice", "red", "--choice", "blue")
     (code, out, _), _ = await asyncio.gather(asked, answer(site, "red, as before"))
