@@ -15,7 +15,7 @@ from bot.core.followup_replies import Place, details_doc, help_doc, list_doc
 from bot.core.followups import FollowUp, FollowUpKind, FollowUpState
 from bot.core.forms import LaterForm
 from bot.core.inbound import ButtonPress, Command, FormSent, Message
-from bot.core.people import Action, is_requester, may
+from bot.core.people import Action, Role, is_requester, may
 from bot.core.quoting import code_span
 from bot.core.task_replies import entries_doc
 from bot.core.verbs import (
@@ -42,7 +42,7 @@ from bot.services.announcements import Announcer
 from bot.services.chat_later import ChatLater, Origin, instant_of, of_message, read_wish
 from bot.services.chat_settings import ChatSettings
 from bot.services.followup_news import FollowUpNews
-from bot.services.followups import Changes, FollowUps, FollowUpSet, Wish
+from bot.services.followups import Changes, FollowUps, FollowUpSet, Wish, unknown_follow_up
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
 from bot.services.zones import Zones, zone_key
@@ -119,7 +119,18 @@ class ChatFollowUps:
         if isinstance(command.id, TaskId) and command.id.kind != "FU":
             verb = verb_word(_verb_of(command), said.wording.texts.language)
             return Refused("refused.only_follow_ups", {"verb": code_span(verb), "ref": str(command.id)})
-        return self.followups.find(tx, command.id, said.thread_id)
+        return self._visible(said, self.followups.find(tx, command.id, said.thread_id))
+
+    def _visible(self, said: Said, found: FollowUp | Refused) -> FollowUp | Refused:
+        """Elsewhere than in its channel a follow-up is known only to whoever set it and to admins: its text may come
+        from a private talk."""
+        if isinstance(found, Refused):
+            return found
+        here, person = said.event.thread, said.person
+        there = (found.platform, found.workspace_id, found.channel_id)
+        same = there == (here.platform, here.workspace_id, here.channel_id)
+        known = same or is_requester(person, found) or self.followups.rights.role(person) is Role.ADMIN
+        return found if known else unknown_follow_up(found.id or 0)
 
     # --- Commands -----------------------------------------------------------------------------------------------------
 
@@ -206,7 +217,8 @@ class ChatFollowUps:
         if not may(self.followups.rights.role(said.person), Action.VIEW, is_requester=False):
             self.answers.refuse(tx, said, self.followups.rights.refuse_viewing())
             return
-        found = self.followups.list(tx, list_filter(chosen, said))
+        admin = self.followups.rights.role(said.person) is Role.ADMIN
+        found = self.followups.list(tx, list_filter(chosen, said, everywhere=admin))
         shown: list[tuple[FollowUp, Place]] = [(one, self._place(said, one)) for one in found]
         zone, now = self.zones.of(tx, said.person, said.event.thread), tx.now
         mask = self.answers.announcer.redactor.mask
@@ -257,9 +269,10 @@ class ChatFollowUps:
         """Offers the follow-up of a number that is no code task's; False when there is none."""
         number = command.id.number if isinstance(command.id, TaskId) and command.id.kind == "CT" else None
         other = tx.followups.get(number) if number is not None and self.on else None
-        if other is not None:
-            self.answers.whisper(tx, said, lambda texts: instead_doc(command, other, texts))
-        return other is not None
+        if other is None or isinstance(self._visible(said, other), Refused):
+            return False
+        self.answers.whisper(tx, said, lambda texts: instead_doc(command, other, texts))
+        return True
 
     def offer_task(self, tx: Transaction, said: Said, command: OnOne) -> bool:
         """Offers the code task of a number that is no follow-up's; False when there is none."""
@@ -303,7 +316,8 @@ class ChatFollowUps:
 
     def _own(self, tx: Transaction, said: Said, action: FollowUpAction) -> FollowUp | Refused:
         """The follow-up, if the person may decide about it: whoever set it, or an admin."""
-        found, rights = self.followups.find(tx, TaskId("FU", action.number)), self.followups.rights
+        found = self._visible(said, self.followups.find(tx, TaskId("FU", action.number)))
+        rights = self.followups.rights
         if isinstance(found, Refused):
             return found
         verb = "change" if action.verb == "change" else "repeat" if action.verb in ("snooze", "tomorrow") else "close"
@@ -417,8 +431,9 @@ def _running_in(tx: Transaction, thread_id: int) -> FollowUp | None:
     return next(iter(tx.followups.list(which)), None)
 
 
-def list_filter(chosen: FollowUpFilterName, said: Said) -> FollowUpFilter:
-    """Which follow-ups a list means: one's own open ones, all of one's own, everyone's, or those in one state."""
+def list_filter(chosen: FollowUpFilterName, said: Said, *, everywhere: bool) -> FollowUpFilter:
+    """Which follow-ups a list means: one's own open ones, all of one's own, one's own in one state, or everyone's of this
+    channel (`everywhere`: of all channels)."""
     mine = (said.person.platform, said.person.workspace_id, said.person.id)
     match chosen:
         case "open":
@@ -427,9 +442,11 @@ def list_filter(chosen: FollowUpFilterName, said: Said) -> FollowUpFilter:
         case "mine":
             return FollowUpFilter(requester=mine, limit=LISTED)
         case "all":
-            return FollowUpFilter(limit=LISTED)
+            here = said.event.thread
+            channel = (here.platform, here.workspace_id, here.channel_id)
+            return FollowUpFilter(channel=None if everywhere else channel, limit=LISTED)
         case state:
-            return FollowUpFilter(states=(FollowUpState(state),), limit=LISTED)
+            return FollowUpFilter(states=(FollowUpState(state),), requester=mine, limit=LISTED)
 
 
 def is_stop(event: Message, words: frozenset[str] = frozenset({"stop", "停止"})) -> bool:

@@ -52,6 +52,21 @@ async def test_a_list_shows_ones_own_open_ones(desk: Desk) -> None:
     assert "- FU-1 Cancelled Sat 7 Mar 09:00" in (await desk.says("list cancelled")).text
 
 
+async def test_what_was_set_elsewhere_is_known_to_its_person_and_to_admins(desk: Desk) -> None:
+    private = CHANNEL.model_copy(update={"channel_id": "D1"})
+    await desk.says("in 2h call the lawyer", thread=private)
+    for text in ("show 1", "status 1", "cancel 1", "stop 1", "run 1", "change 1 in 3h", "delete 1"):
+        assert (await desk.says(text, BO)).text.startswith("There is no follow-up FU-1 here.")
+    for verb in ("snooze", "done", "cancel", "details"):
+        assert (await desk.presses(f"codetask:{verb}:FU-1", BO)).text.startswith("There is no follow-up FU-1 here.")
+    assert (await desk.says("cancel 1", BO, command="codetask")).text.startswith("There is no code task CT-1 here.")
+    assert "lawyer" not in (await desk.says("list all", BO)).text
+    assert "lawyer" not in (await desk.says("list pending", BO)).text
+    for person in (ANA, CY):
+        assert "lawyer" in (await desk.says("list all" if person is CY else "list", person)).text
+        assert "lawyer" in (await desk.says("show 1", person)).text
+
+
 async def test_a_long_list_says_how_many_more(desk: Desk) -> None:
     for _ in range(13):
         await desk.says("in 2h look")
