@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "token": ("token:app", "Make, list and revoke API tokens."),
     "manifest": ("manifest:app", "Print what a chat platform is told about the app."),
     "when": ("when:when", "Show which instant a time is read as."),
+    "intake": ("intake:app", "Measure how requests in ordinary messages are recognised."),
     "stats": ("about:stats", "Count code tasks, follow-ups, runs and deliveries."),
     "whoami": ("about:whoami", "Show who this token acts for, and the role."),
 }
