@@ -33,14 +33,17 @@ from bot.core.verbs import (
     FLAGS,
     VERBS,
     CancelTask,
+    ChangeFollowUp,
     Command,
     Help,
     ListFilter,
+    ListFollowUps,
     ListTasks,
     LogsOf,
     NearMiss,
     OnFollowUp,
     RetryTask,
+    RunNow,
     ShowTask,
     StatusOf,
     Stop,
@@ -305,7 +308,9 @@ def help_doc(
 def _help_lines(texts: Texts) -> list[str]:
     one, language = TaskId("CT", 42), texts.language
     looking = (ListTasks(), ListTasks("failed"), ShowTask(one), StatusOf(one), LogsOf(one), WhoAmI())
-    acting = (CancelTask(one), RetryTask(one), RetryTask(one, "…"))
+    acting = (CancelTask(one), Stop(one), RetryTask(one), RetryTask(one, "…"))
+    seven = TaskId("FU", 7)
+    following = (ListFollowUps(), ShowTask(seven), ChangeFollowUp(seven, "…"), RunNow(seven), CancelTask(seven))
     options = [flag.usage(language) for flag in FLAGS if flag.offered]
     verb, later = verb_word("later", language), texts.say("help.later_wish")
 
@@ -318,7 +323,9 @@ def _help_lines(texts: Texts) -> list[str]:
         say_markdown(texts, "help.look", commands=codes(looking)),
         say_markdown(texts, "help.act", commands=codes(acting)),
         say_markdown(texts, "help.later", slash=code_span(f"/followup {later}"), verb=code_span(f"{verb} {later}")),
+        say_markdown(texts, "help.follow_ups", commands=codes(following)),
         say_markdown(texts, "help.options", options=_codes(options)),
+        say_markdown(texts, "help.zone", command=code_span(f"{verb_word('settings', language)} tz Asia/Tokyo")),
         say_markdown(texts, "help.force", mark=code_span("--")),
         say_markdown(texts, "help.one", example=code_span(render(Help("cancel"), language))),
     ]

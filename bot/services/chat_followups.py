@@ -432,7 +432,7 @@ def _running_in(tx: Transaction, thread_id: int) -> FollowUp | None:
 
 
 def list_filter(chosen: FollowUpFilterName, said: Said, *, everywhere: bool) -> FollowUpFilter:
-    """Which follow-ups a list means: one's own open ones, all of one's own, one's own in one state, or everyone's of this
+    """Which follow-ups a list means: one's own open ones, all of one's own, those in one state, or everyone's of this
     channel (`everywhere`: of all channels)."""
     mine = (said.person.platform, said.person.workspace_id, said.person.id)
     match chosen:

@@ -196,7 +196,7 @@ def docs(texts: Texts) -> dict[str, Doc]:
         "logs_empty": logs_doc(task(), [], texts),
         "help": help_doc(texts),
         "help_cancel": help_doc(texts, "cancel"),
-        "help_not_yet": help_doc(texts, "later"),
+        "help_not_yet": help_doc(texts, "send"),
         "help_latest": help_doc(texts, latest=LISTED, now=NOW),
         "near_miss": near_miss_doc(MISS, texts, inbox_row=9),
         "near_miss_without_row": near_miss_doc(MISS, texts),
@@ -329,7 +329,7 @@ def test_the_help_is_short_and_names_what_is_offered() -> None:
 
 
 FOREIGN_VALUES = """
-x codetask:cancel codetask:cancel:CT-0 codetask:cancel:FU-7 x:cancel:CT-1 codetask:drop:CT-1 codetask:cancel:CT-٣
+x codetask:cancel codetask:cancel:CT-0 codetask:cancel:RQ-7 x:cancel:CT-1 codetask:drop:CT-1 codetask:cancel:CT-٣
 codetask:file:CT-1 codetask:cancel:IN-1 codetask:cancel:CT-1: codetask:cancel:CT-99999999999999999999
 codetask:retry_note:IN-1 codetask:retry__note:CT-1 codetask:_:CT-1
 """
