@@ -115,8 +115,9 @@ class Inbox(Protocol):
         """Stores the event durably before returning (budget 2 s). Raises `InboxDown` when it could not be stored."""
         ...
 
-    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
-        """At most 25 completions for an option, empty when slow."""
+    async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
+        """At most 25 completions for an option, empty when slow. `place` is the channel it is typed in, where the
+        platform tells."""
         ...
 
     async def hold(self, name: str, owner: str, ttl: timedelta) -> bool:

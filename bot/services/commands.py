@@ -54,6 +54,7 @@ from bot.core.inbound import (
     Message,
     MessageRef,
     Person,
+    ThreadRef,
     Unreadable,
 )
 from bot.core.people import Action, may
@@ -146,14 +147,14 @@ class ChatCommands:
 
         await self.store.run(unit)
 
-    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
+    async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
         """Completions of the options `repo`, `agent`, `id` and `when`."""
         if name in ("id", "when"):
-            return await self._offers(name, text, person)
+            return await self._offers(name, text, person, place)
         known = {"repo": list(self.tasks.settings.repositories), "agent": list(self.tasks.agents)}.get(name, [])
         return [Choice(label=value, value=value) for value in known if text.lower() in value.lower()]
 
-    async def _offers(self, name: str, text: str, person: Person) -> list[Choice]:
+    async def _offers(self, name: str, text: str, person: Person, place: ThreadRef | None) -> list[Choice]:
         """What the person may mean by an id or a time; nothing for one who may see nothing."""
         try:
             person = await self._who(person)
@@ -163,7 +164,7 @@ class ChatCommands:
             return []
         zones = Zones(self.tasks.settings.default_timezone)
         found = Completions(self.announcer.languages, zones, self.announcer.redactor.mask)
-        return await self.store.run(lambda tx: found.offer(tx, name, text, person), read=True)
+        return await self.store.run(lambda tx: found.offer(tx, name, text, person, place), read=True)
 
     async def _bot_added(self, item: Pending, event: BotAdded) -> None:
         """Introduces the bot once per channel, and sends what could not be sent before it joined."""

@@ -54,16 +54,17 @@ class Completions:
     zones: Zones
     mask: Mask
 
-    def offer(self, tx: Transaction, name: str, text: str, person: Person) -> list[Choice]:
-        """At most 25 choices for the option `id` or `when`; none for any other. Which channel it is typed in nobody
-        tells, so a channel's own zone plays no part."""
+    def offer(self, tx: Transaction, name: str, text: str, person: Person, place: ThreadRef | None) -> list[Choice]:
+        """At most 25 choices for the option `id` or `when`; none for any other. Without a place a channel's own zone
+        and language play no part."""
         whole = ThreadRef(platform=person.platform, workspace_id=person.workspace_id, channel_id=WHOLE_WORKSPACE)
-        texts = self.languages.personal(tx, person, whole).texts
+        here = place or whole
+        texts = self.languages.personal(tx, person, here).texts
         match name:
             case "id":
                 return offer_ids(tx, text, person, texts, self.mask)
             case "when":
-                return offer_times(text, tx.now, self.zones.of(tx, person, whole), texts)
+                return offer_times(text, tx.now, self.zones.of(tx, person, here), texts)
             case _:
                 return []
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from bot.core.inbound import Event, Person
+from bot.core.inbound import Event, Person, ThreadRef
 from bot.failpoints import failpoint
 from bot.ports import Choice, InboxDown, Receipt
 from bot.services.later import Later
@@ -41,7 +41,7 @@ class Handler(Protocol):
         """Tells the person that an event could not be handled, and marks it done."""
         ...
 
-    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
+    async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
         """Completions of an option."""
         ...
 
@@ -70,10 +70,10 @@ class InboxService:
         log.info("accepted", inbound=inbound_id, kind=event.kind, platform=event.platform, event_id=event.event_id)
         return Receipt("new", str(inbound_id))
 
-    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
+    async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
         try:
             async with asyncio.timeout(ACCEPT_SECONDS):
-                return (await self._handler.choices(name, text, person))[:25]
+                return (await self._handler.choices(name, text, person, place))[:25]
         except (StoreDown, TimeoutError):
             return []
 

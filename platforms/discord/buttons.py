@@ -18,7 +18,7 @@ import discord
 from bot.core.buttons import confirmation
 from bot.core.forms import Field, Form, form_of
 from bot.core.hygiene import cut
-from bot.core.inbound import Person, Unreadable
+from bot.core.inbound import Person, ThreadRef, Unreadable
 from platforms.discord.cards import line, question
 from platforms.discord.commands import (
     ANSWER,
@@ -33,7 +33,7 @@ from platforms.discord.commands import (
     whispered,
 )
 from platforms.discord.custom_ids import DISMISS, at_home, home_of, is_question, value_of
-from platforms.discord.inbound import DIRECT, is_private
+from platforms.discord.inbound import DIRECT, THREADS, is_private
 
 CHOICES_BUDGET: Final = timedelta(seconds=2)
 """Discord gives completions 3 s (ours leaves room)."""
@@ -155,11 +155,19 @@ async def _choices(intake: Intake, raw: Json) -> list[dict[str, Any]]:
     name, text = focused
     try:
         async with asyncio.timeout(CHOICES_BUDGET.total_seconds()):
-            found = await intake.inbox.choices(name, text, person)
+            found = await intake.inbox.choices(name, text, person, _channel(raw, workspace))
     except Exception as error:  # an empty list is better than an error shown by Discord
         log.warning("no_completions", option=name[:80], error=type(error).__name__)
         return []
     return [{"name": choice.label[:100] or "…", "value": choice.value[:100]} for choice in found[:25]]
+
+
+def _channel(raw: Json, workspace: str) -> ThreadRef | None:
+    """The channel in which something is typed; of a thread, the channel it is in."""
+    channel = raw.get("channel")
+    inside = channel if isinstance(channel, Mapping) and channel.get("type") in THREADS else {}
+    id = inside.get("parent_id") or raw.get("channel_id")
+    return ThreadRef(platform="discord", workspace_id=workspace, channel_id=id) if isinstance(id, str) else None
 
 
 def _focused(holder: Any) -> tuple[str, str] | None:

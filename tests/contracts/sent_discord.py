@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from bot.core.inbound import Event, Person
+from bot.core.inbound import Event, Person, ThreadRef
 from bot.ports import Choice, Fatal, Inbox, Receipt
 from platforms.discord.adapter import DiscordPlatform
 from platforms.discord.simulator import Interaction
@@ -24,8 +24,8 @@ class Witness:
         self._seen(event)
         return receipt
 
-    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
-        return await self._inbox.choices(name, text, person)
+    async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
+        return await self._inbox.choices(name, text, person, place)
 
     async def hold(self, name: str, owner: str, ttl: timedelta) -> bool:
         return await self._inbox.hold(name, owner, ttl)

@@ -71,7 +71,7 @@ class Inbox:
         self.events.append(event)
         return Receipt("new", "aaaa")
 
-    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
+    async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
         return []
 
     async def hold(self, name: str, owner: str, ttl: timedelta) -> bool:

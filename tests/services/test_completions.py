@@ -133,6 +133,14 @@ async def test_a_time_is_resolved_in_the_zone_that_the_person_chose(world: World
     assert one.value.endswith("T09:00:00+09:00")
 
 
+async def test_the_zone_of_the_channel_counts_for_who_chose_none(world: World) -> None:
+    world.store.run_sync(lambda tx: tx.people.set_setting(CHANNEL, "timezone", "Asia/Kolkata"))
+    (one,) = await world.app.inbox.choices("when", "tomorrow 9am", ANN, CHANNEL)
+    assert one.value.endswith("T09:00:00+05:30")
+    (unknown,) = await world.app.inbox.choices("when", "tomorrow 9am", ANN)
+    assert unknown == Choice("tomorrow 9am (the exact time is told next)", "tomorrow 9am")
+
+
 async def test_who_may_see_nothing_is_offered_nothing(world: World) -> None:
     stranger = ANN.model_copy(update={"id": "U0STRANGER", "kind": "guest", "roles": frozenset()})
     assert await world.app.inbox.choices("when", "tomorrow 9am", stranger) == []

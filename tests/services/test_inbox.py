@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from bot.core.inbound import Gap, Person
+from bot.core.inbound import Gap, Person, ThreadRef
 from bot.ports import Choice
 from bot.services.inbox import TRIES, InboxService
 from bot.store import Pending
@@ -29,7 +29,7 @@ class Broken:
         if not self.apology:
             raise RuntimeError("another bug of ours")
 
-    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
+    async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
         return []
 
 

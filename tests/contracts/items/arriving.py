@@ -279,7 +279,7 @@ async def completions_are_few_quick_and_never_an_error(rig: Rig) -> None:
 class _Slow:
     """Completions that never come."""
 
-    async def choices(self, name: str, text: str, person: object) -> list[object]:
+    async def choices(self, name: str, text: str, person: object, place: object = None) -> list[object]:
         import asyncio
 
         await asyncio.Event().wait()

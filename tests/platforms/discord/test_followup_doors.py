@@ -8,7 +8,7 @@ import pytest
 from bot.core.cards import Button, Doc
 from bot.core.commands import parse, parse_follow_up
 from bot.core.forms import form_of
-from bot.core.inbound import ButtonPress, Command, FormSent
+from bot.core.inbound import ButtonPress, Command, FormSent, ThreadRef
 from bot.core.texts import Texts
 from bot.core.verbs import ChangeFollowUp, FollowUpOptions, ListFollowUps, SetFollowUp, TaskId
 from bot.ports import Choice
@@ -124,16 +124,19 @@ async def test_the_menu_entry_is_of_the_message_and_its_thread(rig: Rig) -> None
 
 @pytest.mark.parametrize("line", ["/followup", "/codetask later", "/codetask change"])
 async def test_a_time_is_completed_while_it_is_typed(rig: Rig, line: str) -> None:
-    asked: list[tuple[str, str, str]] = []
+    asked: list[tuple[str, str, str, ThreadRef]] = []
 
-    async def choices(name: str, text: str, person: Any) -> list[Choice]:
-        asked.append((name, text, person.id))
+    async def choices(name: str, text: str, person: Any, place: ThreadRef) -> list[Choice]:
+        asked.append((name, text, person.id, place))
         return [Choice("Sat 7 Mar 09:00 (Berlin, in 17 h 30 min)", "2026-03-07T09:00:00+01:00")]
 
     rig.inbox.choices = choices  # type: ignore[method-assign]
     typed = rig.simulator.types_choice("ana", line, "when", "tomorrow 9", "dev")
     await rig.simulator.wait_for(lambda: typed.acked)
-    assert asked == [("when", "tomorrow 9", rig.person().id)]
+    root = rig.simulator.user_says("bo", "The export is broken", "dev")
+    inside = rig.simulator.types_choice("ana", line, "when", "tomorrow 9", rig.simulator.starts_thread("bo", root))
+    await rig.simulator.wait_for(lambda: inside.acked)
+    assert asked == [("when", "tomorrow 9", rig.person().id, rig.place())] * 2, "a thread is of its channel"
     assert typed.choices == [{"name": "Sat 7 Mar 09:00 (Berlin, in 17 h 30 min)", "value": "2026-03-07T09:00:00+01:00"}]
 
 

@@ -122,7 +122,7 @@ async def test_where_no_form_opens_the_press_is_stored(rig: Rig) -> None:
 async def test_completions_carry_the_language_of_the_person(rig: Rig) -> None:
     asked: list[Any] = []
 
-    async def choices(name: str, text: str, person: Any) -> list[Any]:
+    async def choices(name: str, text: str, person: Any, place: Any) -> list[Any]:
         asked.append((name, text, person.id, person.locale))
         return []
 

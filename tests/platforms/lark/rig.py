@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from aiohttp import web
 
-from bot.core.inbound import Event, Gap, Person
+from bot.core.inbound import Event, Gap, Person, ThreadRef
 from bot.ports import Choice, Fatal, InboxDown, Receipt
 from platforms.lark.adapter import LarkPlatform, Timings
 from platforms.lark.settings import LarkSettings
@@ -58,7 +58,7 @@ class ListInbox:
         self._changed.set()
         return Receipt("duplicate" if known else "new", "aaaa")
 
-    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
+    async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
         return []
 
     async def hold(self, name: str, owner: str, ttl: timedelta) -> bool:

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from aiohttp import web
 from pydantic import SecretStr
 
-from bot.core.inbound import Event, Gap, Person
+from bot.core.inbound import Event, Gap, Person, ThreadRef
 from bot.ports import Choice, Fatal, InboxDown, Receipt
 from platforms.slack.adapter import SlackPlatform, Timings
 from platforms.slack.simulator import SlackSimulator
@@ -56,7 +56,7 @@ class ListInbox:
         self._changed.set()
         return Receipt("duplicate" if known else "new", "aaaa")
 
-    async def choices(self, name: str, text: str, person: Person) -> list[Choice]:
+    async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
         return [Choice(f"{name} {text} {number}", str(number)) for number in range(40)]
 
     @property
