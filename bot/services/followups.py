@@ -159,7 +159,7 @@ class FollowUps:
             anchored=thread_id is not None,
             message_id=wish.message_id,
             kind=kind,
-            title=follow_up_title(wish.title or str(text)),
+            title=follow_up_title(clean(wish.title)) or follow_up_title(str(text)),
             body=str(text),
             agent=str(agent) or None,
             due_at=tx.now if wish.run_now else max(wish.at, tx.now),
@@ -289,7 +289,7 @@ class FollowUps:
             if changes.title is None and follow_up.title == follow_up_title(follow_up.body):
                 values["title"] = follow_up_title(text)
         if changes.title is not None:
-            values["title"] = follow_up_title(changes.title) or follow_up.title
+            values["title"] = follow_up_title(clean(changes.title)) or follow_up.title
         if changes.agent is not None and changes.agent.strip().lower() != (follow_up.agent or ""):
             agent = self._named(changes.agent)
             if isinstance(agent, Refused):

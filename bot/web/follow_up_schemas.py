@@ -96,12 +96,12 @@ class FollowUpIn(BaseModel):
     agent: AgentName | None = None
     channel: str | None = Field(None, min_length=1, max_length=200)
     thread: ThreadIn | ThreadRoot | None = None
-    message_id: str | None = Field(None, min_length=1, max_length=100)
+    message_id: str | None = Field(None, pattern=r"^[!-~]{1,100}$")
     remind: bool = False
     if_missed: IfMissed | None = None
     if_busy: IfBusy = "queue"
     run_now: bool = False
-    requester: str | None = Field(None, min_length=1, max_length=250)
+    requester: str | None = Field(None, pattern=r"^[!-~]{1,250}$")
 
     def digest(self) -> str:
         """What a repeat under the same key must agree with."""

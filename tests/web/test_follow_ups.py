@@ -140,6 +140,10 @@ class TestCreate:
         ana, json = await house.client(), {"content-type": "application/json"}
         body = dumps({"message": "Check\x00 the\u202e log\x1b[2J 🎉", "time": "2h"})
         assert (await ana.ask("POST", "follow-ups", 201, content=body, headers=json))["message"] == "Check the log 🎉"
+        assert (await ana.later(title="Look\x00 at it\u202e"))["title"] == "Look at it"
+        for field in ("message_id", "requester", "channel", "thread", "agent", "tz", "time"):
+            answer = await ana.request("POST", "/api/v1/follow-ups", json={"message": "x", "time": "2h", field: "\x00"})
+            assert answer.status_code in (400, 422), field
         half = dumps({"message": "Half a character: \ud800", "time": "2h"})
         await ana.ask("POST", "follow-ups", 422, content=half, headers=json)
 
