@@ -70,7 +70,12 @@ def worker(world: World) -> Worker:
     app = world.app
     sandbox = SimpleNamespace(name="none")
     tools = SimpleNamespace(
-        store=world.store, settings=app.settings, attempts=app.attempts, redactor=app.redactor, sandbox=sandbox
+        store=world.store,
+        settings=app.settings,
+        attempts=app.attempts,
+        redactor=app.redactor,
+        sandbox=sandbox,
+        followup_runs=app.followup_runs,
     )
     return Worker(tools)  # type: ignore[arg-type]
 
