@@ -185,7 +185,7 @@ async def without_a_form_change_says_what_to_type(rig: Rig) -> None:
         await rig.acked(rig.close_form("ana", form))
         return
     await rig.settle()
-    assert "change FU-1 …" in told(rig)[-1].text
+    assert "mention me with: change FU-1" in told(rig)[-1].text
     before = (await only(app)).due_at
     rig.mention("ana", "change FU-1 in 9h", thread=said.root)
     await rig.settle()
