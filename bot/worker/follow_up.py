@@ -27,7 +27,7 @@ from bot.worker.lease import Held, Interrupted
 from bot.worker.prompt import summarize
 from bot.worker.publishing import Publisher
 from bot.worker.run_log import RunLog
-from bot.worker.stages import Stopped, Tools, machine_trouble, need
+from bot.worker.stages import Stopped, Tools, machine_trouble, named_if_full, need
 from bot.worker.workspace import Refusal, Workspace
 
 log = structlog.get_logger(__name__)
@@ -252,6 +252,7 @@ class FollowUpRun:
         return clean(self.tools.redactor.mask(text))
 
     async def _fail(self, failure: Failure, answer: Answer | None = None) -> None:
+        failure = named_if_full(failure, self.tools.settings, self.ref)
         error, lease, cost = self._safe(failure.error), self.claimed.lease, self.cost
         reason = REASONS.get(failure.reason, FollowUpReason.AGENT_FAILED)
         self.log.event(f"failed: {error}")

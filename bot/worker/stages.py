@@ -112,6 +112,15 @@ def machine_trouble(ref: str, error: OSError) -> Failure:
     return Failure(FailureReason.CONFIG, f"The worker's machine: {error.strerror or type(error).__name__}", retry=True)
 
 
+def named_if_full(failure: Failure, settings: Settings, ref: str) -> Failure:
+    """On a full disk every program fails in its own words; the disk is what must be said."""
+    if failure.reason not in BY_THE_DISK or not is_full(settings.workspaces):
+        return failure
+    log.error("disk_full", run=ref, said=failure.error)
+    why = f"The worker's disk is full ({failure.error})"
+    return replace(failure, reason=FailureReason.CONFIG, error=why, retry=True)
+
+
 @dataclass(slots=True)
 class StageRun:
     """Works one claimed run to its end. `cost` grows as the run goes on."""
@@ -416,14 +425,6 @@ class StageRun:
         with suppress(StoreDown):  # only shown: the work goes on without it
             await self.tools.store.run(lambda tx: self.tools.attempts.report(tx, lease, text, step))
 
-    def _named_if_full(self, failure: Failure) -> Failure:
-        """On a full disk every program fails in its own words; the disk is what must be said."""
-        if failure.reason not in BY_THE_DISK or not is_full(self.tools.settings.workspaces):
-            return failure
-        log.error("disk_full", run=self.ref, said=failure.error)
-        why = f"The worker's disk is full ({failure.error})"
-        return replace(failure, reason=FailureReason.CONFIG, error=why, retry=True)
-
     def _session(self) -> AgentSession | None:
         """The agent's conversation, for a later run in the thread; None when it gave none."""
         outcome, changed, task = self.outcome, self.changed, self.claimed.task
@@ -436,7 +437,7 @@ class StageRun:
 
     async def _fail(self, failure: Failure) -> None:
         lease, cost, session = self.claimed.lease, self.cost, self._session()
-        failure = self._named_if_full(failure)
+        failure = named_if_full(failure, self.tools.settings, self.ref)
         error = clean(self.tools.redactor.mask(failure.error))
         safe = Failure(failure.reason, error, failure.retry, failure.values)
         self.log.event(f"failed: {safe.error}")

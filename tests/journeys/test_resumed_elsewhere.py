@@ -4,6 +4,7 @@ The first process works the code task and serves Slack; the second shares nothin
 """
 
 import asyncio
+import gzip
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -124,6 +125,7 @@ async def test_another_worker_goes_on_with_the_conversation_of_a_code_task(tmp_p
             assert REQUEST in repr(seen.body) and "blueberry" in repr(seen.body), "with all that was said before"
         assert "The export is new." in repr(asked[-1].body), "the checkout is the code task's branch"
         assert len(place.github.pushes) == pushes, "and nothing was pushed"
-        spoken = repr([seen.body for seen in model.seen])
+        spoken, stored = repr([seen.body for seen in model.seen]), gzip.decompress(kept.archive)
+        assert b"blueberry" in stored
         for secret in (TOKEN, KEY, place.slack.bot_token):
-            assert secret not in spoken and secret.encode() not in kept.archive
+            assert secret not in spoken and secret.encode() not in stored
