@@ -4,9 +4,14 @@ from typing import Any
 
 import pytest
 
+from bot.core.forms import form_of
+from bot.core.inbound import ThreadRef
+from bot.core.texts import Texts
 from bot.demo import discord_view, lark_view, slack_view
 from bot.demo.channel import Buttons, Code, Frame, Line, Part, Plan, Word, flat
+from bot.demo.forms import read_view
 from bot.demo.slash import read_slash
+from platforms.slack.buttons import modal
 
 COMMANDS: list[dict[str, Any]] = [
     {
@@ -184,3 +189,14 @@ def test_a_typed_line_becomes_a_command_with_options(line: str, command: str, op
 def test_an_unknown_command_names_those_there_are(line: str) -> None:
     with pytest.raises(LookupError, match="/codetask, /followup"):
         read_slash(line, COMMANDS)
+
+
+@pytest.mark.parametrize(("key", "names"), [("change:FU-7", ["when"]), ("later:IN-7", ["when", "text"])])
+def test_a_picker_is_not_drawn_but_its_question_is(key: str, names: list[str]) -> None:
+    texts = Texts.load("en")
+    form = form_of(f"codetask:{key}", texts)
+    assert form is not None
+    drawn = read_view(modal(form, ThreadRef(platform="slack", workspace_id="T1", channel_id="C1"), texts), "1", "ana",
+                      busy=False, problem="")  # fmt: skip
+    assert [field.name for field in drawn.fields] == names
+    assert drawn.fields[0].label == form.fields[0].label
