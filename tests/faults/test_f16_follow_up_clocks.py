@@ -24,7 +24,7 @@ from tests.faults.site import SHORT, as_env
 from tests.postgres_server import PostgresServer
 from tests.storage.conformance.followups import put
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
 
 T = TypeVar("T")
 SCHEDULERS: Final = 3
