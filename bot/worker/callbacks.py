@@ -153,7 +153,7 @@ class CallbackRun:
             self._port = self._runner.addresses[-1][1]
 
     async def close(self) -> None:
-        """Voids the token, gives up an open question, ends running requests within about a second, removes the socket."""
+        """Voids the token, gives up an open question, ends requests within about a second, removes the socket."""
         self._open = False
         if self._waiting_at is not None:
             with contextlib.suppress(StoreDown):
