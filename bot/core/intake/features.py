@@ -98,7 +98,6 @@ _BESIDE: Final = [
     "zh_model",
     "zh_advice",
 ]
-_ENGLISH_ONLY: Final = frozenset({*english.PHRASES, "self"})
 _PAIRS: Final = tuple(
     f"{head}&{beside}"
     for head in _HEADS
