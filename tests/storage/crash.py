@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bot.core.inbound import ThreadRef
 from bot.core.runs import LEASE
 from bot.services.followups import FollowUpSet, Wish
 from storage.engine import Database
@@ -52,16 +52,7 @@ async def followed_up(world: World) -> None:
     """A prompt, one more in its thread, and two reminders, one of them in no thread yet: set, fired, answered."""
     thread = CHANNEL.model_copy(update={"root": "1700000000.000100"})
     for number, (place, remind) in enumerate(((thread, False), (thread, False), (thread, True), (CHANNEL, True))):
-        wish = Wish(
-            text=f"Look at {'abcd'[number]}",
-            at=DUE_AT,
-            person=ANN,
-            place=place,
-            zone="Europe/Berlin",
-            remind=remind,
-            dedup_key=f"m:{number}",
-        )
-        world.mind.run_sync(partial(_set, world, wish))
+        _set(world, number, place, remind)
     world.clock.set(max(DUE_AT, world.clock.now()))
     world.fire()
     while world.work_follow_up():
@@ -69,8 +60,36 @@ async def followed_up(world: World) -> None:
     await world.settle()
 
 
-def _set(world: World, wish: Wish, tx: Tx) -> None:
-    assert isinstance(world.app.followups.set(tx, wish), FollowUpSet)
+async def followed_up_by_another_worker(world: World) -> None:
+    """A prompt whose first worker is never heard of again: its run is lost, it fires once more and is answered."""
+    _set(world, 0, CHANNEL.model_copy(update={"root": "1700000000.000100"}), remind=False)
+    world.clock.set(max(DUE_AT, world.clock.now()))
+    world.fire()
+    in_time = world.clock.now() - DUE_AT < timedelta(minutes=5)  # else one more lost run makes it missed
+    if in_time and world.rows("SELECT crashes FROM follow_up") == [(0,)]:
+        world.mind.run_sync(lambda tx: world.app.followup_runs.claim(tx, "lost", "host"))
+        world.clock.advance(LEASE + timedelta(seconds=1))
+        await world.reap()
+        world.fire()
+    world.work_follow_up(elsewhere=True)  # a second worker that dies would end it: F2 has that
+    await world.settle()
+
+
+def _set(world: World, number: int, place: ThreadRef, remind: bool) -> None:
+    wish = Wish(
+        text=f"Look at {'abcd'[number]}",
+        at=DUE_AT,
+        person=ANN,
+        place=place,
+        zone="Europe/Berlin",
+        remind=remind,
+        dedup_key=f"m:{number}",
+    )
+
+    def unit(tx: Tx) -> None:
+        assert isinstance(world.app.followups.set(tx, wish), FollowUpSet)
+
+    world.mind.run_sync(unit)
 
 
 async def recover(world: World) -> None:

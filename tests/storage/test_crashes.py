@@ -6,7 +6,15 @@ import pytest
 
 from storage.engine import Database
 from tests.clock import FakeClock
-from tests.storage.crash import Story, cancelled, first_difference, followed_up, merged, two_in_one_channel
+from tests.storage.crash import (
+    Story,
+    cancelled,
+    first_difference,
+    followed_up,
+    followed_up_by_another_worker,
+    merged,
+    two_in_one_channel,
+)
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["after-commit", "before-commit"])
@@ -19,6 +27,7 @@ from tests.storage.crash import Story, cancelled, first_difference, followed_up,
         (two_in_one_channel, "memory"),
         (followed_up, "memory"),
         (followed_up, "postgres"),
+        (followed_up_by_another_worker, "memory"),
     ],
     indirect=["database_url"],
 )

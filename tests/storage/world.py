@@ -270,14 +270,15 @@ class World:
             fired += self.mind.run_sync(self.app.firing.fire_due)
         return fired
 
-    def work_follow_up(self) -> bool:
-        """Claims one follow-up's run and answers it; False when nothing is ready."""
-        runs = self.app.followup_runs
-        claimed = self.mind.run_sync(lambda tx: runs.claim(tx, "w1", "host"))
+    def work_follow_up(self, elsewhere: bool = False) -> bool:
+        """Claims one follow-up's run and answers it; False when nothing is ready. `elsewhere`: in a process that does
+        not die."""
+        runs, mind = self.app.followup_runs, self.store if elsewhere else self.mind
+        claimed = mind.run_sync(lambda tx: runs.claim(tx, "w1", "host"))
         if claimed is None:
             return False
         answer = Answer("All is green.", session_ref="ses_1", archive=b"packed")
-        self.mind.run_sync(lambda tx: runs.answer(tx, claimed.lease, answer, Cost(usd=0.5, tokens=1000)))
+        mind.run_sync(lambda tx: runs.answer(tx, claimed.lease, answer, Cost(usd=0.5, tokens=1000)))
         return True
 
     def merge(self) -> None:
