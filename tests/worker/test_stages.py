@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(240)
 
 ADMIN: Final = Person(platform="slack", workspace_id="T1", id="U1", name="ana", roles=frozenset({"owner"}))
 IDENTITY: Final = "-c user.name=a -c user.email=a@example.com"
-SECONDS: Final = 2.4
+SECONDS: Final = 4.8
 AGENT: Final = f"""
 prompt=$(cat)
 case "$prompt" in
