@@ -331,6 +331,7 @@ class ChatFollowUps:
         if at is None:
             self.later.ask_zone(tx, said)
             return
+        reminder = found.kind is FollowUpKind.MESSAGE
         place = tx.threads.get(found.thread_id).ref if found.thread_id is not None else None
         channel = said.event.thread.model_copy(update={"root": None, "native": None})
         wish = Wish(
@@ -340,8 +341,8 @@ class ChatFollowUps:
             place=place or channel,
             zone=zone_key(zone),
             title=found.title,
-            agent=found.agent or "",
-            remind=found.kind is FollowUpKind.MESSAGE,
+            agent="" if reminder else found.agent or "",
+            remind=reminder,
             if_missed="run" if found.if_missed == "run" else "skip",
             if_busy="skip" if found.if_busy == "skip" else "queue",
             message_id=found.message_id,

@@ -203,6 +203,13 @@ async def test_snooze_and_tomorrow_set_a_new_one_each_once(desk: Desk) -> None:
     assert tomorrow.due_at == berlin(2026, 3, 7, 9)
 
 
+async def test_a_reminder_whose_agent_is_gone_can_be_snoozed(desk: Desk) -> None:
+    await reminds(desk)
+    await desk.app.store.run(lambda tx: tx.column("UPDATE follow_up SET agent = 'gone' RETURNING agent"))
+    assert (await desk.one()).agent == "gone"
+    assert (await desk.presses("codetask:snooze:FU-1")).text.startswith("I'll post this here")
+
+
 async def test_done_takes_the_buttons_away(desk: Desk) -> None:
     await reminds(desk)
     for _ in range(2):
