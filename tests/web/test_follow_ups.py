@@ -11,7 +11,8 @@ from bot.core.followups import FollowUpState
 from bot.core.inbound import Person
 from bot.web.application import create_web
 from tests.stores import only_sqlite
-from tests.web.house import Client, House, dumps, open_house, settings_for
+from tests.web.house import House, dumps, open_house, settings_for
+from tests.web.later import bring, ids
 
 STORED = {  # P22
     *("id", "uuid", "title", "due_at", "channel", "thread", "message", "agent", "state", "error", "attempt"),
@@ -19,23 +20,6 @@ STORED = {  # P22
 }
 STATES = ["pending", "running", "success", "failed", "cancelled"]
 HEADERS = {"idempotency-key": "k1"}
-
-
-async def bring(house: House, client: Client, state: str, **changed: Any) -> str:
-    """A follow-up in that state; its id."""
-    if state == "pending":
-        return (await client.later(**changed))["id"]
-    made = await client.later(run_now=True, **changed)
-    if state == "cancelled":
-        await client.ask("POST", f"follow-ups/{made['id']}/cancel", 200)
-        return made["id"]
-    await house.fire()
-    if state == "success":
-        await house.answer("All green.\n\nNothing to do.")
-    elif state == "failed":
-        await house.fail()
-    assert (await client.ask("GET", f"follow-ups/{made['id']}", 200))["state"] == state
-    return made["id"]
 
 
 class TestCreate:
@@ -475,126 +459,6 @@ class TestLooking:
         self, house: House, asked: dict[str, Any], status: int
     ) -> None:
         await (await house.client()).ask("GET", "follow-ups", status, params=asked)
-
-
-async def ids(client: Client, **asked: Any) -> list[str]:
-    return [one["id"] for one in (await client.ask("GET", "follow-ups", 200, params=asked))["items"]]
-
-
-class TestRights:
-    async def test_a_viewer_looks_and_changes_nothing(self, house: House) -> None:
-        ana, vera = await house.client(), await house.client("viewer", person="token::vera")
-        await ana.later()
-        await vera.ask("GET", "follow-ups/1", 200)
-        assert (await vera.later(403))["code"].startswith("may_not_follow_up")
-        for verb in ("cancel", "stop", "run", "retry"):
-            await vera.ask("POST", f"follow-ups/1/{verb}", 403)
-        await vera.ask("PATCH", "follow-ups/1", 403, json={"title": "Mine"})
-        await vera.ask("DELETE", "follow-ups/1", 403)
-
-    async def test_only_ones_own_unless_admin(self, house: House) -> None:
-        ana, bob = await house.client(), await house.client(person="token::bob")
-        root = await house.client("admin", person="token::root")
-        await ana.later()
-        assert "@ana" in (await bob.ask("POST", "follow-ups/1/cancel", 403))["message"]
-        await root.ask("PATCH", "follow-ups/1", 200, json={"title": "Root's"})
-        await root.ask("POST", "follow-ups/1/cancel", 200)
-
-    async def test_without_a_role_nothing_is_there(self, house: House) -> None:
-        ana, nobody = await house.client(), await house.client("", person="token::nobody")
-        await ana.later()
-        await nobody.ask("GET", "follow-ups/1", 404)
-        await nobody.ask("GET", "follow-ups", 403)
-        await house.bare().get("/api/v1/follow-ups")
-        assert (await house.bare().get("/api/v1/follow-ups")).status_code == 401
-
-    async def test_a_reading_token_cannot_change(self, house: House) -> None:
-        ana = await house.client(scopes="read")
-        assert (await ana.later(403))["code"] == "missing_scope"
-        for method, path in (("POST", "/cancel"), ("DELETE", "")):
-            await ana.ask(method, f"follow-ups/1{path}", 403)
-
-    async def test_a_revoked_token_fires_nothing_any_more(self, house: House) -> None:
-        ana = await house.client()
-        await ana.later(run_now=True)
-        await ana.later(run_now=True, remind=True)
-        await house.app.store.run(lambda tx: [tx.people.revoke_token(token.id) for token in tx.people.tokens()])
-        await house.fire()
-        vera = await house.client("viewer", "read", person="token::vera")
-        found = (await vera.ask("GET", "follow-ups", 200))["items"]
-        assert [(one["state"], one["failure_reason"]) for one in found] == [("failed", "refused")] * 2
-
-    async def test_the_highest_role_of_ones_live_tokens_counts_when_it_fires(self, house: House) -> None:
-        ana = await house.client()
-        await house.token("viewer")
-        await ana.later(run_now=True)
-        await house.fire()
-        assert (await ana.ask("GET", "follow-ups/1", 200))["state"] == "running"
-
-    async def test_an_admin_sets_one_for_someone_else(self, house: House) -> None:
-        root, bob = await house.client("admin", person="token::root"), await house.client(person="token::bob")
-        assert (await root.later(400, requester="token::bob"))["code"] == "unknown_person"
-        await bob.later()
-        made = await root.later(requester="token::bob")
-        assert made["requester"]["id"] == "bob"
-        assert await ids(bob, mine=True) == ["FU-1", made["id"]]
-        assert (await root.later(requester="me"))["requester"]["id"] == "root"
-
-    @only_sqlite
-    async def test_with_the_feature_off_there_are_no_follow_ups(self, database_url: str, tmp_path: Path) -> None:
-        async with open_house(settings_for(database_url, tmp_path, features="web codetasks")) as house:
-            ana = await house.client()
-            refusal = await ana.later(404)
-            assert (refusal["code"], refusal["message"]) == ("disabled", "Follow-ups are disabled here.")
-            for method, path in (("GET", ""), ("GET", "/1"), ("POST", "/1/run"), ("GET", "/1/logs"), ("DELETE", "/1")):
-                await ana.ask(method, f"follow-ups{path}", 404)
-
-
-class TestWithoutAChat:
-    async def test_it_runs_and_its_answer_can_be_read(self, house: House) -> None:
-        ana = await house.client()
-        ref = await bring(house, ana, "success")
-        done = await ana.ask("GET", f"follow-ups/{ref}", 200)
-        assert done["result"] == "All green.\nNothing to do."
-        run = done["last_run"]
-        assert (run["id"], run["attempt"], run["state"], run["agent"]) == (f"{ref}#1", 1, "done", "demo")
-        assert run["cost"] == {"usd": 0.01, "tokens": 7}
-        logs = await ana.ask("GET", f"follow-ups/{ref}/logs", 200)
-        assert {one["run"] for one in logs["items"]} == {f"{ref}#1"}
-        assert [one["content"] for one in logs["items"]] == [
-            "ran a tool", "tool", "All green.", "Nothing to do.", "answered",
-        ]  # fmt: skip
-        tail = await ana.ask("GET", f"follow-ups/{ref}/logs", 200, params={"tail": 1, "run": 1})
-        assert [(one["seq"], one["type"]) for one in tail["items"]] == [(5, "event")]
-        assert await house.app.store.run(lambda tx: tx.figures.deliveries()) == {
-            "pending": 0, "sending": 0, "unknown": 0, "dead": 0,
-        }  # fmt: skip
-
-    async def test_a_reminder_ends_well_and_posts_nowhere(self, house: House) -> None:
-        ana = await house.client()
-        await ana.later(remind=True, run_now=True)
-        await house.fire()
-        done = await ana.ask("GET", "follow-ups/1", 200)
-        assert (done["state"], done["attempt"], done["last_run"]) == ("success", 1, None)
-
-    async def test_a_pending_one_has_no_log_yet(self, house: House) -> None:
-        ana = await house.client()
-        await ana.later()
-        assert await ana.ask("GET", "follow-ups/1/logs", 200) == {"items": [], "next": None}
-        assert (await ana.ask("GET", "follow-ups/1/logs", 404, params={"run": 2}))["code"] == "unknown_attempt"
-
-
-async def test_what_is_open_is_counted(house: House) -> None:
-    ana = await house.client()
-    await ana.later()
-    await bring(house, ana, "running")
-    assert (await ana.ask("GET", "stats", 200))["follow_ups"] == {"pending": 1, "running": 1}
-    told = (await ana.get("/metrics")).text
-    assert 'codetask_follow_ups{state="pending"} 1.0' in told
-    assert "codetask_oldest_due_seconds 0.0" in told
-    await house.app.store.run(lambda tx: tx.followups.update(1, due_at=tx.now - timedelta(seconds=90)))
-    line = next(one for one in (await ana.get("/metrics")).text.splitlines() if one.startswith("codetask_oldest_due"))
-    assert 90 <= float(line.split()[1]) < 600
 
 
 def test_p28_the_description_names_every_route(house_without_store: dict[str, Any]) -> None:
