@@ -5,7 +5,7 @@ The agent is `tests/worker/talking_agent.py`, under the name `patch`, so that ev
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,6 +52,17 @@ def talking(ways: str = "resume", mood: str = "") -> Agent:
         state_target="/state",
     )
     return AcpAgent(row)
+
+
+def processes_below(folder: Path) -> list[int]:
+    """Processes that were started for a workspace below the folder; run names alone come again in other tests."""
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if f"HOME={folder}/".encode() in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+    return found
 
 
 @dataclass

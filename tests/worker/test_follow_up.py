@@ -17,10 +17,9 @@ from bot.core.tasks import Stage
 from bot.services.refusals import Refused
 from bot.settings import RepoSettings, Settings
 from bot.worker import follow_up as follow_up_module
-from bot.worker.processes import marked_processes
 from tests.simulators.github.repositories import make_bare
 from tests.worker.git_world import FILES, git
-from tests.worker.house import ADMIN, AGENT, CHANNEL, SECRET, THREAD, House, house, talking
+from tests.worker.house import ADMIN, AGENT, CHANNEL, SECRET, THREAD, House, house, processes_below, talking
 
 pytestmark = pytest.mark.timeout(300)
 FRESH = "The earlier conversation could not be resumed"
@@ -182,7 +181,7 @@ async def test_a_failure_is_told_with_its_reason(tmp_path: Path, sqlite_url: str
         (said,) = await place.posts(follow_up)
         assert said.content.text.startswith(f"{follow_up.ref} failed: {error}")
         assert place.session() is not None, "what was begun can be gone on with"
-        assert marked_processes(f"{follow_up.ref}#1") == []
+        assert processes_below(tmp_path) == []
 
 
 async def test_a_repository_that_cannot_be_had_is_a_wrong_setting(tmp_path: Path, sqlite_url: str) -> None:
@@ -211,11 +210,11 @@ async def test_a_stop_in_the_middle_leaves_no_process_and_posts_nothing(tmp_path
     async with house(tmp_path, database_url) as place:
         follow_up = place.put("do:hang")
         await hanging(place, follow_up)
-        assert marked_processes(f"{follow_up.ref}#1") != []
+        assert processes_below(tmp_path) != []
         stopped = place.run(lambda tx: place.app.followups.stop(tx, follow_up.id or 0, ADMIN))
         assert not isinstance(stopped, Refused)
         await place.until("run", lambda: place.worker.busy == 0)
-        assert marked_processes(f"{follow_up.ref}#1") == []
+        assert processes_below(tmp_path) == []
         assert await place.posts(follow_up) == []
         assert place.workspaces() == [] and place.session() is None
 
@@ -227,7 +226,7 @@ async def test_a_stopping_worker_gives_it_back_and_the_next_one_answers(tmp_path
         await hanging(place, follow_up)
         await place.end()
         (run,) = place.run(lambda tx: tx.runs.of_follow_up(follow_up.id or 0))
-        assert run.state is RunLease.QUEUED and marked_processes(f"{follow_up.ref}#1") == []
+        assert run.state is RunLease.QUEUED and processes_below(tmp_path) == []
         assert place.workspaces() == []
     async with house(tmp_path / "two", database_url, talking(mood="calm")) as other:
         assert (await other.ended(follow_up)).state is FollowUpState.SUCCESS

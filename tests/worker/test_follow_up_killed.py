@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from bot.core.followups import FollowUpState
-from bot.worker.processes import marked_processes
 from bot.worker.workspace_folders import MARKER
-from tests.worker.house import house, talking
+from tests.worker.house import house, processes_below, talking
 
 pytestmark = pytest.mark.timeout(180)
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +34,7 @@ async def test_another_machine_takes_over_and_nothing_of_the_first_stays(tmp_pat
             if worker.returncode is None:
                 worker.kill()
             await worker.wait()
-        assert marked_processes(f"{follow_up.ref}#1") != [], "without a fence its agent lives on"
+        assert processes_below(first) != [], "without a fence its agent lives on"
         await other.until("follow_up", lambda: other.run(lambda tx: tx.runs.expired()))
         assert await other.app.followup_runs.reap_all(other.app.store) == 1
 
@@ -46,7 +45,7 @@ async def test_another_machine_takes_over_and_nothing_of_the_first_stays(tmp_pat
         (said,) = await other.posts(follow_up)
         assert said.content.text == "heard 2: first | second do:hang"
         await cleaned_up(first, database_url)
-        assert marked_processes(f"{follow_up.ref}#1") == []
+        assert processes_below(first) == []
 
 
 async def cleaned_up(machine: Path, url: str) -> None:
