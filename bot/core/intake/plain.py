@@ -4,9 +4,9 @@ import re
 import unicodedata
 from typing import Final
 
-READ_MAX: Final = 700
+READ_MAX: Final = 500
 """How many characters of a message are read: its head and, where it is longer, its tail."""
-_TAIL: Final = 200
+_TAIL: Final = 150
 
 _CODE: Final = re.compile(r"```.*?(?:```|\Z)|`[^`\n]{1,200}`", re.DOTALL)
 _QUOTED: Final = re.compile(r"^[ \t]*(?:>|&gt;).*$", re.MULTILINE)
@@ -21,9 +21,9 @@ _APOSTROPHES: Final = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"
 
 def read(text: str) -> str:
     """The text with code, links, issue numbers, addresses and people each put as one made-up word, in lower case."""
-    if len(text) > 4 * READ_MAX:
-        text = text[: 2 * READ_MAX] + "\n" + text[-READ_MAX:]
-    text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
+    if len(text) > 2 * READ_MAX:
+        text = text[: 2 * READ_MAX - _TAIL] + "\n" + text[-_TAIL:]
+    text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)[: 2 * READ_MAX]
     text = text.replace("[code]", " codeword ")
     text = _CODE.sub(" codeword ", _QUOTED.sub("", text))
     text = _MAIL.sub(" mailword ", _LINK.sub(" linkword ", text))
