@@ -1,219 +1,29 @@
-"""The store as services and the worker see it: `Store.run(unit)` and the queries of a `Transaction`, by noun.
+"""The queries of a `Transaction`, one protocol for each noun."""
 
-`storage/` implements these. Everything a unit does happens in one transaction; a method that returns None where a row
-is expected means that its guard did not hold (another actor was first) and that nothing was written.
-"""
-
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol
 
-from bot.core.cards import Content
-from bot.core.followups import FollowUp, FollowUpKind, FollowUpReason, FollowUpState
+from bot.core.followups import FollowUp, FollowUpReason, FollowUpState
 from bot.core.inbound import Event, Person, ThreadRef
 from bot.core.questions import Question
 from bot.core.runs import LogLine, ParkedChange, Run, RunLease, RunLogEntry
-from bot.core.tasks import CodeTask, FailureReason, Stage
-
-T = TypeVar("T")
-Topic = Literal["inbound", "outbox", "run", "cancel", "task", "follow_up"]
-Forgotten = Literal[
-    "superseded",
-    "payloads",
-    "deliveries",
-    "gates",
-    "forge_deliveries",
-    "logs",
-    "approvals",
-    "runs",
-    "events",
-    "code_tasks",
-    "follow_ups",
-    "sessions",
-    "cards",
-]
-"""What retention removes, in the order in which it can be removed."""
-DELIVERY_LEASE: Final = timedelta(seconds=60)
-"""How long a claimed delivery belongs to its sender."""
-"""What a wake-up is about: new events, deliveries, claimable runs, ended leases, changed code tasks."""
-
-
-REFUSED = "refused: "
-"""How the last error of a parked delivery starts when the bot lacked a right; joining the channel revives it."""
-
-
-class StoreDown(Exception):
-    """The database cannot be reached. Nothing was written, unless the connection was lost during the COMMIT: then
-    nobody knows, so whoever does it again must find what the first time wrote (by a key, a stage, a fence)."""
-
-
-class RunAgain(Exception):
-    """Raised by a unit that lost a race for a unique key: the store rolls back and runs it again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One outgoing chat effect to be enqueued. `dedup_key` makes enqueueing it twice a no-op."""
-
-    kind: Literal["post", "edit", "react", "whisper"]
-    dedup_key: str
-    content: Content | None = None
-    card_key: str | None = None
-    target: Mapping[str, Any] | None = None
-    delay: timedelta = timedelta(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A delivery claimed for sending. `fence` guards its result; `check_first` asks to read back before posting."""
-
-    id: int
-    fence: int
-    thread_id: int
-    to: ThreadRef
-    kind: Literal["post", "edit", "react", "whisper"]
-    dedup_key: str
-    gate: str
-    content: Content | None
-    card_key: str | None
-    card_message_id: str | None
-    target: Mapping[str, Any]
-    attempt: int
-    check_first: bool
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """An accepted event that waits to be handled."""
-
-    id: int
-    event: Event
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Damaged:
-    """A stored event that this version cannot read (written by another one, or damaged). `why` names the error."""
-
-    id: int
-    key: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Thread:
-    """A stored thread: its number, where it is, and its link (empty while unknown)."""
-
-    id: int
-    ref: ThreadRef
-    url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One move of a code task, as the history shows it."""
-
-    seq: int
-    at: datetime
-    actor: str
-    from_stage: Stage | None
-    to_stage: Stage
-    reason: str
-    run_id: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFilter:
-    """Which code tasks to list. Empty fields do not filter. `before_id` pages backwards (newest first)."""
-
-    stages: Collection[Stage] = ()
-    requester: tuple[str, str, str] | None = None
-    thread_id: int | None = None
-    repo: str | None = None
-    channel: tuple[str, str, str] | None = None
-    text: str | None = None
-    who: str | None = None
-    """The requester's id or name, on any platform."""
-    reason: FailureReason | None = None
-    since: datetime | None = None
-    """Filed at or after this instant."""
-    before_id: int | None = None
-    limit: int = 20
-
-
-@dataclass(frozen=True, slots=True)
-class FollowUpFilter:
-    """Which follow-ups to list: running ones, then pending by time, then the rest, newest first (product rule P35).
-    Empty fields do not filter. `offset` pages."""
-
-    states: Collection[FollowUpState] = ()
-    requester: tuple[str, str, str] | None = None
-    thread_id: int | None = None
-    channel: tuple[str, str, str] | None = None
-    """(platform, workspace id, channel id); an empty one of the first two matches any."""
-    root: str | None = None
-    """The root, or the native id, of one thread in `channel`."""
-    limit: int = 20
-    offset: int = 0
-
-
-class Due(NamedTuple):
-    """A pending follow-up whose time has come, locked for this transaction, with all that decides about it. `busy`: an
-    agent works in its thread and it does not wait for that; `free_since` is when the last one there ended;
-    `session_agent` is whose conversation the thread holds; `requester` has the roles last heard of."""
-
-    id: int
-    kind: FollowUpKind
-    due_at: datetime
-    if_missed: str
-    if_busy: str
-    thread_id: int | None
-    agent: str | None
-    busy: bool
-    free_since: datetime | None
-    session_agent: str | None
-    channel_agent: str | None
-    requester: Person
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSession:
-    """One agent's conversation in one thread. `ref` is the agent's own id of it, `archive` its packed state."""
-
-    thread_id: int
-    agent: str
-    ref: str
-    repo: str = ""
-    summary: str = ""
-    """What a fresh conversation is told where this one cannot be resumed."""
-    archive: bytes | None = field(default=None, repr=False)
-    last_used_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TokenInfo:
-    """An API token as an admin sees it; the value itself is known to nobody."""
-
-    id: int
-    name: str
-    scopes: frozenset[str]
-    person_id: str
-    role: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSeen:
-    """A worker as the status pages show it; never used to decide who owns a run. `busy` counts its runs."""
-
-    id: str
-    host: str
-    version: str
-    sandbox: str
-    seen_at: datetime | None = None
-    busy: int = 0
+from bot.core.tasks import CodeTask, Stage
+from bot.store.rows import (
+    DELIVERY_LEASE,
+    AgentSession,
+    Damaged,
+    Delivery,
+    Due,
+    FollowUpFilter,
+    Move,
+    Outgoing,
+    Pending,
+    TaskFilter,
+    Thread,
+    TokenInfo,
+    WorkerSeen,
+)
 
 
 class InboxQueries(Protocol):
@@ -710,49 +520,4 @@ class LeaseQueries(Protocol):
 
     def release(self, name: str, owner: str) -> None:
         """Ends a lease of this owner now."""
-        ...
-
-
-class Transaction(Protocol):
-    """One transaction. `now` is the same instant for all of it: the database's clock on PostgreSQL."""
-
-    inbox: InboxQueries
-    threads: ThreadQueries
-    tasks: TaskQueries
-    runs: RunQueries
-    followups: FollowUpQueries
-    sessions: SessionQueries
-    outbox: OutboxQueries
-    people: PeopleQueries
-    figures: FigureQueries
-    leases: LeaseQueries
-    questions: QuestionQueries
-
-    @property
-    def now(self) -> datetime: ...
-
-    def wake(self, topic: Topic) -> None:
-        """Signals `topic` once the commit is durable."""
-        ...
-
-    def prune(self, kind: Forgotten, before: datetime, most: int) -> int:
-        """Removes at most `most` rows of what finished before that instant; message keys are kept. Returns how many."""
-        ...
-
-
-class Store(Protocol):
-    async def run(self, unit: Callable[[Transaction], T], *, read: bool = False, urgent: bool = False) -> T:
-        """Runs the unit in one transaction; raises StoreDown when the database cannot be reached."""
-        ...
-
-    def run_sync(self, unit: Callable[[Transaction], T], *, read: bool = False) -> T:
-        """The same, in the calling thread."""
-        ...
-
-    def now(self) -> datetime: ...
-
-    def version(self, topic: Topic) -> int: ...
-
-    async def changed(self, topic: Topic, seen: int, timeout: float | None = None) -> int:
-        """Waits until `topic` was signalled more than `seen` times or `timeout` seconds passed; returns the count."""
         ...
