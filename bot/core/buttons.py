@@ -18,9 +18,11 @@ ButtonVerb = Literal[
 
 `retry_note` opens a form (`bot.core.forms`)."""
 
-FollowUpVerb = Literal["cancel", "stop", "run", "retry", "change", "dismiss", "done", "snooze", "tomorrow", "details"]
+FollowUpVerb = Literal[
+    "cancel", "stop", "run", "retry", "change", "dismiss", "done", "snooze", "tomorrow", "details", "file"
+]
 """What a button does with a follow-up. `snooze` and `tomorrow` set a new one with the same text; `dismiss` and `done`
-only take the buttons away; `change` opens a form."""
+only take the buttons away; `change` opens a form; `file` files its text as a code task."""
 
 WishVerb = Literal["at", "preset", "tz", "later", "yes"]
 """What a button does with a stored command (its id is the inbox row): `at` does it at an instant (seconds since 1970),

@@ -132,6 +132,7 @@ def result_doc(
     return Doc(
         text=_with_lateness(follow_up, text, texts, now, late),
         mention=requester_of(follow_up),
+        buttons=_buttons(follow_up, texts, "file") if files else (),
         topic=f"{follow_up.ref} {follow_up.title}",
     )
 

@@ -14,7 +14,7 @@ from bot.core.followup_questions import instead_doc
 from bot.core.followup_replies import Place, details_doc, help_doc, list_doc
 from bot.core.followups import FollowUp, FollowUpKind, FollowUpState
 from bot.core.forms import LaterForm
-from bot.core.inbound import ButtonPress, Command, FormSent, Message
+from bot.core.inbound import ButtonPress, Command, FormSent, Message, MessageRef
 from bot.core.people import Action, Role, is_requester, may
 from bot.core.quoting import code_span
 from bot.core.task_replies import entries_doc
@@ -314,6 +314,10 @@ class ChatFollowUps:
         else:
             self._put_away(tx, said, found)
 
+    def shown(self, tx: Transaction, said: Said, number: int) -> FollowUp | Refused:
+        """The follow-up of a number, if whoever speaks may see it."""
+        return self._visible(said, self.followups.find(tx, TaskId("FU", number)))
+
     def _own(self, tx: Transaction, said: Said, action: FollowUpAction) -> FollowUp | Refused:
         """The follow-up, if the person may decide about it: whoever set it, or an admin."""
         found = self._visible(said, self.followups.find(tx, TaskId("FU", action.number)))
@@ -408,6 +412,45 @@ class ChatFollowUps:
                 return
             wish = sent.wish if sent.wish.what else of_message(event, sent.wish.text)
             self.later.set(tx, said, wish, Origin(sent.number, event), at)
+
+    # --- Replies ------------------------------------------------------------------------------------------------------
+
+    def reply(self, tx: Transaction, said: Said, text: str) -> bool:
+        """Something said in the thread that a follow-up opened goes to its agent, as one that is due at once; False
+        in any other thread."""
+        event, found = said.event, self._of_thread(tx, said) if self.on else None
+        if found is None or found.kind is not FollowUpKind.AGENT or not isinstance(event, Command | Message):
+            return False
+        where, message_id = event.thread, event.message_id
+        key = f"f:m:{where.platform}:{where.workspace_id}:{where.channel_id}:{message_id or event.key}"
+        wish = Wish(
+            text=text,
+            at=tx.now,
+            person=said.person,
+            place=where,
+            zone=found.zone,
+            if_missed="run",
+            run_now=True,
+            message_id=message_id,
+            source=event.door if isinstance(event, Command) else "reply",
+            dedup_key=key,
+        )
+        outcome = self.followups.set(tx, wish)
+        if isinstance(outcome, Refused):
+            self.answers.refuse(tx, said, outcome)
+        elif message_id is not None and said.thread_id is not None:
+            message = MessageRef(thread=where, message_id=message_id)
+            self.answers.announcer.mark(tx, said.thread_id, message, "seen", f"{said.key}:seen")
+        return True
+
+    def hears(self, tx: Transaction, event: Message) -> bool:
+        """Whether a message without a mention is for the agent: its person wrote it in the thread that the follow-up
+        opened, to nobody else."""
+        thread = tx.threads.find(event.thread) if self.on and not event.mentions_others else None
+        if thread is None or tx.tasks.in_thread(thread.id) is not None:
+            return False
+        found = tx.followups.in_thread(thread.id)
+        return found is not None and found.kind is FollowUpKind.AGENT and is_requester(event.person, found)
 
     # --- Plain messages -----------------------------------------------------------------------------------------------
 

@@ -123,6 +123,8 @@ class ChatCommands:
                 await self._form(item, item.event)
             case Message() if is_stop(item.event):
                 await self._heard_stop(item, item.event)
+            case Message(in_thread=True):
+                await self._heard_reply(item, item.event)
             case Gap():
                 await self.backfill(item.event)
                 await self._done(item)
@@ -202,12 +204,34 @@ class ChatCommands:
                 self.follow_ups.ask_when(tx, said)
             else:
                 parsed = self._parse(tx, said, event)
-                if not self.questions.heard(tx, said, event, parsed):
+                if not self.questions.heard(tx, said, event, parsed) and not self._replied(tx, said, event, parsed):
                     self._act(tx, said, parsed)
             failpoint("command.before_commit")
 
         await self.store.run(unit)
         failpoint("command.after_commit")
+
+    def _replied(self, tx: Transaction, said: Said, event: Command, parsed: Parsed) -> bool:
+        """Text with a mention, in the thread that a follow-up opened, is for its agent; `/codetask` files all the
+        same."""
+        if not isinstance(parsed, FileTask) or event.door not in ("mention", "bang"):
+            return False
+        return self.follow_ups.reply(tx, said, parsed.text)
+
+    async def _heard_reply(self, item: Pending, event: Message) -> None:
+        """A message without a mention in a thread: for the agent of the follow-up that opened it, if it is its
+        person's."""
+        late = event.received_at - event.sent_at > SEEN_LATE
+        if late or not await self.store.run(lambda tx: self.follow_ups.hears(tx, event), read=True):
+            await self._done(item)
+            return
+        person = await self._who(event.person)
+
+        def unit(tx: Transaction) -> None:
+            if tx.inbox.done(item.id):
+                self.follow_ups.reply(tx, self._said(tx, item, event, person), event.text)
+
+        await self.store.run(unit)
 
     async def _heard_stop(self, item: Pending, event: Message) -> None:
         """A message in a thread that is exactly `stop`: for the follow-up that runs there."""
@@ -348,6 +372,25 @@ class ChatCommands:
             tx.threads.discard(thread.id)
         self._answer_filing(tx, said, outcome)
 
+    def _file_follow_up(self, tx: Transaction, said: Said, number: int) -> None:
+        """[File as code task] below an answer that changed files: what was asked for becomes a code task, once."""
+        found = self.follow_ups.shown(tx, said, number)
+        if FEATURE not in self.tasks.settings.features:
+            found = Refused("refused.disabled")
+        if isinstance(found, Refused):
+            self._refuse(tx, said, found)
+            return
+        filing = Filing(
+            text=found.body,
+            person=said.person,
+            thread_id=found.thread_id,
+            channel=said.event.thread,
+            source="follow_up",
+            dedup_key=f"fu:{found.ref}:{found.attempt}",
+            reply_token=said.reply_token,
+        )
+        self._answer_filing(tx, said, self.tasks.file(tx, filing))
+
     def _answer_filing(self, tx: Transaction, said: Said, outcome: Filed | Refused) -> None:
         if isinstance(outcome, Refused):
             self._refuse(tx, said, outcome)
@@ -373,6 +416,8 @@ class ChatCommands:
             said = self._said(tx, item, event, person)
             if isinstance(action, AnswerPress):
                 self.questions.press(tx, said, action)
+            elif isinstance(action, FollowUpAction) and action.verb == "file":
+                self._file_follow_up(tx, said, action.number)
             elif isinstance(action, FollowUpAction):
                 self.follow_ups.press(tx, said, action)
             elif isinstance(action, WishAction):
