@@ -54,13 +54,32 @@ def build_later(rest: list[Word], context: Context) -> Read:
 
 
 def read_wish(text: str) -> SetFollowUp | BadFlag:
-    """A time and what to do, with the options before the time and at the end."""
+    """A time and what to do, with the options before the time, between the two, or at the end."""
     given = Given(FOLLOWING_UP)
     at = read_leading(text, given)
     if isinstance(at, BadFlag):
         return at
     kept = read_trailing(text[at:].strip(), given)
-    return kept if isinstance(kept, BadFlag) else SetFollowUp(kept, given.follow_up_options())
+    if isinstance(kept, BadFlag):
+        return kept
+    time, between = _options_between(kept)
+    if not between:
+        return SetFollowUp(kept, given.follow_up_options())
+    at = read_leading(between, given)
+    return at if isinstance(at, BadFlag) else SetFollowUp(time, given.follow_up_options(), between[at:].strip())
+
+
+def _options_between(text: str) -> tuple[str, str]:
+    """The time, and what follows it from its first option on; nothing for the second where no option follows."""
+    if "--" not in text:
+        return text, ""
+    from bot.core.when import split_later
+
+    rest = split_later(text, now=_ANY_DAY, zone="UTC")[1]
+    time = text[: len(text) - len(rest)]
+    before = time.removesuffix("--").strip()
+    forced = before.endswith("--")  # a mark that what follows is text
+    return (text, "") if not rest or rest == text or not time.endswith("--") or forced else (before, f"--{rest}")
 
 
 def build_list(rest: list[Word]) -> Read:

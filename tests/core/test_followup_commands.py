@@ -254,3 +254,23 @@ def test_what_was_parsed_renders_to_text_that_parses_the_same(text: str, languag
     unread = isinstance(parsed, SetFollowUp) and not reads_as_time(parsed.text)
     if isinstance(parsed, Command) and not unread and not isinstance(parsed, ListFollowUps):
         assert parse_follow_up(render(parsed, language)) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "time", "what", "remind"),
+    [
+        ("2h --remind stretch", "2h", "stretch", True),
+        ("tomorrow 9am --remind look at --all of it", "tomorrow 9am", "look at --all of it", True),
+        ("2h stretch --remind", "2h stretch", None, True),
+        ("2h -- --remind stretch", "2h -- --remind stretch", None, False),
+        ("in 2h - check", "in 2h - check", None, False),
+    ],
+)
+def test_options_between_time_and_text_are_read(text: str, time: str, what: str | None, remind: bool) -> None:
+    wish = parse_follow_up(text)
+    assert isinstance(wish, SetFollowUp)
+    assert (wish.text, wish.what, wish.options.remind) == (time, what, remind)
+
+
+def test_an_unknown_option_between_them_is_said() -> None:
+    assert isinstance(parse_follow_up("2h --loud stretch"), BadFlag)
