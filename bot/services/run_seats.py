@@ -10,6 +10,7 @@ from bot.core.inbound import Person, ThreadRef
 from bot.core.runs import Run
 from bot.core.tasks import CodeTask
 from bot.core.texts import Texts
+from bot.services.people import as_tokens_say
 from bot.services.refusals import RefusalKind, Refused
 from bot.store import Transaction
 
@@ -70,7 +71,8 @@ def take_seat(tx: Transaction, hold: RunHold) -> RunSeat | ToolRefused:
         thread_id = follow_up.thread_id
     else:
         return RUN_OVER
-    person = tx.people.find(*who) or Person(platform=who[0], workspace_id=who[1], id=who[2])
+    known = tx.people.find(*who) or Person(platform=who[0], workspace_id=who[1], id=who[2])
+    person = as_tokens_say(tx, known)
     place = tx.threads.get(thread_id).ref if thread_id is not None else _channel(follow_up)
     return RunSeat(run, person, place, thread_id, task, follow_up)
 

@@ -186,7 +186,13 @@ class GatewayRun:
         """Starts to answer."""
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_route("*", "/{tail:.*}", self._answer)
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_CLOSE_S)
+        self._runner = web.AppRunner(
+            app,
+            handler_cancellation=True,
+            access_log=None,
+            shutdown_timeout=_CLOSE_S,
+            auto_decompress=False,  # a body that is not what its encoding says would end as an error of ours
+        )
         await self._runner.setup()
         path = self._folder / SOCKET_NAME
         await web.UnixSite(self._runner, str(path)).start()
