@@ -207,7 +207,8 @@ def parse(
     found = _verb_form(words, context)
     if found is not None:
         return _offer(*found, offered)
-    return _text_form(words, context, offered)
+    following_up = _other_door(words, body)
+    return following_up if following_up is not None else _text_form(words, context, offered)
 
 
 def render(command: FileTask | Command, language: str = "en") -> str:
@@ -283,6 +284,19 @@ def parse_follow_up(text: str) -> Parsed:
         return wish
     miss = _near_miss(words, context, OFFERED)
     return miss if miss is not None and getattr(miss.meant, "id", None) is not None else wish
+
+
+def _other_door(words: list[Word], body: str) -> Parsed | None:
+    """`followup tomorrow 9am ...` behind a mention, where a platform has no slash commands; None when the rest does
+    not read as a command of follow-ups: "followup emails are late" is a request."""
+    if words[0].bare.lstrip("/!") != "followup":
+        return None
+    meant = parse_follow_up(body[words[0].end :])
+    if words[0].bare != "followup":
+        return meant
+    if isinstance(meant, SetFollowUp):
+        return meant if followup_commands.reads_as_time(meant.text) else None
+    return None if isinstance(meant, BadFlag | NearMiss | FileTask | NotYet) else meant
 
 
 def _text_form(words: list[Word], context: Context, offered: frozenset[str]) -> Parsed:

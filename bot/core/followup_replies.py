@@ -156,7 +156,9 @@ def failed_doc(follow_up: FollowUp, texts: Texts, now: datetime) -> Doc:
     match reason:
         case FollowUpReason.MISSED:
             time = local(follow_up.due_at, now, zone_of(follow_up), texts)
-            text = say_markdown(texts, "follow_up.missed", ref=follow_up.ref, time=time)
+            text = say_markdown(
+                texts, "follow_up.broken_off" if follow_up.crashes else "follow_up.missed", ref=follow_up.ref, time=time
+            )
             buttons = _buttons(follow_up, texts, "retry", "dismiss")
         case FollowUpReason.BUSY:
             text = say_markdown(texts, "follow_up.busy", ref=follow_up.ref)
@@ -193,10 +195,9 @@ def list_doc(
 ) -> Doc:
     """One line each, at most 10, with [Cancel] [Run now] where they are few. `zone`: the reader's, if known."""
     if not follow_ups:
-        command = code_span(f"/followup {texts.say('help.later_wish')}")
-        return Doc(
-            text=say_markdown(texts, f"follow_ups.empty_{'open' if chosen == 'open' else 'any'}", command=command)
-        )
+        command = code_span(f"{verb_word('later', texts.language)} {texts.say('help.later_wish')}")
+        key = "follow_ups.empty_open" if chosen == "open" else "follow_ups.empty_other"
+        return Doc(text=say_markdown(texts, key, command=command))
     lines = [f"- {list_line(one, place, texts, now, zone, mask)}" for one, place in follow_ups[:LIST_PAGE]]
     if len(follow_ups) > LIST_PAGE:
         lines.append("\n" + say_markdown(texts, "list.more", n=len(follow_ups) - LIST_PAGE, command=_CLI_LIST))
@@ -271,7 +272,7 @@ def help_doc(texts: Texts) -> Doc:
     """How follow-ups are set and looked after."""
     language, wish = texts.language, texts.say("help.later_wish")
     later = code_span(f"{verb_word('later', language)} {wish}")
-    verbs = [verb_word(verb, language) for verb in FOLLOW_UP_VERBS]
+    verbs = [code_span(f"{verb_word(verb, language)} FU-7") for verb in FOLLOW_UP_VERBS]
     options = [code_span(flag.usage(language)) for flag in FOLLOW_UP_FLAGS]
     lines = [
         say_markdown(
@@ -280,7 +281,7 @@ def help_doc(texts: Texts) -> Doc:
             slash=code_span(f"/followup {wish}"),
             verb=later,
         ),
-        say_markdown(texts, "help.follow_up_verbs", verbs=Markdown(" ".join(code_span(f"{verb} 7") for verb in verbs))),
+        say_markdown(texts, "help.follow_up_verbs", verbs=Markdown(" ".join(verbs))),
         say_markdown(texts, "help.follow_up_list", command=code_span("/followup list")),
         say_markdown(texts, "help.options", options=Markdown(" ".join(options))),
         say_markdown(texts, "help.zone", command=code_span(f"{verb_word('settings', language)} tz Asia/Tokyo")),

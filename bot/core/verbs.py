@@ -137,7 +137,7 @@ FOLLOW_UP_FLAGS: Final[tuple[Flag, ...]] = (
     Flag("if-busy", "queue|skip", ("queue", "skip"), "忙时", "排队|跳过", offered=True),
     Flag("title", "TEXT", (), "标题", "文字", offered=True),
 )
-"""The options of a follow-up, before its time or at the end of its text."""
+"""The options of a follow-up, before its time, between time and text, or at the end."""
 
 FLAG_VALUES: Final = {
     "低": "low",

@@ -373,7 +373,7 @@ class ChatCommands:
         self._answer_filing(tx, said, outcome)
 
     def _file_follow_up(self, tx: Transaction, said: Said, number: int) -> None:
-        """[File as code task] below an answer that changed files: what was asked for becomes a code task, once."""
+        """[File it as a code task] below an answer that changed files: what was asked for becomes a code task, once."""
         found = self.follow_ups.shown(tx, said, number)
         if FEATURE not in self.tasks.settings.features:
             found = Refused("refused.disabled")

@@ -24,7 +24,6 @@ from bot.core.followups import (
     FollowUpState,
     IfBusy,
     IfMissed,
-    choose_agent,
     follow_up_title,
 )
 from bot.core.hygiene import clean
@@ -245,16 +244,6 @@ class FollowUps:
     def list(self, tx: Transaction, which: FollowUpFilter) -> list[FollowUp]:
         """Running first, then pending by time, the rest newest first."""
         return list(tx.followups.list(which))
-
-    def agent_for(self, tx: Transaction, follow_up: FollowUp, session: str | None = None) -> str | None:
-        """The agent a firing would use now (product rule 7.3); None when there is none."""
-        place = ThreadRef(
-            platform=follow_up.platform, workspace_id=follow_up.workspace_id, channel_id=follow_up.channel_id
-        )
-        if session is None and follow_up.anchored and follow_up.thread_id is not None:
-            session = tx.sessions.agent_of(follow_up.thread_id)
-        channel = tx.people.setting(place, "agent") if follow_up.platform else None
-        return choose_agent(self.agents, session, follow_up.agent, channel, self.settings.default_agent)
 
     # --- Changing -----------------------------------------------------------------------------------------------------
 

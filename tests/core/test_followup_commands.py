@@ -274,3 +274,19 @@ def test_options_between_time_and_text_are_read(text: str, time: str, what: str 
 
 def test_an_unknown_option_between_them_is_said() -> None:
     assert isinstance(parse_follow_up("2h --loud stretch"), BadFlag)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("followup tomorrow 9am check the deploy", SetFollowUp("tomorrow 9am check the deploy")),
+        ("/followup tomorrow 9am check the deploy", SetFollowUp("tomorrow 9am check the deploy")),
+        ("/followup soon check it", SetFollowUp("soon check it")),
+        ("followup list", ListFollowUps()),
+        ("followup cancel 7", CancelTask(FU7)),
+        ("followup emails are not sent to users", FileTask("followup emails are not sent to users")),
+    ],
+)
+def test_the_other_door_is_heard_behind_a_mention(text: str, meant: Parsed) -> None:
+    """Where a platform has no slash commands people write it all the same."""
+    assert parse(text, door="mention", in_task_thread=False) == meant

@@ -15,7 +15,19 @@ from bot.core.forms import LaterForm, form_of, read_form
 from bot.core.runs import Run, RunState
 from bot.core.tasks import CodeTask
 from bot.core.texts import Texts, languages
-from bot.core.verbs import CancelTask, ChangeFollowUp, RetryTask, SetFollowUp, ShowTask, StatusOf, Stop, TaskId
+from bot.core.verbs import (
+    FOLLOW_UP_FILTERS,
+    CancelTask,
+    ChangeFollowUp,
+    FollowUpFilterName,
+    RetryTask,
+    SetFollowUp,
+    ShowTask,
+    StatusOf,
+    Stop,
+    TaskId,
+    verb_word,
+)
 from bot.core.when import read_when
 
 NOW = datetime(2026, 3, 6, 14, 30, tzinfo=UTC)
@@ -68,18 +80,18 @@ def test_one_that_was_set_before_is_only_named() -> None:
 
 def test_a_confirmation_in_chinese() -> None:
     doc = set_doc(made(title="检查部署"), ZH, NOW)
-    assert doc.text == "我会在 3月7日(周六) 09:00（柏林，17 小时 30 分钟后）在这里运行：*检查部署*。"
+    assert doc.text == "到 3月7日(周六) 09:00（柏林，17 小时 30 分钟后），我会在这里运行：*检查部署*。"
     assert labels(doc) == ["修改", "取消"]
 
 
-EXAMPLES = "`later in 2h …`, `later monday 9am …`, `later 2026-03-10 14:00 …`"
+EXAMPLES = "`later in 2h …`, `later monday 9am …`, `later 31 dec 14:00 …`"
 QUESTIONS = [
     ("tomorrow at 3", "Which time: Tomorrow 03:00 or Tomorrow 15:00?", ["Tomorrow 03:00", "Tomorrow 15:00"]),
     ("today 9am", "Today 09:00 has passed. Tomorrow 09:00?", ["Tomorrow 09:00"]),
     ("every monday", "I can only set one time.", []),
     (
         "soon",
-        "I couldn't read a time in “soon”. Try `later in 2h …`, `later monday 9am …`, `later 2026-03-10 14:00 …`.",
+        "I couldn't read a time in “soon”. Try `later in 2h …`, `later monday 9am …`, `later 31 dec 14:00 …`.",
         [],
     ),
 ]
@@ -263,3 +275,10 @@ def test_what_a_sent_form_means() -> None:
     assert read_form("codetask:later:IN-3", {}) == LaterForm(3, SetFollowUp("", what=""))
     assert read_form("codetask:cancel:FU-7", {"when": "in 2h"}) is None
     assert read_form("codetask:tz:IN-3-UTC", {"when": "in 2h"}) is None
+
+
+@pytest.mark.parametrize("language", languages())
+@pytest.mark.parametrize("chosen", sorted(set(FOLLOW_UP_FILTERS.values())))
+def test_an_empty_list_says_how_to_set_one(chosen: FollowUpFilterName, language: str) -> None:
+    texts = Texts.load(language)
+    assert verb_word("later", language) in list_doc([], chosen, texts, NOW).text

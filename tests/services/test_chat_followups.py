@@ -150,7 +150,7 @@ async def test_p38_cancel_in_every_state(desk: Desk) -> None:
     assert (await desk.says("run 2")).text == "FU-2 is already running."
     assert (await desk.says("delete 2")).text == "FU-2 is running: use `stop FU-2`."
     assert "can't be changed" in (await desk.says("change 1 in 3h")).text
-    assert "has had its time" in (await desk.says("run 1")).text
+    assert "is no longer pending" in (await desk.says("run 1")).text
     assert "Only a failed follow-up can" in (await desk.says("retry 1")).text
     assert (await desk.says("stop 2")).text == "FU-2 is stopped. Its result will not be posted."
     assert (await desk.says("stop 2")).text == "FU-2 is already cancelled."
@@ -320,6 +320,6 @@ async def test_in_the_thread_that_it_opened_no_id_is_needed(desk: Desk) -> None:
 async def test_chinese_is_answered_in_chinese(desk: Desk) -> None:
     li = ANA.model_copy(update={"locale": "zh-CN", "timezone": "Asia/Shanghai"})
     said = await desk.says("明天上午9点 检查部署", li)
-    assert said.text.startswith("我会在 3月7日(周六) 09:00（北京，10 小时 30 分钟后）在这里运行：*检查部署*。")
+    assert said.text.startswith("到 3月7日(周六) 09:00（北京，10 小时 30 分钟后），我会在这里运行：*检查部署*。")
     assert labels(said) == ["修改", "取消"]
     assert "`稍后 2小时后 …`" in (await desk.says("稍后 改天 看看", li, command="codetask")).text
