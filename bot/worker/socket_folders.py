@@ -1,4 +1,4 @@
-"""The short folders of the gateway's sockets under the system's temporary folder: made per run, removed when stale.
+"""The short folders of a run's sockets under a temporary folder: made per run, removed when stale.
 
 A worker that was killed leaves its own behind, with the path to a model that nobody answers any more."""
 
@@ -19,10 +19,21 @@ SETTLED: Final = timedelta(minutes=1)
 _NAME: Final = re.compile(r"ct-[a-z0-9_]{8}")
 
 
+ROOM: Final = 60
+"""Characters of a temporary folder's path that leave room for a socket's: it ends at 107 bytes."""
+
+
+def socket_root() -> Path:
+    """The system's temporary folder, or /tmp where TMPDIR names one whose path is too long for sockets."""
+    chosen, plain = Path(tempfile.gettempdir()), Path("/tmp")
+    too_long = len(os.fsencode(chosen)) > ROOM
+    return plain if too_long and os.access(plain, os.W_OK | os.X_OK) else chosen
+
+
 @contextmanager
 def socket_folder() -> Iterator[Path]:
     """A private folder with a short path (a unix socket's path ends at 107 bytes), gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=socket_root()) as folder:
         yield Path(folder)
 
 
@@ -30,7 +41,7 @@ def remove_dead(now: datetime, root: Path | None = None) -> list[str]:
     """Removes the folders of our own user whose sockets nobody listens on; the names removed.
 
     Only folders with our name that hold nothing but sockets are touched, and links are never followed."""
-    parent = root or Path(tempfile.gettempdir())
+    parent = root or socket_root()
     removed: list[str] = []
     for name in _names(parent):
         with suppress(OSError):

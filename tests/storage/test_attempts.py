@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bot.core.runs import LEASE
+from bot.core.runs import LEASE, ParkedChange
 from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.services.attempts import Claimed, Cost, Failure
 from bot.services.refusals import Refused
-from bot.store import ParkedChange
 from storage.engine import Database
 from storage.transaction import Tx
 from tests.clock import FakeClock

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from bot.core.cards import Button, Card, Content, Doc, Step
-from bot.core.inbound import Person
+from bot.core.inbound import MessageRef, Person
 from bot.core.tasks import FailureReason, Stage
-from bot.ports import MessageRef
 from tests.contracts.items.register import item
 from tests.contracts.rig import FaultKind, Rig
 

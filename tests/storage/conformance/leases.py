@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.runs import LogKind, LogLine, Run, RunLease, RunState
+from bot.core.runs import LogKind, LogLine, ParkedChange, Run, RunLease, RunState
 from bot.core.tasks import FailureReason, Stage
-from bot.store import ParkedChange, RunAgain
+from bot.store import RunAgain
 from storage.runs import LOG_BYTES_MAX
 from tests.storage.conformance.bench import LEASE, Bench, Check, together
 
