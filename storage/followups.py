@@ -29,7 +29,7 @@ WORKING = """EXISTS (SELECT 1 FROM run r WHERE r.thread_id = f.thread_id AND r.f
 DUE = f"""
 SELECT f.id, f.kind, f.due_at, f.if_missed, f.if_busy, f.thread_id, f.agent,
   (f.if_busy = 'skip' AND {WORKING}) AS busy,
-  (SELECT max(r.finished_at) FROM run r WHERE r.thread_id = f.thread_id) AS free_since,
+  (SELECT max(r.finished_at) FROM run r WHERE r.thread_id = f.thread_id AND r.state <> 'lost') AS free_since,
   (SELECT s.agent FROM agent_session s WHERE s.thread_id = f.thread_id
    ORDER BY s.last_used_at DESC LIMIT 1) AS session_agent,
   (SELECT c.value FROM channel_setting c WHERE c.platform = f.platform AND c.workspace_id = f.workspace_id
@@ -40,6 +40,11 @@ FROM follow_up f LEFT JOIN person p
 WHERE f.state = 'pending' AND f.due_at <= :now AND (f.kind = 'message' OR f.if_busy = 'skip' OR NOT {WORKING})
 ORDER BY f.due_at, f.id LIMIT :limit {{lock}}
 """
+JOIN_SESSION = """
+UPDATE run SET thread_id = :thread_id, session_key = :prefix || agent
+WHERE follow_up_id = :id AND thread_id IS NULL AND state IN ('queued', 'active')
+"""
+"""A run whose follow-up opens its thread holds that thread's conversation from then on: what is said there waits."""
 NEXT_DUE = "SELECT min(due_at) AS due_at FROM follow_up WHERE state = 'pending' AND due_at > :now"
 FIRE = """
 UPDATE follow_up {by_id} SET state = :state, attempt = attempt + 1, triggered_at = :now, updated_at = :now,
@@ -180,8 +185,8 @@ class FollowUps:
     def start(self, ids: Sequence[int], late: timedelta | None = None) -> Sequence[int]:
         return self._fire(ids, FollowUpState.RUNNING, late, whole=False).scalars().all() if ids else []
 
-    def post(self, ids: Sequence[int]) -> Sequence[FollowUp]:
-        rows = self._fire(ids, FollowUpState.SUCCESS, None, whole=True).mappings().all() if ids else []
+    def post(self, ids: Sequence[int], late: timedelta | None = None) -> Sequence[FollowUp]:
+        rows = self._fire(ids, FollowUpState.SUCCESS, late, whole=True).mappings().all() if ids else []
         return [FollowUp.model_construct(**row) for row in rows]
 
     def _fire(
@@ -236,7 +241,9 @@ class FollowUps:
         return _entity(row)
 
     def settle_in(self, follow_up_id: int, thread_id: int) -> None:
-        self._tx.change(FollowUpRow, {"thread_id": thread_id}, "id = :id AND NOT anchored", id=follow_up_id)
+        known = {"id": follow_up_id, "thread_id": thread_id}
+        if self._tx.affected("UPDATE follow_up SET thread_id = :thread_id WHERE id = :id AND NOT anchored", **known):
+            self._tx.affected(JOIN_SESSION, **known, prefix=f"{thread_id}:")
 
     def delete(self, follow_up_id: int) -> bool:
         lock = "" if self._tx.sqlite else " FOR UPDATE"

@@ -44,7 +44,9 @@ STATEMENTS: Final[dict[Forgotten, str]] = {
     "follow_ups": f"""DELETE FROM follow_up WHERE {OVER} AND id IN (SELECT id FROM follow_up WHERE {OVER} LIMIT :most)
         AND NOT EXISTS (SELECT 1 FROM run r WHERE r.follow_up_id = follow_up.id)""",
     "sessions": """DELETE FROM agent_session WHERE (thread_id, agent) IN (
-        SELECT thread_id, agent FROM agent_session WHERE last_used_at < :before LIMIT :most)""",
+        SELECT thread_id, agent FROM agent_session WHERE last_used_at < :before AND NOT EXISTS (
+            SELECT 1 FROM follow_up f WHERE f.thread_id = agent_session.thread_id
+            AND f.state IN ('pending', 'running')) LIMIT :most)""",
     "cards": f"DELETE FROM card WHERE key IN (SELECT key FROM ({ORPHANED}) orphaned LIMIT :most)",
 }
 

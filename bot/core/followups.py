@@ -193,7 +193,8 @@ def judge_due(follow_up: Timed, now: datetime, *, free_since: datetime | None, b
     lateness. `busy`: an agent works in the thread."""
     if busy and follow_up.kind is FollowUpKind.AGENT:
         return Wait() if follow_up.if_busy == "queue" else Fail(FollowUpReason.BUSY)
-    ready = max(follow_up.due_at, free_since) if free_since is not None else follow_up.due_at
+    waits = follow_up.kind is FollowUpKind.AGENT and follow_up.if_busy == "queue"
+    ready = max(follow_up.due_at, free_since) if waits and free_since is not None else follow_up.due_at
     late = now - ready
     if late <= ON_TIME:
         return Fire()

@@ -39,7 +39,7 @@ from bot.core.verbs import (
 )
 from bot.core.when import When, zone_named
 from bot.services.announcements import Announcer
-from bot.services.chat_later import ChatLater, Origin, instant_of, of_message, read_wish
+from bot.services.chat_later import SEEN_LATE, ChatLater, Origin, instant_of, of_message, read_wish
 from bot.services.chat_settings import ChatSettings
 from bot.services.followup_news import FollowUpNews
 from bot.services.followups import Changes, FollowUps, FollowUpSet, Wish, unknown_follow_up
@@ -421,6 +421,10 @@ class ChatFollowUps:
         event, found = said.event, self._of_thread(tx, said) if self.on else None
         if found is None or found.kind is not FollowUpKind.AGENT or not isinstance(event, Command | Message):
             return False
+        if tx.now - event.sent_at > SEEN_LATE:
+            if isinstance(event, Command):
+                self.answers.say(tx, said, "follow_up.seen_late")
+            return True
         where, message_id = event.thread, event.message_id
         key = f"f:m:{where.platform}:{where.workspace_id}:{where.channel_id}:{message_id or event.key}"
         wish = Wish(

@@ -6,6 +6,7 @@ from bot.core.commands import FileTask, NotYet, Parsed, Send
 from bot.core.inbound import Command
 from bot.core.options import Options
 from bot.core.questions import AnswerPress, Question
+from bot.core.verbs import ThisThread
 from bot.services.questions import Questions
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
@@ -21,12 +22,17 @@ class ChatQuestions:
 
     def heard(self, tx: Transaction, said: Said, event: Command, parsed: Parsed) -> bool:
         """Whether the words answered the open question of their thread. Commands stay commands."""
-        if said.thread_id is None or not event.in_thread or event.command != "codetask" or not _is_free(parsed):
+        text = _free_text(event, parsed)
+        if text is None or not event.in_thread or event.command != "codetask" or event.door not in ("mention", "bang"):
             return False
-        question = tx.questions.open_in(said.thread_id)
+        return self.answered(tx, said, text)
+
+    def answered(self, tx: Transaction, said: Said, text: str) -> bool:
+        """Takes a text as the answer to the open question of its thread; False where none is open."""
+        question = tx.questions.open_in(said.thread_id) if said.thread_id is not None else None
         if question is None:
             return False
-        self._tell(tx, said, self.questions.answer(tx, said.person, question, event.text))
+        self._tell(tx, said, self.questions.answer(tx, said.person, question, text))
         return True
 
     def press(self, tx: Transaction, said: Said, press: AnswerPress) -> None:
@@ -40,12 +46,14 @@ class ChatQuestions:
             self.answers.say(tx, said, "question.passed_on")
 
 
-def _is_free(parsed: Parsed) -> bool:
+def _free_text(event: Command, parsed: Parsed) -> str | None:
     """Words that are no command: a text for the thread's agent, or what would file a code task."""
     match parsed:
-        case Send() | NotYet("send"):
-            return True
-        case FileTask(_, options):
-            return options == Options()
+        case Send(ThisThread(), text):
+            return text
+        case NotYet("send"):
+            return event.text
+        case FileTask(text, options) if options == Options():
+            return text
         case _:
-            return False
+            return None

@@ -221,15 +221,16 @@ class ChatCommands:
     async def _heard_reply(self, item: Pending, event: Message) -> None:
         """A message without a mention in a thread: for the agent of the follow-up that opened it, if it is its
         person's."""
-        late = event.received_at - event.sent_at > SEEN_LATE
-        if late or not await self.store.run(lambda tx: self.follow_ups.hears(tx, event), read=True):
+        if not await self.store.run(lambda tx: self.follow_ups.hears(tx, event), read=True):
             await self._done(item)
             return
         person = await self._who(event.person)
 
         def unit(tx: Transaction) -> None:
             if tx.inbox.done(item.id):
-                self.follow_ups.reply(tx, self._said(tx, item, event, person), event.text)
+                said = self._said(tx, item, event, person)
+                if not self.questions.answered(tx, said, event.text):
+                    self.follow_ups.reply(tx, said, event.text)
 
         await self.store.run(unit)
 

@@ -115,8 +115,8 @@ class _Batch:
         default_factory=dict[tuple[str, timedelta | None], list[int]]
     )
     """The prompts that start, by their agent and how late they are."""
-    posts: dict[int, timedelta | None] = field(default_factory=dict[int, timedelta | None])
-    """The reminders, and how late each is."""
+    posts: dict[timedelta | None, list[int]] = field(default_factory=dict[timedelta | None, list[int]])
+    """The reminders, by how late they are."""
     _taken: set[int] = field(default_factory=set[int])
     """The threads in which a prompt of this batch starts."""
     _allowed: dict[tuple[str, str, str], bool] = field(default_factory=dict[tuple[str, str, str], bool])
@@ -126,9 +126,9 @@ class _Batch:
             self._sort(one)
         for (agent, late), ids in self.runs.items():
             self.tx.runs.enqueue_follow_ups(self.tx.followups.start(ids, late), agent)
-        posted = {one.id: one for one in self.tx.followups.post(list(self.posts))}
-        told = [(posted[number], late) for number, late in self.posts.items() if number in posted]
-        self.firing.news.reminders(self.tx, told)
+        for late, ids in self.posts.items():
+            posted = {one.id: one for one in self.tx.followups.post(ids, late)}
+            self.firing.news.reminders(self.tx, [(posted[number], late) for number in ids if number in posted])
 
     def _sort(self, one: Due) -> None:
         if not self._may(one.requester):
@@ -140,7 +140,7 @@ class _Batch:
             case Fail(reason):
                 self._fail(one, reason)
             case Fire(late) if one.kind is FollowUpKind.MESSAGE:
-                self.posts[one.id] = late
+                self.posts.setdefault(late, []).append(one.id)
             case Fire(late):
                 self._start(one, late)
 

@@ -115,13 +115,13 @@ class FollowUpNews:
             return False
         channel = delivery.to.model_copy(update={"root": None, "native": None})
         if what == "channel" or delivery.to.root is None:
-            self._undeliverable(tx, follow_up, channel, delivery.dedup_key)
+            self._undeliverable(tx, follow_up, channel)
             return False  # and the person it was for is told what it said
         noted = self.languages.shared(tx, channel).make(lambda texts: _noted(said, follow_up, texts))
         again = Delivery("post", f"{delivery.dedup_key}:channel", noted, target=delivery.target)
         return tx.outbox.add(tx.threads.open(channel).id, again)
 
-    def _undeliverable(self, tx: Transaction, follow_up: FollowUp, channel: ThreadRef, key: str) -> None:
+    def _undeliverable(self, tx: Transaction, follow_up: FollowUp, channel: ThreadRef) -> None:
         reason = FollowUpReason.UNDELIVERABLE
         tx.followups.move(follow_up.id or 0, {FollowUpState.SUCCESS}, FollowUpState.FAILED, reason=reason)
         log.error("follow_up_undeliverable", follow_up=follow_up.ref, channel=channel.canonical)
@@ -131,7 +131,9 @@ class FollowUpNews:
             doc = wording.make(lambda texts: say_doc(texts, "follow_up.undeliverable", ref=follow_up.ref))
             target = {"person": person.model_dump(mode="json"), "reply_token": None}
             lane = tx.threads.lane(channel)
-            tx.outbox.add(lane.id, Delivery("whisper", f"{key}:admin", doc, target=target))
+            tx.outbox.add(
+                lane.id, Delivery("whisper", f"{follow_up.ref}:{follow_up.attempt}:undeliverable", doc, target=target)
+            )
 
     def open_thread(self, tx: Transaction, follow_up: FollowUp) -> int:
         """The thread that a follow-up without one answers in: its first post becomes the root."""

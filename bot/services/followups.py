@@ -255,6 +255,8 @@ class FollowUps:
         values = self._changed(tx, follow_up, changes)
         if isinstance(values, Refused):
             return values
+        if not values and follow_up.state is PENDING:
+            return follow_up
         moved = tx.followups.update(number, **values)
         if moved is None:
             return self._wrong_state(tx, number, "follow_up_not_pending", running="follow_up_not_pending")

@@ -290,7 +290,7 @@ class FollowUpQueries(Protocol):
         that somebody else moved first are left out."""
         ...
 
-    def post(self, ids: Sequence[int]) -> Sequence[FollowUp]:
+    def post(self, ids: Sequence[int], late: timedelta | None = None) -> Sequence[FollowUp]:
         """The same to success, for reminders."""
         ...
 

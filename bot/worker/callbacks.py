@@ -36,6 +36,8 @@ from bot.worker.gateway import SOCKET_FOLDER
 from bot.worker.mcp_wire import McpServer
 
 SOCKET_NAME: Final = "api.sock"
+ASKING_MAX: Final = 2
+"""Calls of one run that may wait for a person at once: each looks at the database now and then."""
 INSIDE_URL: Final = "http://127.0.0.1:8422"
 """The address agents see inside a sandbox with its own network; the bridge forwards it to the socket."""
 ROOT: Final = "/api/v1/run/"
@@ -107,6 +109,7 @@ class CallbackRun:
         self._open = True
         self._port = 0
         self._runner: web.AppRunner | None = None
+        self._asking = 0
 
     @property
     def endpoint(self) -> CallbackEndpoint:
@@ -218,7 +221,15 @@ class CallbackRun:
         if isinstance(arguments, ToolRefused):
             return arguments
         use_case = partial(self._use, tool, arguments)
-        return await (self._until_answered(use_case, patience) if tool.waits else use_case())
+        if not tool.waits:
+            return await use_case()
+        if self._asking >= ASKING_MAX:
+            return ToolRefused("This run already waits for an answer. Ask again when it is there.", "limit")
+        self._asking += 1
+        try:
+            return await self._until_answered(use_case, patience)
+        finally:
+            self._asking -= 1
 
     async def _until_answered(self, ask: UseCase, patience: float) -> dict[str, Any] | ToolRefused:
         store, loop = self._callbacks.store, asyncio.get_running_loop()

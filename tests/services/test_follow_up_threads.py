@@ -95,3 +95,10 @@ async def test_what_was_said_too_long_ago_is_left(desk: Desk) -> None:
     await answered(desk)
     await desk.writes("are you there?", ANA, ROOT, sent_at=desk.clock.now() - timedelta(hours=25))
     assert len(await desk.all()) == 1
+
+
+async def test_a_mention_that_was_seen_a_day_late_starts_nothing(desk: Desk) -> None:
+    await answered(desk)
+    old = desk.clock.now() - timedelta(hours=25)
+    said = await desk.says("roll it back", CY, ROOT, command="codetask", message_id="21.1", sent_at=old)
+    assert len(await desk.all()) == 1 and "day" in said.text

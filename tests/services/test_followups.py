@@ -112,3 +112,31 @@ async def test_a_lost_worker_costs_one_try_the_second_one_ends_it(world: World) 
         world.clock.advance(timedelta(seconds=61))
         assert await world.app.followup_runs.reap_all(world.store) == 1
     assert (get(world).state, get(world).failure_reason) == (FAILED, FollowUpReason.WORKER_LOST)
+
+
+def test_a_run_that_opens_its_thread_holds_its_conversation(world: World) -> None:
+    put(world, place=CHANNEL)
+    world.clock.advance(HOUR)
+    fire(world)
+    claimed = world.store.run_sync(lambda tx: world.app.followup_runs.claim(tx, "w1", "h"))
+    assert claimed is not None and claimed.run.thread_id is None
+    first = get(world)
+    thread_id = world.store.run_sync(lambda tx: world.app.firing.news.open_thread(tx, first))
+    world.store.run_sync(lambda tx: tx.threads.rooted(thread_id, "20.1"))
+    put(world, "and then?", CHANNEL.model_copy(update={"root": "20.1"}), run_now=True)
+    assert fire(world) == 0 and get(world, 2).state is PENDING, "the agent works in that thread"
+    answer = Answer("All green.", session_ref="ses_1")
+    world.store.run_sync(lambda tx: world.app.followup_runs.answer(tx, claimed.lease, answer, Cost()))
+    assert fire(world) == 1 and get(world, 2).state is RUNNING
+
+
+async def test_what_was_missed_while_a_lost_run_held_the_thread_is_missed(world: World) -> None:
+    put(world, "first")
+    put(world, "second")
+    world.clock.advance(HOUR)
+    fire(world)
+    assert world.store.run_sync(lambda tx: world.app.followup_runs.claim(tx, "w1", "h")) is not None
+    world.clock.advance(timedelta(hours=30))
+    await world.app.followup_runs.reap_all(world.store)
+    fire(world)
+    assert [get(world, number).failure_reason for number in (1, 2)] == [FollowUpReason.MISSED] * 2
