@@ -77,7 +77,7 @@ async def test_whose_worker_dies_twice_is_given_up_and_said(
             place.start("all", "agent.mid:kill")
         failed = await reaches(place, number, *ENDED)
         assert (failed.state, failed.failure_reason) == (FollowUpState.FAILED, FollowUpReason.WORKER_LOST)
-        await place.slack.wait_for(lambda: thread.saying("its worker was lost twice"), 30)
+        await place.slack.wait_for(lambda: thread.saying("the machine it ran on stopped twice"), 30)
         await place.settled()
         assert await place.procs[-1].stop() == 0
         assert [run.state for run in await runs_of(place, number)] == [RunLease.LOST, RunLease.LOST]
