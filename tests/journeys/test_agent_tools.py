@@ -104,7 +104,8 @@ async def test_opencode_asks_and_a_button_answers(tmp_path: Path, opencode: str)
         await place.slack.wait_for(lambda: "Needs you" in place.shown(place.card()), 30)
         place.slack.clicks("ana", asked, "good day")
         task = await place.reaches(Stage.REVIEW, timeout=100)
-        assert task.insertions == 1 and "Needs you" not in place.shown(place.card())
+        assert task.insertions == 1
+        await place.slack.wait_for(lambda: "Needs you" not in place.shown(place.card()), 30)
         assert await place.says("ana answered: good day")
         told = [one for one in model.seen[-1].body["messages"] if one["role"] == "tool"]
         assert json.loads(told[0]["content"]) == {"status": "answered", "answer": "good day", "by": "ana"}

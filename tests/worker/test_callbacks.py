@@ -216,6 +216,7 @@ VALUES: list[Any] = [
 @pytest.mark.parametrize("name", TOOLS)
 async def test_no_argument_of_any_kind_breaks_a_tool(site: Site, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.worker.callbacks.CALLS_A_MINUTE", 10_000)
+    monkeypatch.setattr("bot.worker.callbacks.WAIT_S", 0.1)
     arguments = list(TOOLS[name].arguments)
     rolled = random.Random(name)
     for value in [*VALUES, *rolled.sample(VALUES, 10)]:
