@@ -23,7 +23,7 @@ from bot.cli.output import (
     say,
     wants_json,
 )
-from bot.cli.watching import follow_logs, print_log
+from bot.cli.watching import show_logs
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Run prompts later, and be reminded."
@@ -215,20 +215,14 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print the log of a follow-up's run."""
-    asked = {name: value for name, value in {"tail": tail, "run": run}.items() if value is not None}
-    structured = wants_json(output, as_json)
-    with Api() as api:
-        if follow:
-            follow_logs(api, follow_up_path(follow_up_id, "logs"), asked, structured)
-            return
-        entries = api.pages(follow_up_path(follow_up_id, "logs"), asked, "after")
-    if structured:
-        out_json({"items": entries, "next": None})
-        return
-    for entry in entries:
-        print_log(entry)
-    if not entries:
-        say(f"{follow_up_id} has no log yet.")
+    show_logs(
+        follow_up_path(follow_up_id, "logs"),
+        follow_up_id,
+        tail,
+        run,
+        follow=follow,
+        structured=wants_json(output, as_json),
+    )
 
 
 @app.command("delete")

@@ -23,7 +23,7 @@ from bot.cli.output import (
     wants_json,
 )
 from bot.cli.task_lines import COLUMNS, USUAL, details, shown
-from bot.cli.watching import STAGES, follow_logs, print_log, watch
+from bot.cli.watching import STAGES, show_logs, watch
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="File, watch and steer code tasks."
@@ -156,20 +156,7 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print the log of a code task's run."""
-    asked = {name: value for name, value in {"tail": tail, "run": run}.items() if value is not None}
-    structured = wants_json(output, as_json)
-    with Api() as api:
-        if follow:
-            follow_logs(api, task_path(task_id, "logs"), asked, structured)
-            return
-        entries = api.pages(task_path(task_id, "logs"), asked, "after")
-    if structured:
-        out_json({"items": entries, "next": None})
-        return
-    for entry in entries:
-        print_log(entry)
-    if not entries:
-        say(f"{task_id} has no log yet.")
+    show_logs(task_path(task_id, "logs"), task_id, tail, run, follow=follow, structured=wants_json(output, as_json))
 
 
 @app.command("cancel")

@@ -46,8 +46,24 @@ def exit_of(stage: str, until: str | None) -> int | None:
     return OK if until != "failed" and STAGES.index(stage) > STAGES.index(until) else None
 
 
-def follow_logs(api: Api, path: str, asked: dict[str, Any], structured: bool) -> None:
-    """Prints entries as they are written, until no run is open."""
+def show_logs(path: str, name: str, tail: int | None, run: int | None, *, follow: bool, structured: bool) -> None:
+    """Prints the log at `path`, of the code task or follow-up `name`; with `follow` until no run is open."""
+    asked = {key: value for key, value in {"tail": tail, "run": run}.items() if value is not None}
+    with Api() as api:
+        if follow:
+            _follow(api, path, asked, structured)
+            return
+        entries = api.pages(path, asked, "after")
+    if structured:
+        out_json({"items": entries, "next": None})
+        return
+    for entry in entries:
+        _print_log(entry)
+    if not entries:
+        say(f"{name} has no log yet.")
+
+
+def _follow(api: Api, path: str, asked: dict[str, Any], structured: bool) -> None:
     for name, entry in api.events(path, asked):
         if name == "end":
             return
@@ -55,11 +71,11 @@ def follow_logs(api: Api, path: str, asked: dict[str, Any], structured: bool) ->
             if structured:
                 out_json(entry, line=True)
             else:
-                print_log(entry)
+                _print_log(entry)
     say("The server ended the stream.")
 
 
-def print_log(entry: Any) -> None:
+def _print_log(entry: Any) -> None:
     """`14:04:05 output  text` in local time, later lines of an entry indented."""
     time = f"{datetime.fromisoformat(entry['time']).astimezone():%H:%M:%S}"
     first, *rest = entry["content"].splitlines() or [""]

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from platforms.lark import adapter, inbound, reading, rest, sending
+from platforms.lark.connection import load_client
 from platforms.lark.inbound import MENU
 from platforms.lark.settings import LarkSettings
 from platforms.lark.setup import (
@@ -84,7 +86,7 @@ def test_the_steps_name_every_setting_and_both_services() -> None:
     ("brand", "domain"), [("lark", "https://open.larksuite.com"), ("feishu", "https://open.feishu.cn")]
 )
 def test_the_app_can_be_registered_by_a_link(monkeypatch: pytest.MonkeyPatch, brand: str, domain: str) -> None:
-    """The SDK's flow talks to Lark's own pages, so here it is a stand-in of the same signature."""
+    """The SDK's flow talks to Lark's own pages, so here that one module is a stand-in of the same signature."""
     asked: dict[str, Any] = {}
 
     def flow(on_qr_code: Any, **given: Any) -> dict[str, Any]:
@@ -94,11 +96,12 @@ def test_the_app_can_be_registered_by_a_link(monkeypatch: pytest.MonkeyPatch, br
 
     scene = ModuleType("lark_oapi.scene.registration")
     scene.register_app, scene.RegisterAppError = flow, RuntimeError  # type: ignore[attr-defined]
+    load_client()
     for name in ("lark_oapi", "lark_oapi.scene"):
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+        stand_in = ModuleType(name)
+        stand_in.__spec__ = ModuleSpec(name, None)
+        monkeypatch.setitem(sys.modules, name, stand_in)
     monkeypatch.setitem(sys.modules, "lark_oapi.scene.registration", scene)
-    for name in ("require_sdk", "load_client"):
-        monkeypatch.setattr(f"platforms.lark.connection.{name}", lambda: None)
     links: list[str] = []
     made = register(links.append, LarkSettings())
     assert links == ["https://accounts.larksuite.com/x"]
