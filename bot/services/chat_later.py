@@ -14,7 +14,7 @@ from bot.core.followups import MESSAGE_MAX
 from bot.core.inbound import Command, ThreadRef
 from bot.core.people import Action, may
 from bot.core.verbs import FollowUpOptions, SetFollowUp, verb_word
-from bot.core.when import Ask, Reading, When, read_when, split_later, zone_named
+from bot.core.when import Ask, Reading, When, read_anywhere, read_when, split_later, zone_named
 from bot.core.when import Refused as NoTime
 from bot.services.followups import FollowUps, FollowUpSet, Wish
 from bot.services.refusals import Refused
@@ -24,8 +24,6 @@ from bot.store import Transaction
 
 SEEN_LATE: Final = timedelta(hours=24)
 """A command that is seen later than this does nothing: the person has long gone on."""
-_EVERYWHERE: Final = ("Etc/GMT+12", "Pacific/Kiritimati", "America/New_York", "Europe/Berlin", "Australia/Sydney")
-"""Zones of other days and other clock changes: what is the same instant in all of them needs no zone (ours)."""
 _PRESETS: Final[dict[str, str]] = {"tomorrow": "tomorrow 9am", "monday": "next monday 9am"}
 
 
@@ -193,8 +191,8 @@ def read_wish(wish: SetFollowUp, now: datetime, zone: tzinfo | None) -> tuple[Re
     """The time and what to do. None when no zone is known and the instant depends on it."""
     if zone is not None:
         return read_in(wish, now, zone)
-    readings = [read_in(wish, now, name) for name in _EVERYWHERE]
-    return read_in(wish, now, "UTC") if all(_same(readings[0], other) for other in readings[1:]) else None
+    read = read_anywhere(lambda name: read_in(wish, now, name)[0])
+    return read_in(wish, now, "UTC") if read is not None else None
 
 
 def read_in(wish: SetFollowUp, now: datetime, zone: tzinfo | str) -> tuple[Reading, str]:
@@ -202,16 +200,6 @@ def read_in(wish: SetFollowUp, now: datetime, zone: tzinfo | str) -> tuple[Readi
     if wish.what is not None:
         return read_when(wish.text, now=now, zone=zone), wish.what
     return split_later(wish.text, now=now, zone=zone)
-
-
-def _same(one: tuple[Reading, str], other: tuple[Reading, str]) -> bool:
-    match one[0], other[0]:
-        case When(at=first), When(at=second):
-            return first == second and one[1] == other[1]
-        case NoTime(key=first, choices=()), NoTime(key=second, choices=()):
-            return first == second
-        case _:
-            return False
 
 
 def instant_of(seconds: str) -> datetime:

@@ -1,6 +1,6 @@
 """Times over HTTP: reading one in the zone of whoever asks, and `GET /when`."""
 
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import datetime, tzinfo
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
@@ -8,7 +8,7 @@ from pydantic import AfterValidator
 
 from bot.core.hygiene import clean
 from bot.core.inbound import Person, ThreadRef
-from bot.core.when import Ask, Reading, Refused, When, read_when
+from bot.core.when import Ask, Reading, Refused, When, read_anywhere, read_when
 from bot.core.when.words import sentence
 from bot.services.zones import Zones, read_zone, zone_key
 from bot.store import Transaction
@@ -17,8 +17,6 @@ from bot.web.errors import ENGLISH, ApiError
 from bot.web.follow_up_schemas import WhenOut
 from bot.web.parts import Parts
 
-EAST: Final = timezone(timedelta(hours=14))
-WEST: Final = timezone(timedelta(hours=-12))
 NOWHERE: Final = ThreadRef(platform="", workspace_id="", channel_id="")
 TEXT_MAX: Final = 200
 router = APIRouter(tags=["times"])
@@ -64,12 +62,9 @@ def read_time(text: str, now: datetime, zone: tzinfo | None) -> Reading:
     question (400 `which_zone`)."""
     if zone is not None:
         return read_when(text, now=now, zone=zone)
-    here = read_when(text, now=now, zone=UTC)
-    if isinstance(here, Refused) and not here.choices:
-        return here
-    east, west = (read_when(text, now=now, zone=zone) for zone in (EAST, WEST))
-    if isinstance(here, When) and isinstance(east, When) and isinstance(west, When) and east.at == west.at == here.at:
-        return here
+    read = read_anywhere(lambda name: read_when(text, now=now, zone=name))
+    if read is not None:
+        return read
     raise ApiError(
         400,
         "which_zone",

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.core.texts import Texts
-from bot.core.when import GRACE, HORIZON, Ask, Refused, When, read_when, split_later
+from bot.core.when import GRACE, HORIZON, Ask, Reading, Refused, When, read_anywhere, read_when, split_later
 from bot.core.when.spelling import plain
 from bot.core.when.words import label, sentence
 
@@ -153,3 +153,17 @@ def test_long_texts_are_refused_and_not_pondered(text: str) -> None:
     read = read_when(text, now=datetime(2026, 3, 6, tzinfo=UTC), zone="UTC")
     assert isinstance(read, Refused)
     assert len(read.used) <= 40
+
+
+def test_without_a_zone_only_what_is_the_same_everywhere_is_read() -> None:
+    """Days are wall clock, so "in 3 days" differs where the clocks change in between; hours are elapsed."""
+    before_the_change = datetime(2026, 3, 27, 12, 0, tzinfo=UTC)
+
+    def read(text: str, now: datetime) -> Reading | None:
+        return read_anywhere(lambda zone: read_when(text, now=now, zone=zone))
+
+    hours = read("in 72 hours", before_the_change)
+    assert isinstance(hours, When) and hours.at == before_the_change + timedelta(hours=72)
+    assert read("in 3 days", before_the_change) is None
+    assert read("tomorrow 9am", before_the_change) is None
+    assert isinstance(read("soon", before_the_change), Refused)

@@ -7,6 +7,7 @@ given, the process's own zone plays no part. Whatever is not surely one instant 
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
+from bot.core.when.anywhere import read_anywhere
 from bot.core.when.items import Item, Stop
 from bot.core.when.machine import read_epoch
 from bot.core.when.plan import Plan, plan
@@ -17,7 +18,8 @@ from bot.core.when.values import GRACE, HORIZON, Ask, Choice, Reading, Refused, 
 from bot.core.when.zones import zone_named
 
 __all__ = [
-    "GRACE", "HORIZON", "Ask", "Choice", "Reading", "Refused", "When", "read_when", "split_later", "zone_named",
+    "GRACE", "HORIZON", "Ask", "Choice", "Reading", "Refused", "When", "read_anywhere", "read_when", "split_later",
+    "zone_named",
 ]  # fmt: skip
 
 _AROUND: Final = " \t\r\n.,;:!?。，；：！？、-–—"
