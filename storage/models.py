@@ -14,6 +14,7 @@ from sqlmodel import Field, SQLModel
 from bot.core.followups import FollowUp
 from bot.core.questions import Question
 from bot.core.runs import Run, RunLogEntry
+from bot.core.suggestions import Suggestion
 from bot.core.tasks import CodeTask, Stage
 
 SQLModel.metadata.naming_convention = {
@@ -120,6 +121,7 @@ class CodeTaskRow(CodeTask, table=True):
         _partial("ix_code_task_review", "repo", where="stage = 'review'"),
         sa.Index("ix_code_task_thread_id", "thread_id"),
         sa.Index("ix_code_task_stage", "stage", "id"),
+        sa.Index("ix_code_task_requester", "requester_platform", "requester_workspace", "requester_id", "created_at"),
         {"sqlite_autoincrement": True},
     )
     id: int | None = Field(default=None, primary_key=True)
@@ -230,6 +232,77 @@ class QuestionRow(Question, table=True):
     id: int | None = Field(default=None, primary_key=True)
     run_id: int = Field(foreign_key="run.id", ondelete="CASCADE")
     thread_id: int = Field(foreign_key="thread.id")
+
+
+@stored
+class SuggestionRow(Suggestion, table=True):
+    __tablename__ = "suggestion"
+    __table_args__ = (
+        sa.UniqueConstraint("platform", "workspace_id", "channel_id", "message_id"),
+        _partial("ix_suggestion_due", "due_at", "id", where="state = 'waiting'"),
+        _partial(
+            "ux_suggestion_collecting",
+            "platform",
+            "workspace_id",
+            "channel_id",
+            "root",
+            "author_id",
+            where="state = 'waiting' AND NOT closed",
+            unique=True,
+        ),
+        _partial("ix_suggestion_open", "created_at", where="state = 'open'"),
+        sa.Index("ix_suggestion_channel", "platform", "workspace_id", "channel_id", "created_at"),
+        sa.Index("ix_suggestion_state", "state", "id"),
+        sa.Index("ix_suggestion_code_task_id", "code_task_id"),
+        sa.CheckConstraint("(state IN ('filed', 'same')) <= (code_task_id IS NOT NULL)", name="filed_names_its_task"),
+        {"sqlite_autoincrement": True},
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    thread_id: int | None = Field(default=None, foreign_key="thread.id")
+    code_task_id: int | None = Field(default=None)
+
+
+@stored
+class SuggestionMemberRow(SQLModel, table=True):
+    """One message of an item: each message belongs to one item only, whoever claims it. No text is kept."""
+
+    __tablename__ = "suggestion_member"
+    __table_args__ = (sa.Index("ix_suggestion_member_suggestion_id", "suggestion_id", "position"),)
+    platform: str = Field(primary_key=True)
+    workspace_id: str = Field(primary_key=True)
+    channel_id: str = Field(primary_key=True)
+    message_id: str = Field(primary_key=True)
+    suggestion_id: int = Field(foreign_key="suggestion.id", ondelete="CASCADE")
+    position: int
+    sent_at: datetime
+
+
+@stored
+class SubscriptionRow(SQLModel, table=True):
+    """A thread that is told what becomes of a code task that was asked for elsewhere."""
+
+    __tablename__ = "subscription"
+    __table_args__ = (sa.Index("ix_subscription_thread_id", "thread_id"),)
+    code_task_id: int = Field(primary_key=True, foreign_key="code_task.id", ondelete="CASCADE")
+    thread_id: int = Field(primary_key=True, foreign_key="thread.id")
+    platform: str
+    workspace_id: str
+    person_id: str
+    suggestion_id: int | None = None
+    from_task_id: int | None = None
+    created_at: datetime
+
+
+@stored
+class AskerRow(SQLModel, table=True):
+    """Someone besides the requester who asked for what a code task asks for."""
+
+    __tablename__ = "asker"
+    code_task_id: int = Field(primary_key=True, foreign_key="code_task.id", ondelete="CASCADE")
+    platform: str = Field(primary_key=True)
+    workspace_id: str = Field(primary_key=True)
+    person_id: str = Field(primary_key=True)
+    created_at: datetime
 
 
 @stored
@@ -361,6 +434,19 @@ class PersonSettingRow(SQLModel, table=True):
 
 
 @stored
+class PersonLinkRow(SQLModel, table=True):
+    """An account that an admin said is the same person as the others with that `person` number."""
+
+    __tablename__ = "person_link"
+    __table_args__ = (sa.Index("ix_person_link_person", "person"),)
+    platform: str = Field(primary_key=True)
+    workspace_id: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    person: str
+    linked_at: datetime
+
+
+@stored
 class ChannelSettingRow(SQLModel, table=True):
     __tablename__ = "channel_setting"
     platform: str = Field(primary_key=True)
@@ -391,6 +477,7 @@ class AuditRow(SQLModel, table=True):
     """One change, who made it and its verdict. Append-only; each row's hash covers the one before."""
 
     __tablename__ = "audit"
+    __table_args__ = (sa.Index("ix_audit_subject", "subject", "id"), sa.Index("ix_audit_actor", "actor", "id"))
     id: int | None = Field(default=None, primary_key=True)
     at: datetime
     actor: str

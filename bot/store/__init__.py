@@ -8,6 +8,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from bot.store.demand import (
+    Demand,
+    Member,
+    Subscription,
+    SubscriptionQueries,
+    SuggestionFilter,
+    SuggestionQueries,
+)
 from bot.store.queries import (
     FigureQueries,
     FollowUpQueries,
@@ -25,6 +33,8 @@ from bot.store.rows import (
     DELIVERY_LEASE,
     REFUSED,
     AgentSession,
+    AuditEntry,
+    AuditFilter,
     Damaged,
     Delivery,
     Due,
@@ -46,8 +56,11 @@ __all__ = [
     "DELIVERY_LEASE",
     "REFUSED",
     "AgentSession",
+    "AuditEntry",
+    "AuditFilter",
     "Damaged",
     "Delivery",
+    "Demand",
     "Due",
     "FigureQueries",
     "FollowUpFilter",
@@ -55,6 +68,7 @@ __all__ = [
     "Forgotten",
     "InboxQueries",
     "LeaseQueries",
+    "Member",
     "Move",
     "OutboxQueries",
     "Outgoing",
@@ -66,6 +80,10 @@ __all__ = [
     "SessionQueries",
     "Store",
     "StoreDown",
+    "Subscription",
+    "SubscriptionQueries",
+    "SuggestionFilter",
+    "SuggestionQueries",
     "TaskFilter",
     "TaskQueries",
     "Thread",
@@ -93,6 +111,8 @@ class Transaction(Protocol):
     figures: FigureQueries
     leases: LeaseQueries
     questions: QuestionQueries
+    suggestions: SuggestionQueries
+    subscriptions: SubscriptionQueries
 
     @property
     def now(self) -> datetime: ...

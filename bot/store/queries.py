@@ -12,6 +12,8 @@ from bot.core.tasks import CodeTask, Stage
 from bot.store.rows import (
     DELIVERY_LEASE,
     AgentSession,
+    AuditEntry,
+    AuditFilter,
     Damaged,
     Delivery,
     Due,
@@ -134,6 +136,14 @@ class TaskQueries(Protocol):
 
     def moves(self, task_id: int) -> int:
         """How many entries its history has."""
+        ...
+
+    def filed_by(self, requester: tuple[str, str, str], since: datetime) -> int:
+        """How many code tasks someone has filed since then, whatever became of them."""
+        ...
+
+    def filed_in(self, channel: tuple[str, str, str], since: datetime) -> int:
+        """The same for the threads of a channel."""
         ...
 
     def queue_position(self, task_id: int) -> int | None:
@@ -425,6 +435,24 @@ class PeopleQueries(Protocol):
 
     def audit(self, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
         """Appends a hash-chained audit entry."""
+        ...
+
+    def audit_entries(self, which: AuditFilter) -> Sequence[AuditEntry]: ...
+
+    def audit_broken_at(self) -> int | None:
+        """The number of the first audit entry whose hash does not fit the one before; None when the chain is whole."""
+        ...
+
+    def link(self, one: Person, other: Person) -> bool:
+        """Says that two accounts are one person, with all that either was linked to; False when they were already."""
+        ...
+
+    def unlink(self, one: Person) -> bool:
+        """Takes an account out of its links; False when it had none."""
+        ...
+
+    def linked(self, person: Person) -> frozenset[str]:
+        """The other accounts of the same person, each `platform:workspace:id`."""
         ...
 
     def add_token(self, name: str, sha256: str, scopes: str, person_id: str, role: str) -> None: ...

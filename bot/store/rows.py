@@ -10,7 +10,7 @@ from bot.core.followups import FollowUpKind, FollowUpState
 from bot.core.inbound import Event, Person, ThreadRef
 from bot.core.tasks import FailureReason, Stage
 
-Topic = Literal["inbound", "outbox", "run", "cancel", "task", "follow_up"]
+Topic = Literal["inbound", "outbox", "run", "cancel", "task", "follow_up", "intake"]
 Forgotten = Literal[
     "superseded",
     "payloads",
@@ -24,6 +24,7 @@ Forgotten = Literal[
     "code_tasks",
     "follow_ups",
     "sessions",
+    "suggestions",
     "cards",
 ]
 """What retention removes, in the order in which it can be removed."""
@@ -195,6 +196,31 @@ class TokenInfo:
     person_id: str
     role: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change as the audit trail keeps it. `actor` is `platform:person`, `detail` plain data."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: Mapping[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which audit entries to list, newest first. Empty fields do not filter. `before_id` pages."""
+
+    actor: str = ""
+    action: str = ""
+    subject: str = ""
+    since: datetime | None = None
+    before_id: int | None = None
+    limit: int = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
+    with op.batch_alter_table("audit", schema=None) as batch_op:
+        batch_op.create_index("ix_audit_actor", ["actor", "id"], unique=False)
+        batch_op.create_index("ix_audit_subject", ["subject", "id"], unique=False)
+
     op.create_table(
         "channel_setting",
         sa.Column("platform", sa.String(), nullable=False),
@@ -104,6 +108,18 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("platform", "workspace_id", "id", name=op.f("pk_person")),
     )
+    op.create_table(
+        "person_link",
+        sa.Column("platform", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("linked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("platform", "workspace_id", "id", name=op.f("pk_person_link")),
+    )
+    with op.batch_alter_table("person_link", schema=None) as batch_op:
+        batch_op.create_index("ix_person_link_person", ["person"], unique=False)
+
     op.create_table(
         "person_setting",
         sa.Column("platform", sa.String(), nullable=False),
@@ -249,6 +265,11 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("code_task", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_code_task_requester",
+            ["requester_platform", "requester_workspace", "requester_id", "created_at"],
+            unique=False,
+        )
         batch_op.create_index(
             "ix_code_task_review",
             ["repo"],
@@ -415,6 +436,111 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "suggestion",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("platform", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("channel_id", sa.String(), nullable=False),
+        sa.Column("root", sa.String(), nullable=False),
+        sa.Column("message_id", sa.String(), nullable=False),
+        sa.Column("author_id", sa.String(), nullable=False),
+        sa.Column("author_name", sa.String(), nullable=False),
+        sa.Column("author_kind", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("mode", sa.String(), nullable=False),
+        sa.Column("judge", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=True),
+        sa.Column("score", sa.Float(), nullable=True),
+        sa.Column("title", sa.String(length=80), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.Column("text_hash", sa.String(), nullable=False),
+        sa.Column("seen_hash", sa.String(), nullable=False),
+        sa.Column("evidence", sa.String(), nullable=False),
+        sa.Column("question", sa.String(), nullable=False),
+        sa.Column("language", sa.String(), nullable=False),
+        sa.Column("repo", sa.String(), nullable=True),
+        sa.Column("guard", sa.String(), nullable=False),
+        sa.Column("similar", sa.String(), nullable=False),
+        sa.Column("likely_same", sa.Boolean(), nullable=False),
+        sa.Column("hidden", sa.Integer(), nullable=False),
+        sa.Column("thread_id", sa.Integer(), nullable=True),
+        sa.Column("code_task_id", sa.Integer(), nullable=True),
+        sa.Column("decided_by", sa.String(), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("members", sa.Integer(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("closed", sa.Boolean(), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "(state IN ('filed', 'same')) <= (code_task_id IS NOT NULL)",
+            name=op.f("ck_suggestion_filed_names_its_task"),
+        ),
+        sa.CheckConstraint(
+            "kind IN ('feature_request', 'bug_report', 'question', 'in_progress', 'chatter')",
+            name=op.f("ck_suggestion_kind_known"),
+        ),
+        sa.CheckConstraint("mode IN ('off', 'observe', 'suggest', 'auto')", name=op.f("ck_suggestion_mode_known")),
+        sa.CheckConstraint(
+            "state IN ('waiting', 'skipped', 'open', 'filed', 'same', 'dismissed', 'expired', 'removed')",
+            name=op.f("ck_suggestion_state_known"),
+        ),
+        sa.ForeignKeyConstraint(["thread_id"], ["thread.id"], name=op.f("fk_suggestion_thread_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_suggestion")),
+        sa.UniqueConstraint(
+            "platform",
+            "workspace_id",
+            "channel_id",
+            "message_id",
+            name=op.f("uq_suggestion_platform_workspace_id_channel_id_message_id"),
+        ),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("suggestion", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_suggestion_channel", ["platform", "workspace_id", "channel_id", "created_at"], unique=False
+        )
+        batch_op.create_index("ix_suggestion_code_task_id", ["code_task_id"], unique=False)
+        batch_op.create_index(
+            "ix_suggestion_due",
+            ["due_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'waiting'"),
+            postgresql_where=sa.text("state = 'waiting'"),
+        )
+        batch_op.create_index(
+            "ix_suggestion_open",
+            ["created_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'open'"),
+            postgresql_where=sa.text("state = 'open'"),
+        )
+        batch_op.create_index("ix_suggestion_state", ["state", "id"], unique=False)
+        batch_op.create_index(
+            "ux_suggestion_collecting",
+            ["platform", "workspace_id", "channel_id", "root", "author_id"],
+            unique=True,
+            sqlite_where=sa.text("state = 'waiting' AND NOT closed"),
+            postgresql_where=sa.text("state = 'waiting' AND NOT closed"),
+        )
+
+    op.create_table(
+        "asker",
+        sa.Column("code_task_id", sa.Integer(), nullable=False),
+        sa.Column("platform", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("person_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["code_task_id"], ["code_task.id"], name=op.f("fk_asker_code_task_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("code_task_id", "platform", "workspace_id", "person_id", name=op.f("pk_asker")),
+    )
+    op.create_table(
         "run",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
@@ -519,6 +645,44 @@ def upgrade() -> None:
             sqlite_where=sa.text("state = 'active'"),
             postgresql_where=sa.text("state = 'active'"),
         )
+
+    op.create_table(
+        "subscription",
+        sa.Column("code_task_id", sa.Integer(), nullable=False),
+        sa.Column("thread_id", sa.Integer(), nullable=False),
+        sa.Column("platform", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("person_id", sa.String(), nullable=False),
+        sa.Column("suggestion_id", sa.Integer(), nullable=True),
+        sa.Column("from_task_id", sa.Integer(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["code_task_id"], ["code_task.id"], name=op.f("fk_subscription_code_task_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["thread_id"], ["thread.id"], name=op.f("fk_subscription_thread_id")),
+        sa.PrimaryKeyConstraint("code_task_id", "thread_id", name=op.f("pk_subscription")),
+    )
+    with op.batch_alter_table("subscription", schema=None) as batch_op:
+        batch_op.create_index("ix_subscription_thread_id", ["thread_id"], unique=False)
+
+    op.create_table(
+        "suggestion_member",
+        sa.Column("platform", sa.String(), nullable=False),
+        sa.Column("workspace_id", sa.String(), nullable=False),
+        sa.Column("channel_id", sa.String(), nullable=False),
+        sa.Column("message_id", sa.String(), nullable=False),
+        sa.Column("suggestion_id", sa.Integer(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["suggestion_id"], ["suggestion.id"], name=op.f("fk_suggestion_member_suggestion_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint(
+            "platform", "workspace_id", "channel_id", "message_id", name=op.f("pk_suggestion_member")
+        ),
+    )
+    with op.batch_alter_table("suggestion_member", schema=None) as batch_op:
+        batch_op.create_index("ix_suggestion_member_suggestion_id", ["suggestion_id", "position"], unique=False)
 
     op.create_table(
         "task_event",
