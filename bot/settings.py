@@ -238,6 +238,20 @@ class Settings(SourcedSettings):
     test_command: str = Field("auto", description="auto (pytest, npm, go, cargo), a command, or none.")
     on_test_failure: Literal["draft_pr", "pr", "fail"] = Field("draft_pr", description="What red tests lead to.")
 
+    intake_judge: Literal["rules", "llm"] = Field(
+        "rules", description="Who judges ordinary messages: rules (offline) or llm, the model of LLM_*."
+    )
+    intake_threshold: float | None = Field(
+        None, gt=0, le=1, description="Score from which on it suggests; unset: its own."
+    )
+    intake_emoji: str = Field("", description="Name of the emoji that files a message; empty: bulb (on Lark: IDEA).")
+    intake_daily_cap: int = Field(
+        10, ge=0, description="Code tasks that intake may file by itself in one channel a day."
+    )
+    embeddings_model: str = Field(
+        "", description="Model of LLM_BASE_URL that re-ranks similar code tasks; empty: none."
+    )
+
     workspace_root: Path | None = Field(None, description="Folder of mirrors and workspaces.")
     workspace_max_mb: int = Field(2048, ge=1, description="Disk that one run may use, in MiB.")
     workspace_max_files: int = Field(200_000, ge=1, description="Files and folders that one run may make.")
@@ -276,7 +290,13 @@ class Settings(SourcedSettings):
     admins: Words = Field((), description="People, groups or roles: slack:U123, slack:T1:U123.")
     filers: Words = Field((), description="May file code tasks.")
     viewers: Words = Field((), description="May look; guests and outsiders only when listed.")
-    features: Words = Field(("codetasks", "followups", "web"), description="Parts that are on.")
+    channels: Words = Field(
+        (), description="Only these channels are heard: slack:T1:C123, C123; dm for direct messages. Empty: all."
+    )
+    admin_channel: str = Field("", description="Where admins are told what concerns them: slack:T1:C123.")
+    person_daily_tasks: int = Field(50, ge=0, description="Code tasks that one person may file in 24 hours.")
+    channel_daily_tasks: int = Field(200, ge=0, description="Code tasks that may be filed in one channel in 24 hours.")
+    features: Words = Field(("codetasks", "intake", "followups", "web"), description="Parts that are on.")
     requester_may_approve: bool | None = Field(
         None, description="An admin may allow a change asked for by that admin; unset: only where there is one admin."
     )

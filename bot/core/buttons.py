@@ -12,9 +12,24 @@ from bot.core.texts import Texts
 from bot.core.verbs import CancelTask, Command, LogsOf, RetryTask, ShowTask, StatusOf, TaskId
 
 ButtonVerb = Literal[
-    "cancel", "details", "retry", "retry_note", "merged", "status", "logs", "file", "approve", "refuse"
+    "cancel",
+    "details",
+    "retry",
+    "retry_note",
+    "merged",
+    "status",
+    "logs",
+    "file",
+    "approve",
+    "refuse",
+    "undo",
+    "start",
+    "same",
+    "different",
 ]
-"""`file` files the text of a stored command (its id is the inbox row, `IN-7`); the others act on a code task.
+"""`file` files the text of a stored command (its id is the inbox row, `IN-7`); the others act on a code task. `undo` and
+`start` are for one that was filed without a person and still waits for its undo time; `same` names the number of the
+code task that it is the same as, `different` takes that back.
 
 `retry_note` opens a form (`bot.core.forms`)."""
 
@@ -29,15 +44,22 @@ WishVerb = Literal["at", "preset", "tz", "later", "yes"]
 `preset` at one of `Preset`, `tz` in a zone that is remembered from then on, `later` opens a form, `yes` does what the
 command seems to have meant."""
 
+SuggestionVerb = Literal["file", "edit", "same", "not_request", "mute", "allow", "deny", "different"]
+"""What a button does with a suggestion. `file` and `allow` (an admin's `file`) name the beginning of the hash of the text
+that was shown, `same` the number of a code task; `edit` opens a form; `different` takes a `same` back and files it."""
+
 Preset = Literal["hour", "tomorrow", "monday"]
 
 _VERBS: Final = frozenset(get_args(ButtonVerb))
-_VALUE: Final = re.compile(r"codetask:([a-z_]{2,10}):(CT|IN|FU)-([1-9]\d{0,17})(?:-([\w+/-]{1,40}))?", re.ASCII)
+_VALUE: Final = re.compile(r"codetask:([a-z_]{2,12}):(CT|IN|FU|RQ)-([1-9]\d{0,17})(?:-([\w+/-]{1,40}))?", re.ASCII)
 _ARGUMENTS: Final = {
     "at": re.compile(r"[1-9]\d{0,10}", re.ASCII),
     "preset": re.compile("hour|tomorrow|monday"),
     "tz": re.compile(r"[A-Za-z][\w+/-]*", re.ASCII),
 }
+_NUMBER: Final = re.compile(r"[1-9]\d{0,17}", re.ASCII)
+_HASH: Final = re.compile(r"[0-9a-f]{12}", re.ASCII)
+_SUGGESTION_ARGUMENTS: Final = {"file": _HASH, "allow": _HASH, "same": _NUMBER}
 _URL_MAX: Final = 3000
 
 
@@ -47,6 +69,17 @@ class ButtonAction:
 
     verb: ButtonVerb
     number: int
+    other: int | None = None
+    """The number of the other code task, for `same`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestionAction:
+    """What a pressed button asks for: the verb, the number of the suggestion, and what stands behind."""
+
+    verb: SuggestionVerb
+    number: int
+    argument: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +99,7 @@ class WishAction:
     argument: str = ""
 
 
-Action = ButtonAction | FollowUpAction | WishAction
+Action = ButtonAction | FollowUpAction | WishAction | SuggestionAction
 
 
 def parse_button(value: str) -> Action | None:
@@ -74,7 +107,14 @@ def parse_button(value: str) -> Action | None:
     found = _VALUE.fullmatch(value)
     if found is not None and found[2] == "IN" and found[1] != "file":
         return _parse_wish(found[1], int(found[3]), found[4] or "")
-    if found is None or found[4] is not None:
+    if found is None:
+        return None
+    if found[2] == "RQ":
+        return _parse_suggestion(found[1], int(found[3]), found[4] or "")
+    if found[2] == "CT" and found[1] == "same":
+        other = _NUMBER.fullmatch(found[4] or "")
+        return ButtonAction("same", int(found[3]), int(other[0])) if other else None
+    if found[4] is not None:
         return None
     if found[2] == "FU":
         known = next((verb for verb in get_args(FollowUpVerb) if verb == found[1]), None)
@@ -83,6 +123,25 @@ def parse_button(value: str) -> Action | None:
         return None
     verb: ButtonVerb = next(verb for verb in get_args(ButtonVerb) if verb == found[1])
     return ButtonAction(verb, int(found[3]))
+
+
+def _parse_suggestion(name: str, number: int, argument: str) -> SuggestionAction | None:
+    verb = next((verb for verb in get_args(SuggestionVerb) if verb == name), None)
+    if verb is None:
+        return None
+    wanted = _SUGGESTION_ARGUMENTS.get(verb)
+    fits = not argument if wanted is None else wanted.fullmatch(argument)
+    return SuggestionAction(verb, number, argument) if fits else None
+
+
+def suggestion_value(verb: SuggestionVerb, number: int, argument: str | int = "") -> str:
+    """The value of a button of a suggestion."""
+    return f"codetask:{verb}:RQ-{number}" + (f"-{argument}" if argument != "" else "")
+
+
+def same_value(number: int, other: int) -> str:
+    """The value of the button that says that one code task asks for the same as another."""
+    return f"codetask:same:CT-{number}-{other}"
 
 
 def _parse_wish(name: str, number: int, argument: str) -> WishAction | None:

@@ -222,6 +222,13 @@ class Platform(Protocol):
         """Messages of a thread, or of a channel when `scope.root` is None, oldest first."""
         ...
 
+    async def read(self, message: MessageRef) -> Posted | Trouble:
+        """One message as it is now, with its text and its author's id; `Gone` when it was deleted or is not there.
+
+        `message.thread` may lack the root: then the message is looked for in the channel, and where a platform keeps
+        replies apart, `Gone` does not prove that it is gone."""
+        ...
+
     async def channels(self) -> Sequence[ThreadRef] | Trouble:
         """The channels the bot is in, for reading back what it missed there."""
         ...
