@@ -30,6 +30,7 @@ from bot.services.firing import Firing
 from bot.services.followup_news import FollowUpNews
 from bot.services.followup_runs import FollowUpRuns
 from bot.services.followups import FollowUps
+from bot.services.fresh_roles import FreshRoles
 from bot.services.inbox import InboxService
 from bot.services.languages import Languages
 from bot.services.merges import Merges, Reconciler
@@ -124,7 +125,7 @@ def wire(
     news = FollowUpNews(languages, redactor)
     followups, followup_runs = FollowUps(settings, rights, agents), FollowUpRuns(settings, news)
     run_tools = RunTools(settings, followups, news, tasks, attempts, Questions(announcer, rights), redactor)
-    firing = Firing(store, settings, followups, news)
+    firing = Firing(store, settings, followups, news, FreshRoles(store, platforms))
     merges = Merges(settings, announcer)
     backfill = Backfill(store, platforms)
     follow_ups_in_chat = ChatFollowUps.of(followups, news, announcer)

@@ -15,7 +15,7 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 
 from bot.core.followups import FollowUp, FollowUpKind, FollowUpReason, FollowUpState, may_move
 from bot.core.inbound import Person
-from bot.store import Due, FollowUpFilter
+from bot.store import REVIVABLE, Due, FollowUpFilter
 from storage.models import FollowUpRow, RunLogRow, RunRow, ThreadRow
 from storage.statements import IDS_POSTGRES, IDS_SQLITE, columns_of
 
@@ -26,6 +26,13 @@ LISTED_MAX = 200
 WORKING = """EXISTS (SELECT 1 FROM run r WHERE r.thread_id = f.thread_id AND r.finished_at IS NULL
   AND (r.state = 'active' OR (r.state = 'queued' AND r.kind = 'follow_up')))"""
 """An agent works in its thread, or will as soon as a worker is free."""
+AWAY = """(EXISTS (SELECT 1 FROM channel_setting c WHERE c.platform = f.platform AND c.workspace_id = f.workspace_id
+  AND c.channel_id IN (f.channel_id, '') AND c.key = 'away')
+  OR COALESCE((SELECT o.state = 'dead' AND o.last_error LIKE 'refused: %' FROM outbox o
+    WHERE o.thread_id = f.thread_id AND o.kind = 'post' AND o.created_at > :lately
+    ORDER BY o.seq DESC LIMIT 1), FALSE))"""
+"""The bot was taken out of the channel, or its last word in the thread was refused (`bot.store.REFUSED`) and waits for
+the bot to be added again."""
 DUE = f"""
 SELECT f.id, f.kind, f.due_at, f.if_missed, f.if_busy, f.thread_id, f.agent,
   (f.if_busy = 'skip' AND {WORKING}) AS busy,
@@ -34,6 +41,7 @@ SELECT f.id, f.kind, f.due_at, f.if_missed, f.if_busy, f.thread_id, f.agent,
    ORDER BY s.last_used_at DESC LIMIT 1) AS session_agent,
   (SELECT c.value FROM channel_setting c WHERE c.platform = f.platform AND c.workspace_id = f.workspace_id
    AND c.channel_id = f.channel_id AND c.key = 'agent') AS channel_agent,
+  (f.kind = 'agent' AND {AWAY}) AS away,
   f.requester_platform, f.requester_workspace, f.requester_id, p.kind AS person_kind, p.roles
 FROM follow_up f LEFT JOIN person p
   ON p.platform = f.requester_platform AND p.workspace_id = f.requester_workspace AND p.id = f.requester_id
@@ -68,11 +76,12 @@ def _columns(*names: str) -> list[sa.Column[Any]]:
 def due_statement(*, sqlite: bool) -> sa.TextualSelect:
     """What is due, with all that decides about it, each row locked on PostgreSQL."""
     lock = "" if sqlite else "FOR UPDATE OF f SKIP LOCKED"
-    types = {"due_at": UTCDateTime(), "free_since": UTCDateTime(), "busy": sa.Boolean()}
+    types = {"due_at": UTCDateTime(), "free_since": UTCDateTime(), "busy": sa.Boolean(), "away": sa.Boolean()}
     names = (*Due._fields[:-1], "requester_platform", "requester_workspace", "requester_id", "person_kind", "roles")
     columns = [sa.column(name, types.get(name, sa.String())) for name in names]
     text = sa.text(DUE.format(lock=lock))
-    return text.bindparams(sa.bindparam("now", type_=UTCDateTime())).columns(*columns)
+    instants = [sa.bindparam(name, type_=UTCDateTime()) for name in ("now", "lately")]
+    return text.bindparams(*instants).columns(*columns)
 
 
 @cache
@@ -162,7 +171,9 @@ class FollowUps:
         return self._tx.scalar("SELECT count(*) FROM follow_up WHERE origin_run_id = :run_id", run_id=run_id)
 
     def due(self, limit: int) -> Sequence[Due]:
-        rows = self._tx.run(due_statement(sqlite=self._tx.sqlite), {"now": self._tx.now, "limit": limit})
+        now = self._tx.now
+        known = {"now": now, "lately": now - REVIVABLE, "limit": limit}
+        rows = self._tx.run(due_statement(sqlite=self._tx.sqlite), known)
         people: dict[tuple[str, ...], Person] = {}
         found: list[Due] = []
         for row in rows:

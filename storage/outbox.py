@@ -15,7 +15,7 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 from bot.core.cards import CONTENT, dump_content
 from bot.core.inbound import ThreadRef
 from bot.store import DELIVERY_LEASE as LEASE
-from bot.store import REFUSED, Delivery, Outgoing, RunAgain
+from bot.store import REFUSED, REVIVABLE, Delivery, Outgoing, RunAgain
 from storage.models import CardRow, OutboxRow, RateGateRow, ThreadRow
 from storage.statements import IDS_POSTGRES, IDS_SQLITE
 from storage.threads import as_ref
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 log = structlog.get_logger(__name__)
-REVIVABLE = timedelta(hours=24)
 
 CLAIM = """
 WITH heads AS {materialized} (

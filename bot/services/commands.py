@@ -47,6 +47,7 @@ from bot.core.commands import (
 from bot.core.forms import LaterForm, UnfitForm, read_form
 from bot.core.inbound import (
     BotAdded,
+    BotRemoved,
     ButtonPress,
     Command,
     FormSent,
@@ -71,6 +72,7 @@ from bot.core.tasks import CodeTask
 from bot.core.texts import Texts
 from bot.failpoints import failpoint
 from bot.ports import Choice, Platform, Retry
+from bot.services import absence
 from bot.services.announcements import Announcer
 from bot.services.chat_followups import ChatFollowUps, Wanted, is_stop
 from bot.services.chat_questions import ChatQuestions
@@ -130,6 +132,8 @@ class ChatCommands:
                 await self._done(item)
             case BotAdded():
                 await self._bot_added(item, item.event)
+            case BotRemoved(thread=place):
+                await self.store.run(lambda tx: absence.leave(tx, place) if tx.inbox.done(item.id) else None)
             case Unreadable(ref=ref, why=why):
                 log.warning("unreadable_event", ref=ref, why=why)
                 await self._done(item)
@@ -180,6 +184,7 @@ class ChatCommands:
             if not tx.inbox.done(item.id):
                 return
             self.announcer.languages.hear(tx, event)
+            absence.come_back(tx, event.thread)
             where = event.thread.model_copy(update={"root": None, "native": None})
             key = f"hello:{where.canonical}"
             if not tx.outbox.revive(where) and not tx.outbox.known(key):

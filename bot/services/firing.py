@@ -1,7 +1,8 @@
 """What happens when follow-ups fall due: each is claimed once and does what it was set for, in one transaction.
 
 An agent's prompt becomes a queued run, a reminder a delivery; who may not do that any more, or whose time has passed,
-is told so in the thread. Any number of processes may fire: the guarded move decides.
+is told so in the thread. No agent works where the bot may not speak any more. Any number of processes may fire: the
+guarded move decides.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from bot.core.people import Action, may
 from bot.failpoints import failpoint
 from bot.services.followup_news import FollowUpNews
 from bot.services.followups import FollowUps
+from bot.services.fresh_roles import FreshRoles, Who, who_of
 from bot.services.loops import FAULT_SECONDS, short_ref, work_from_rows
 from bot.services.people import as_tokens_say
 from bot.settings import Settings
@@ -46,6 +48,7 @@ class Firing:
     settings: Settings
     followups: FollowUps
     news: FollowUpNews
+    roles: FreshRoles
 
     async def run(self, stop: asyncio.Event) -> None:
         """Waits for the next due instant, a new follow-up, or a thread that becomes free; fires; again."""
@@ -53,7 +56,7 @@ class Firing:
 
     async def _step(self) -> float | None:
         try:
-            fired, idle = await self.store.run(self._look)
+            fired, unasked, idle = await self.store.run(self._look)
         except (StoreDown, RunAgain):
             raise
         except Exception:
@@ -62,18 +65,30 @@ class Firing:
             return FAULT_SECONDS
         if fired:
             failpoint("followup.claimed")
+        if unasked:
+            await self.roles.ask(unasked)
+            return None
         return None if fired == BATCH else idle
 
-    def _look(self, tx: Transaction) -> tuple[int, float]:
-        return self.fire_due(tx), self._idle_seconds(tx)
+    def _look(self, tx: Transaction) -> tuple[int, dict[Who, Person], float]:
+        """Fires what is due, but for people whose roles should be asked for first: how many, those, and how long
+        there is nothing to do."""
+        due = tx.followups.due(BATCH)
+        unasked = self.roles.unasked(one.requester for one in due)
+        ready = [one for one in due if who_of(one.requester) not in unasked] if unasked else due
+        self._fire(tx, ready)
+        return len(ready), unasked, self._idle_seconds(tx)
 
     def fire_due(self, tx: Transaction) -> int:
-        """Fires up to a batch of what is due now. Returns how many were looked at."""
+        """Fires up to a batch of what is due now, by the roles told last. Returns how many were looked at."""
         due = tx.followups.due(BATCH)
+        self._fire(tx, due)
+        return len(due)
+
+    def _fire(self, tx: Transaction, due: Sequence[Due]) -> None:
         if due:
             _Batch(self, tx, due).fire()
             failpoint("followup.before_commit")
-        return len(due)
 
     async def _one_by_one(self) -> None:
         """One of a batch cannot be fired, for a fault of ours: the others are, and that one has failed."""
@@ -134,6 +149,9 @@ class _Batch:
         if not self._may(one.requester):
             self._fail(one, FollowUpReason.REFUSED)
             return
+        if one.away:
+            self._fail(one, FollowUpReason.UNDELIVERABLE)
+            return
         match judge_due(one, self.tx.now, free_since=one.free_since, busy=one.busy or one.thread_id in self._taken):
             case Wait():
                 pass
@@ -161,8 +179,8 @@ class _Batch:
 
     def _may(self, person: Person) -> bool:
         """Whether the person who set it may still set one: rights are asked again when it fires."""
-        who = (person.platform, person.workspace_id, person.id)
+        who = who_of(person)
         if who not in self._allowed:
-            role = self.firing.followups.rights.role(as_tokens_say(self.tx, person))
+            role = self.firing.followups.rights.role(as_tokens_say(self.tx, self.firing.roles.of(person)))
             self._allowed[who] = may(role, Action.FILE, is_requester=True)
         return self._allowed[who]

@@ -24,6 +24,7 @@ from bot.core.inbound import MessageRef, Person, ReplyToken
 from bot.core.texts import Texts
 from bot.failpoints import failpoint
 from bot.ports import AuthFailed, Gone, NotAllowed, Platform, Retry, Trouble, Unsendable
+from bot.services import absence
 from bot.services.languages import Languages
 from bot.services.loops import work_from_rows
 from bot.store import DELIVERY_LEASE, REFUSED, Delivery, Outgoing, Store, StoreDown, Transaction
@@ -295,7 +296,8 @@ class Relay:
     def _sent(self, tx: Transaction, delivery: Outgoing, message: MessageRef) -> None:
         root = message.thread.root or message.message_id if _posts(delivery) and delivery.to.root is None else None
         known = message.message_id if delivery.kind in ("post", "edit") else None
-        tx.outbox.sent(delivery, known, root, message.thread.native)
+        if tx.outbox.sent(delivery, known, root, message.thread.native) and _posts(delivery):
+            absence.come_back(tx, delivery.to)
 
     def _retry(self, tx: Transaction, delivery: Outgoing, after: timedelta, maybe_done: bool, why: str) -> None:
         if tx.now - delivery.created_at > GIVE_UP_AFTER:
@@ -316,6 +318,8 @@ class Relay:
                 return
         if not self._park(tx, delivery, f"{what} gone: {why}") or what == "message" or not _posts(delivery):
             return
+        if what == "channel":
+            absence.leave(tx, delivery.to)
         if self._rehome is None or not self._rehome(tx, delivery, what):
             self._tell(tx, delivery, plain(_content(delivery)), "gone")
 
@@ -325,6 +329,8 @@ class Relay:
         if not tx.outbox.dead(delivery, f"{REFUSED}{why or fix}"):
             return
         tx.people.audit("relay", "not_allowed", delivery.dedup_key, {"why": why})
+        if delivery.kind == "post" and delivery.to.root is None:  # a thread may just be locked
+            absence.leave(tx, delivery.to)
         if delivery.kind == "post":
             self._tell(tx, delivery, lambda texts: Doc(text=texts.reword(fix, "fix")), "not_allowed")
 

@@ -32,6 +32,7 @@ from bot.store.queries import (
 from bot.store.rows import (
     DELIVERY_LEASE,
     REFUSED,
+    REVIVABLE,
     AgentSession,
     AuditEntry,
     AuditFilter,
@@ -55,6 +56,7 @@ from bot.store.rows import (
 __all__ = [
     "DELIVERY_LEASE",
     "REFUSED",
+    "REVIVABLE",
     "AgentSession",
     "AuditEntry",
     "AuditFilter",

@@ -35,6 +35,8 @@ DELIVERY_LEASE: Final = timedelta(seconds=60)
 
 REFUSED = "refused: "
 """How the last error of a parked delivery starts when the bot lacked a right; joining the channel revives it."""
+REVIVABLE: Final = timedelta(hours=24)
+"""How long a delivery that was refused waits for the bot to be added to the channel again."""
 
 
 class StoreDown(Exception):
@@ -156,7 +158,8 @@ class FollowUpFilter:
 class Due(NamedTuple):
     """A pending follow-up whose time has come, locked for this transaction, with all that decides about it. `busy`: an
     agent works in its thread and it does not wait for that; `free_since` is when the last one there ended;
-    `session_agent` is whose conversation the thread holds; `requester` has the roles last heard of."""
+    `session_agent` is whose conversation the thread holds; `away`: a prompt whose answer could not be posted, as the
+    bot was taken out of the channel or refused there last; `requester` has the roles last heard of."""
 
     id: int
     kind: FollowUpKind
@@ -169,6 +172,7 @@ class Due(NamedTuple):
     free_since: datetime | None
     session_agent: str | None
     channel_agent: str | None
+    away: bool
     requester: Person
 
 

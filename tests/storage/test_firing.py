@@ -14,6 +14,7 @@ from bot.core.followups import FollowUp, FollowUpKind, FollowUpState
 from bot.core.runs import RunLease
 from bot.services import followup_news
 from bot.services.firing import BATCH
+from bot.services.fresh_roles import FreshRoles
 from bot.services.loops import FAULT_SECONDS
 from storage.engine import Database
 from storage.transaction import Tx
@@ -27,7 +28,10 @@ SECOND = timedelta(seconds=1)
 
 @pytest.fixture
 def world(store: Database, clock: FakeClock, tmp_path: Path) -> World:
-    return World(store, clock, tmp_path)
+    world = World(store, clock, tmp_path)
+    nobody = replace(world.app.firing, roles=FreshRoles(world.mind, {}))  # type: ignore[arg-type]
+    world.app = replace(world.app, firing=nobody)
+    return world
 
 
 def set_one(world: World, **values: Any) -> int:
@@ -38,7 +42,8 @@ def set_one(world: World, **values: Any) -> int:
 
 def look(world: World) -> tuple[int, float]:
     """What a wake-up does: how many it handled, and the seconds until the next one."""
-    return world.store.run_sync(world.app.firing._look)
+    fired, _, idle = world.store.run_sync(world.app.firing._look)
+    return fired, idle
 
 
 def poll(world: World) -> float:
@@ -63,7 +68,7 @@ def test_a_process_whose_clock_is_wrong_waits_by_the_clock_that_decides(world: W
     set_one(world, after=5 * SECOND)
     wrong = Database(str(world.store.url), FakeClock(world.clock.now() + timedelta(hours=1)))
     try:
-        assert world.store.run_sync(replace(world.app.firing, store=wrong)._look) == (0, 5.0)
+        assert world.store.run_sync(replace(world.app.firing, store=wrong)._look) == (0, {}, 5.0)
     finally:
         wrong.close_sync()
 
