@@ -15,7 +15,7 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 
 from bot.core.followups import FollowUp, FollowUpKind, FollowUpReason, FollowUpState, may_move
 from bot.core.inbound import Person
-from bot.store import REVIVABLE, Due, FollowUpFilter
+from bot.store import REVIVABLE, Due, FollowUpFilter, PendingCounts
 from storage.models import FollowUpRow, RunLogRow, RunRow, ThreadRow
 from storage.statements import IDS_POSTGRES, IDS_SQLITE, columns_of
 
@@ -53,6 +53,13 @@ UPDATE run SET thread_id = :thread_id, session_key = :prefix || agent
 WHERE follow_up_id = :id AND thread_id IS NULL AND state IN ('queued', 'active')
 """
 """A run whose follow-up opens its thread holds that thread's conversation from then on: what is said there waits."""
+COUNT_ALONE = """SELECT pg_advisory_xact_lock(hashtextextended(key, 0))
+FROM unnest(CAST(:keys AS text[])) WITH ORDINALITY AS wanted(key, place) ORDER BY place"""
+"""Waits for whoever counts for the same person or thread. Always the person first, so nobody waits in a circle."""
+PENDING_OF_PERSON = """SELECT count(*) FROM follow_up WHERE requester_platform = :platform
+AND requester_workspace = :workspace AND requester_id = :person AND state = 'pending'"""
+PENDING_IN_THREAD = """SELECT count(*), count(CASE WHEN by_agent THEN 1 END) FROM follow_up
+WHERE thread_id = :thread_id AND state = 'pending'"""
 NEXT_DUE = "SELECT min(due_at) AS due_at FROM follow_up WHERE state = 'pending' AND due_at > :now"
 FIRE = """
 UPDATE follow_up {by_id} SET state = :state, attempt = attempt + 1, triggered_at = :now, updated_at = :now,
@@ -157,15 +164,15 @@ class FollowUps:
         newest = "id = (SELECT max(id) FROM follow_up WHERE thread_id = :thread_id AND NOT anchored)"
         return _entity(self._tx.first(FollowUpRow, newest, thread_id=thread_id))
 
-    def pending_of(self, requester: tuple[str, str, str]) -> int:
+    def pending_counts(self, requester: tuple[str, str, str], thread_id: int | None) -> PendingCounts:
         platform, workspace, person = requester
-        where = """SELECT count(*) FROM follow_up WHERE requester_platform = :platform
-            AND requester_workspace = :workspace AND requester_id = :person AND state = 'pending'"""
-        return self._tx.scalar(where, platform=platform, workspace=workspace, person=person)
-
-    def pending_in(self, thread_id: int, *, by_agents: bool = False) -> int:
-        where = "SELECT count(*) FROM follow_up WHERE thread_id = :thread_id AND state = 'pending'"
-        return self._tx.scalar(where + (" AND by_agent" if by_agents else ""), thread_id=thread_id)
+        if not self._tx.sqlite:  # SQLite has one writer at a time
+            keys = [f"follow_up:{':'.join(requester)}", f"follow_up:{thread_id}"]
+            self._tx.listed(COUNT_ALONE, keys=keys[: 1 if thread_id is None else 2])
+        known = {"platform": platform, "workspace": workspace, "person": person}
+        of_person = self._tx.scalar(PENDING_OF_PERSON, **known)
+        (in_thread,) = self._tx.listed(PENDING_IN_THREAD, thread_id=thread_id)
+        return PendingCounts(of_person, *in_thread)
 
     def set_by_run(self, run_id: int) -> int:
         return self._tx.scalar("SELECT count(*) FROM follow_up WHERE origin_run_id = :run_id", run_id=run_id)

@@ -36,7 +36,7 @@ from bot.services.people import Rights
 from bot.services.refusals import Refused
 from bot.services.tasks import actor_of
 from bot.settings import Settings
-from bot.store import FollowUpFilter, RunAgain, Transaction
+from bot.store import FollowUpFilter, PendingCounts, RunAgain, Transaction
 
 PENDING, RUNNING, FAILED = FollowUpState.PENDING, FollowUpState.RUNNING, FollowUpState.FAILED
 CANCELLED = FollowUpState.CANCELLED
@@ -122,7 +122,9 @@ class FollowUps:
         draft = self._draft(tx, wish)
         if isinstance(draft, Refused):
             return draft
-        refused = self._over_quota(tx, draft) or (self._over_brakes(tx, draft, wish.by) if wish.by else None)
+        who = (draft.requester_platform, draft.requester_workspace, draft.requester_id)
+        pending = tx.followups.pending_counts(who, draft.thread_id)
+        refused = self._over_quota(pending) or (self._over_brakes(tx, draft, wish.by, pending) if wish.by else None)
         if refused is not None:
             return refused
         stored = tx.followups.add(draft)
@@ -201,15 +203,14 @@ class FollowUps:
             return Refused("refused.follow_up_past")
         return Refused("when.too_far") if at > tx.now + HORIZON else None
 
-    def _over_quota(self, tx: Transaction, draft: FollowUp) -> Refused | None:
-        who = (draft.requester_platform, draft.requester_workspace, draft.requester_id)
-        if tx.followups.pending_of(who) >= PENDING_PER_PERSON:
+    def _over_quota(self, pending: PendingCounts) -> Refused | None:
+        if pending.of_person >= PENDING_PER_PERSON:
             return Refused("refused.follow_ups_full", {"n": PENDING_PER_PERSON, "command": "followups"}, "state")
-        if draft.thread_id is not None and tx.followups.pending_in(draft.thread_id) >= PENDING_PER_THREAD:
+        if pending.in_thread >= PENDING_PER_THREAD:
             return Refused("refused.thread_full", {"n": PENDING_PER_THREAD, "command": "followups"}, "state")
         return None
 
-    def _over_brakes(self, tx: Transaction, draft: FollowUp, by: SetByRun) -> Refused | None:
+    def _over_brakes(self, tx: Transaction, draft: FollowUp, by: SetByRun, pending: PendingCounts) -> Refused | None:
         """The brakes on agents (product rule 7.5)."""
         if draft.due_at < tx.now + AGENT_GAP:
             return Refused("refused.agent_too_soon", {"n": int(AGENT_GAP / timedelta(seconds=1))})
@@ -219,9 +220,7 @@ class FollowUps:
             return Refused("refused.agent_chain", {"n": AGENT_CHAIN}, "state")
         if by.follow_up is not None and tx.followups.set_by_run(by.run_id) >= AGENT_PER_RUN:
             return Refused("refused.agent_one_only", {}, "state")
-        if draft.thread_id is not None and (
-            tx.followups.pending_in(draft.thread_id, by_agents=True) >= PENDING_BY_AGENTS
-        ):
+        if pending.by_agents >= PENDING_BY_AGENTS:
             return Refused("refused.agent_thread_full", {"n": PENDING_BY_AGENTS}, "state")
         return None
 

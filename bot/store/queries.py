@@ -21,6 +21,7 @@ from bot.store.rows import (
     Move,
     Outgoing,
     Pending,
+    PendingCounts,
     TaskFilter,
     Thread,
     TokenInfo,
@@ -274,12 +275,9 @@ class FollowUpQueries(Protocol):
         """The newest follow-up that opened this thread by firing; None for any other thread."""
         ...
 
-    def pending_of(self, requester: tuple[str, str, str]) -> int:
-        """How many pending ones someone has."""
-        ...
-
-    def pending_in(self, thread_id: int, *, by_agents: bool = False) -> int:
-        """How many pending ones a thread has; only those that agents set, with `by_agents`."""
+    def pending_counts(self, requester: tuple[str, str, str], thread_id: int | None) -> PendingCounts:
+        """How many pending ones someone and a thread have. Until this transaction ends no other one counts the same
+        person's or thread's: what is counted and then added stays within the limits."""
         ...
 
     def set_by_run(self, run_id: int) -> int:

@@ -155,6 +155,14 @@ class FollowUpFilter:
     offset: int = 0
 
 
+class PendingCounts(NamedTuple):
+    """How many pending follow-ups a person and a thread have; `by_agents` are those of the thread that agents set."""
+
+    of_person: int
+    in_thread: int
+    by_agents: int
+
+
 class Due(NamedTuple):
     """A pending follow-up whose time has come, locked for this transaction, with all that decides about it. `busy`: an
     agent works in its thread and it does not wait for that; `free_since` is when the last one there ended;

@@ -100,8 +100,8 @@ def plans(store: Database, unit: Callable[[Tx], Any]) -> list[str]:
         ("follow_up", {"ix_follow_up_due"}, lambda tx: tx.followups.due(100)),
         ("follow_up", {"ix_follow_up_due"}, lambda tx: tx.followups.next_due_at()),
         ("run", {"ix_run_ready"}, lambda tx: tx.runs.claim_follow_up("w", "h", 4, LEASE)),
-        ("follow_up", {"ix_follow_up_quota"}, lambda tx: tx.followups.pending_of(ANN)),
-        ("follow_up", {"ix_follow_up_due", "ix_follow_up_thread_id"}, lambda tx: tx.followups.pending_in(2)),
+        ("follow_up", {"ix_follow_up_quota"}, lambda tx: tx.followups.pending_counts(ANN, None)),
+        ("follow_up", {"ix_follow_up_due", "ix_follow_up_thread_id"}, lambda tx: tx.followups.pending_counts(ANN, 2)),
     ],
     ids=[
         "claim-run",

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -10,14 +11,18 @@ from typing import Any
 import psycopg
 import pytest
 
+from bot.core.followups import PENDING_BY_AGENTS, PENDING_PER_PERSON, PENDING_PER_THREAD
 from bot.core.runs import LogLine
 from bot.core.tasks import CodeTask, FailureReason
 from bot.services.attempts import Cost, Failure
+from bot.services.followups import SetByRun, Wish
+from bot.services.refusals import Refused
 from storage.engine import Database
 from storage.transaction import Tx
 from tests.clock import FakeClock
 from tests.storage.conformance.bench import file
-from tests.storage.world import ANN, World
+from tests.storage.conformance.followups import put
+from tests.storage.world import ANN, CHANNEL, World
 from tests.stores import only_postgres
 
 DEADLINE = 20.0
@@ -76,3 +81,32 @@ def test_a_cancel_also_ends_the_attempt_that_follows_a_failure(world: World, dat
     answer = overtaken(world, database_url, fail, lambda tx: world.app.tasks.cancel(tx, 1, ANN))
     assert isinstance(answer, CodeTask) and answer.is_cancelled
     assert world.rows("SELECT state FROM run ORDER BY id") == [("failed",), ("cancelled",)]
+
+
+@only_postgres
+@pytest.mark.parametrize("quota", ["person", "thread", "agents"])
+def test_two_follow_ups_set_at_once_share_what_is_left_of_a_quota(world: World, database_url: str, quota: str) -> None:
+    """One is left of each limit; each of the two alone would fit."""
+    limits = {"person": PENDING_PER_PERSON, "thread": PENDING_PER_THREAD, "agents": PENDING_BY_AGENTS}
+    most, at = limits[quota], world.clock.now() + timedelta(hours=1)
+    owner = ANN.model_copy(update={"id": "U2", "roles": frozenset({"owner"})})
+    everyone = [ANN, ANN] if quota == "person" else [ANN, owner]
+    by = SetByRun(1) if quota == "agents" else None
+
+    def fill(tx: Tx) -> None:
+        for person in everyone:
+            tx.people.see(person)
+        for n in range(most - 1):
+            root = f"{n}.0" if quota == "person" else "1.0"
+            who = "U1" if quota == "person" else f"U{100 + n}"
+            put(tx, root=root, requester_id=who, due_at=at, by_agent=by is not None)
+
+    def wish(n: int) -> Callable[[Tx], Any]:
+        place = CHANNEL.model_copy(update={"root": f"other-{n}.0" if quota == "person" else "1.0"})
+        mine = Wish("look again", at, everyone[n], place, by=by)
+        return lambda tx: world.app.followups.set(tx, mine)
+
+    world.store.run_sync(fill)
+    answer = overtaken(world, database_url, wish(0), wish(1))
+    assert isinstance(answer, Refused) and answer.kind == "state"
+    assert world.rows("SELECT count(*) FROM follow_up WHERE state = 'pending'") == [(most,)]

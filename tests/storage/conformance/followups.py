@@ -279,9 +279,9 @@ def pending_ones_are_counted(bench: Bench) -> None:
         bench.do(lambda tx, v=values: put(tx, due_at=tx.now + HOUR, **v))
     in_state(bench, CANCELLED)
     thread = bench.thread()
-    assert bench.do(lambda tx: tx.followups.pending_of(("slack", "T1", "U1"))) == 3
-    assert bench.do(lambda tx: tx.followups.pending_in(thread)) == 3
-    assert bench.do(lambda tx: tx.followups.pending_in(thread, by_agents=True)) == 1
+    who = ("slack", "T1", "U1")
+    assert bench.do(lambda tx: tx.followups.pending_counts(who, thread)) == (3, 3, 1)
+    assert bench.do(lambda tx: tx.followups.pending_counts(who, None)) == (3, 0, 0)
 
 
 def threads_that_become_one_keep_their_follow_ups(bench: Bench) -> None:
