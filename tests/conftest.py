@@ -111,7 +111,7 @@ def _migrate(url: str) -> None:
 
 def _postgres_database(server: str, template: str) -> Iterator[str]:
     name = f"codetask_test_{uuid.uuid4().hex[:12]}"
-    execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")  # half the time of a WAL copy
     yield with_database(server, name)
     execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
