@@ -38,6 +38,8 @@ from bot.worker.mcp_wire import McpServer
 SOCKET_NAME: Final = "api.sock"
 ASKING_MAX: Final = 2
 """Calls of one run that may wait for a person at once: each looks at the database now and then."""
+CONNECTIONS_MAX: Final = 16
+"""Connections of one run that may be open at once; one more is closed at once."""
 INSIDE_URL: Final = "http://127.0.0.1:8422"
 """The address agents see inside a sandbox with its own network; the bridge forwards it to the socket."""
 ROOT: Final = "/api/v1/run/"
@@ -96,6 +98,25 @@ def _place(tx: Transaction, hold: RunHold) -> ThreadRef | None:
     return None if isinstance(seat, ToolRefused) else seat.place
 
 
+class FewConnections(web.Server):
+    """A server for hostile clients: bodies as they come, of at most 64 KiB, over at most 16 connections."""
+
+    @classmethod
+    def of(cls, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> FewConnections:
+        """One that answers every request with `answer`. Call within the event loop."""
+        loop = asyncio.get_running_loop()
+
+        def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
+
+        return cls(answer, request_factory=request, handler_cancellation=True, access_log=None, auto_decompress=False)
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            transport.abort()
+
+
 class CallbackRun:
     """One run's server. `close` voids the token at once."""
 
@@ -108,7 +129,7 @@ class CallbackRun:
         self._paused = 0.0
         self._open = True
         self._port = 0
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
         self._asking = 0
 
     @property
@@ -142,11 +163,7 @@ class CallbackRun:
 
     async def listen(self, *, loopback: bool) -> None:
         """Starts to answer."""
-        app = web.Application(client_max_size=MAX_BODY)
-        app.router.add_route("*", "/{tail:.*}", self._answer)
-        self._runner = web.AppRunner(
-            app, handler_cancellation=True, access_log=None, shutdown_timeout=_CLOSE_S, auto_decompress=False
-        )
+        self._runner = web.ServerRunner(FewConnections.of(self._answer), shutdown_timeout=_CLOSE_S)
         await self._runner.setup()
         path = self._folder / SOCKET_NAME
         await web.UnixSite(self._runner, str(path)).start()
@@ -167,7 +184,7 @@ class CallbackRun:
         with contextlib.suppress(FileNotFoundError):
             (self._folder / SOCKET_NAME).unlink()
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
         if not self._open or not self._has_token(request):
             refused = _error(401, "unauthorized", "This needs the token of a running run.")
             refused.headers["WWW-Authenticate"] = "Bearer"
@@ -183,7 +200,7 @@ class CallbackRun:
             return await self._over_http(request.method, request.path.removeprefix(ROOT), raw, patience)
         return _error(404, "not_found", "There is nothing at this address.")
 
-    def _has_token(self, request: web.Request) -> bool:
+    def _has_token(self, request: web.BaseRequest) -> bool:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.token.encode())
 

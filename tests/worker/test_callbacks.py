@@ -24,7 +24,7 @@ from bot.services.tasks import Filed, Filing
 from bot.store import Transaction
 from bot.worker.agent_step import SHELL_FOLDER
 from bot.worker.callback_tools import TOOLS
-from bot.worker.callbacks import CALLS_A_MINUTE, MAX_BODY, CallbackRun, Callbacks
+from bot.worker.callbacks import CALLS_A_MINUTE, CONNECTIONS_MAX, MAX_BODY, CallbackRun, Callbacks
 from storage.engine import Database
 from tests.clock import FakeClock
 from tests.storage.world import ANN, CHANNEL, World
@@ -104,6 +104,24 @@ async def test_the_official_client_sets_lists_and_cancels_a_follow_up(site: Site
         assert not gone.is_error and (gone.structured_content or {})["state"] == "cancelled"
     (follow_up,) = site.follow_ups()
     assert (follow_up.body, follow_up.requester_id, follow_up.by_agent) == ("check the deploy", "U1", True)
+
+
+async def test_no_more_connections_are_kept_than_a_run_needs(site: Site, folder: Path) -> None:
+    async with asyncio.timeout(20):
+        held = [await asyncio.open_unix_connection(str(folder / "api.sock")) for _ in range(CONNECTIONS_MAX)]
+        reader, writer = await asyncio.open_unix_connection(str(folder / "api.sock"))
+        assert await reader.read() == b"", "one too many is closed at once"
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await site.send("GET", "/api/v1/run/follow-ups")
+        for _, one in (*held, (reader, writer)):
+            one.close()
+            await one.wait_closed()
+        while True:
+            try:
+                assert (await site.send("GET", "/api/v1/run/follow-ups"))[0] == 200
+                break
+            except aiohttp.ClientConnectionError:  # those that were closed are not all noticed yet
+                await asyncio.sleep(0)
 
 
 async def test_it_speaks_mcp_without_streams_and_sessions(site: Site) -> None:
