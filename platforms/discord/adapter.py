@@ -354,6 +354,13 @@ class DiscordPlatform:
     async def history(self, scope: ThreadRef, after: datetime | None, limit: int) -> Sequence[Posted] | Trouble:
         return await self._reading.history(scope, after, limit)
 
+    async def read(self, message: MessageRef) -> Posted | Trouble:
+        where = await self._home(message)
+        if isinstance(where, TROUBLE):
+            return where
+        found = await self._reading.read(message, where)
+        return _in_thread(found) if isinstance(found, Gone) and where != message.thread.channel_id else found
+
     async def channels(self) -> Sequence[ThreadRef] | Trouble:
         return await self._reading.channels()
 

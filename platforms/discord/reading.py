@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from bot.core.inbound import Person, ThreadRef
+from bot.core.inbound import MessageRef, Person, ThreadRef
 from bot.ports import AuthFailed, Clock, Gone, Posted, Retry, Trouble
 from platforms.discord.api import PATIENT, TROUBLE, Api
 from platforms.discord.commands import Intake
@@ -61,6 +61,20 @@ class Reading:
         found = [past for message in raw if (past := read_past(message, place, guild, me, now))]
         found.sort(key=lambda past: int(past.message.message_id))  # the order of a page is unreliable
         return found[-limit:] if after is None else found[:limit]
+
+    async def read(self, message: MessageRef, where: str) -> Posted | Trouble:
+        """One message of the channel or thread `where`."""
+        me, thread = self._intake.me, message.thread
+        if me is None:
+            return UNIDENTIFIED
+        path = "/channels/{channel_id}/messages/{message_id}"
+        raw = await self._get(path, channel_id=where, message_id=message.message_id)
+        if isinstance(raw, TROUBLE):
+            return raw
+        place = {"type": 11, "parent_id": thread.channel_id} if where != thread.channel_id else {}
+        guild = "" if thread.workspace_id == DIRECT else thread.workspace_id
+        past = read_past(raw, place, guild, me, self._clock.now())
+        return past or Gone("message", "no message of a person")
 
     async def _messages(self, channel: str, after: datetime | None, limit: int) -> list[Mapping[str, Any]] | Trouble:
         """Raw messages: the first `limit` after an instant, or the last `limit`."""

@@ -237,6 +237,9 @@ class LarkPlatform:
     async def history(self, scope: ThreadRef, after: datetime | None, limit: int) -> list[Posted] | Trouble:
         return await self._reader.history(scope, after, limit)
 
+    async def read(self, message: MessageRef) -> Posted | Trouble:
+        return await self._reader.read(message)
+
     async def channels(self) -> list[ThreadRef] | Trouble:
         return await self._reader.channels()
 

@@ -19,6 +19,8 @@ IM: Final = "/open-apis/im/v1"
 PAGE: Final = 50
 CHATS: Final = 100
 MAX_PAGES: Final = 100
+UNKNOWN_ID: Final = "230001"
+"""Lark's complaint about a parameter; the id is the only one there is when one message is read."""
 PERSON_LIFE: Final = timedelta(minutes=10)
 """How long a person's name and roles are remembered (ours)."""
 UNIDENTIFIED: Final = Retry(timedelta(seconds=1), why="not identified yet")
@@ -60,6 +62,24 @@ class Reader:
         found.sort(key=lambda past: (past.message.sent_at, past.message.message_id))
         found = [past for past in found if after is None or past.message.sent_at > after]
         return found[-limit:] if after is None else found[:limit]
+
+    async def read(self, message: MessageRef) -> Posted | Trouble:
+        """One message; its chat and thread are Lark's own, whatever the reference says."""
+        me = self._me()
+        if me is None:
+            return UNIDENTIFIED
+        found = await self.message(message.message_id)
+        if isinstance(found, Unsendable) and found.why == UNKNOWN_ID:
+            return Gone("message", found.why)
+        if isinstance(found, TROUBLE):
+            return found
+        if found.get("deleted"):
+            return Gone("message", "recalled")
+        direct = await self._is_direct(str(found.get("chat_id") or message.thread.channel_id))
+        if isinstance(direct, TROUBLE):
+            return direct
+        past = read_past(found, me, self._clock.now(), direct)
+        return past or Gone("message", "no message of a person")
 
     async def _is_direct(self, chat: str) -> bool | Retry | AuthFailed:
         """Whether a chat that can be read is the bot's with one person, where every word is addressed to it.

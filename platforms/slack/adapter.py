@@ -344,6 +344,9 @@ class SlackPlatform:
     async def history(self, scope: ThreadRef, after: datetime | None, limit: int) -> list[Posted] | Trouble:
         return await self._reading.history(scope, after, limit)
 
+    async def read(self, message: MessageRef) -> Posted | Trouble:
+        return await self._reading.read(message)
+
     async def channels(self) -> list[ThreadRef] | Trouble:
         return await self._reading.channels()
 

@@ -88,6 +88,35 @@ class Reading:
         root = scope.root
         return await self._attempt(lambda: self._client.conversations_replies(ts=root, **asked))
 
+    async def read(self, message: MessageRef) -> Posted | Trouble:
+        """One message, in its thread where the reference names one, else in the channel, else in a thread it may be in.
+
+        A range of one instant is what Slack offers for one message. Where nothing is left of it the range is empty, or
+        holds a tombstone when answers still hang on it; then it is `Gone`."""
+        me, ts = self._me(), message.message_id
+        if me is None:
+            return UNIDENTIFIED
+        root = message.thread.root
+        ways = [root] if root is not None and root != ts else [None, ts]
+        for way in ways:
+            page = await self._instant(message.thread.channel_id, ts, way)
+            if isinstance(page, Gone) and page.what == "thread":
+                return Gone("message", page.why)
+            if isinstance(page, TROUBLE):
+                return page
+            found = next((one for one in page.get("messages") or [] if one.get("ts") == ts), None)
+            if found is not None:
+                past = read_past(found, message.thread.channel_id, me, self._clock.now())
+                return past or Gone("message", str(found.get("subtype") or "unreadable"))
+        return Gone("message", "message_not_found")
+
+    async def _instant(self, channel: str, ts: str, root: str | None) -> Any:
+        """What was said at one instant: in a channel, or in the thread of `root`, whose root comes with it."""
+        asked = {"channel": channel, "oldest": ts, "latest": ts, "inclusive": True, "include_all_metadata": True}
+        if root is None:
+            return await self._attempt(lambda: self._client.conversations_history(**asked, limit=1))
+        return await self._attempt(lambda: self._client.conversations_replies(**asked, ts=root, limit=2))
+
     async def permalink(self, message: MessageRef) -> str | None:
         channel, ts = message.thread.channel_id, message.message_id
         found = await self._attempt(lambda: self._client.chat_getPermalink(channel=channel, message_ts=ts))

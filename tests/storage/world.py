@@ -78,6 +78,8 @@ class Chat:
         self.said: list[Said] = []
         self.whispers: list[tuple[str, Doc]] = []
         self.marks: set[tuple[str, str]] = set()
+        self.heard: dict[str, Message] = {}
+        """What people said, by message id, for reading back one message."""
 
     async def preflight(self) -> Identity:
         return Identity("slack", "A1", "T1", "B1", "codetask")
@@ -96,7 +98,7 @@ class Chat:
         return Gone("message", "message_not_found")
 
     async def react(self, message: MessageRef, mark: str, on: bool, key: str) -> MessageRef | Trouble:
-        self.marks.add((message.message_id, mark))
+        (self.marks.add if on else self.marks.discard)((message.message_id, mark))
         return message
 
     async def whisper(
@@ -112,6 +114,14 @@ class Chat:
             if (scope.root is None or said.thread.root == scope.root) and (after is None or said.at >= after)
         ]
         return [self._posted(said) for said in found[:limit]]
+
+    async def read(self, message: MessageRef) -> Posted | Trouble:
+        """What the bot itself said, or what `heard` holds of people; everything else is gone."""
+        found = self.heard.get(message.message_id)
+        if found is not None:
+            return Posted(message=found, own=False)
+        mine = next((said for said in self.said if said.id == message.message_id), None)
+        return self._posted(mine) if mine else Gone("message", "message_not_found")
 
     async def permalink(self, message: MessageRef) -> str | None:
         return f"https://chat.example/{message.message_id}"

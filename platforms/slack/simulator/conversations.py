@@ -6,7 +6,7 @@ from typing import Any
 
 from platforms.slack.simulator.catalog import HISTORY_SCOPES, READ_SCOPES
 from platforms.slack.simulator.chat import Chat
-from platforms.slack.simulator.events import message_json
+from platforms.slack.simulator.events import shown_json
 from platforms.slack.simulator.state import Channel, StoredMessage, World
 from platforms.slack.simulator.webapi import ApiError, Credentials
 
@@ -49,7 +49,8 @@ class Conversations:
     def history(self, arguments: Json) -> Json:
         """Roots and broadcast replies, newest first."""
         channel = self._readable(arguments)
-        found = [m for m in list(self.world.messages.values()) if m.channel == channel.id and not m.deleted]
+        there = [m for m in list(self.world.messages.values()) if m.channel == channel.id]
+        found = [m for m in there if not m.deleted or self.world.has_left_answers(m)]
         found = [m for m in found if (not m.is_reply or m.broadcast) and _within(m, arguments)]
         found.sort(key=lambda message: message.ts, reverse=True)
         return self._messages(found, arguments, default=100)
@@ -57,8 +58,8 @@ class Conversations:
     def replies(self, arguments: Json) -> Json:
         """A thread, oldest first; its root is always the first message of the first page."""
         channel = self._readable(arguments)
-        root = self.world.message(channel.id, str(arguments["ts"]))
-        if root is None:
+        root = self.world.messages.get((channel.id, str(arguments["ts"])))
+        if root is None or (root.deleted and not self.world.has_left_answers(root)):
             raise ApiError("thread_not_found")
         found = sorted(self.world.replies(channel.id, root.ts), key=lambda message: message.ts)
         found = [root, *(m for m in found if _within(m, arguments))]
@@ -101,7 +102,7 @@ class Conversations:
         page, cursor = _page(found, arguments, default=default, most=1000)
         metadata = bool(arguments.get("include_all_metadata"))
         answer: Json = {
-            "messages": [message_json(self.world, m, metadata=metadata) for m in page],
+            "messages": [shown_json(self.world, m, metadata=metadata) for m in page],
             "has_more": bool(cursor),
             "pin_count": 0,
         }

@@ -51,6 +51,17 @@ def _thread_json(world: World, message: StoredMessage) -> Json:
     }
 
 
+def tombstone_json(world: World, message: StoredMessage) -> Json:
+    """What is left of a deleted message that answers hang on."""
+    left: Json = {"type": "message", "subtype": "tombstone", "text": "This message was deleted.", "user": "USLACKBOT"}
+    return left | {"hidden": True, "ts": message.ts} | _thread_json(world, message)
+
+
+def shown_json(world: World, message: StoredMessage, *, metadata: bool = False) -> Json:
+    """A message as history shows it, whether it was deleted or not."""
+    return tombstone_json(world, message) if message.deleted else message_json(world, message, metadata=metadata)
+
+
 def _bot_profile(world: World) -> Json:
     return {
         "id": world.bot.bot_id,
@@ -103,6 +114,11 @@ class Events:
         self._hidden(message, {"subtype": "message_changed", "message": now, "previous_message": previous})
 
     def deleted(self, message: StoredMessage, previous: Json) -> None:
+        """A deletion; one that leaves answers behind is told as a change into a tombstone."""
+        if self.world.has_left_answers(message):
+            left = tombstone_json(self.world, message)
+            self._hidden(message, {"subtype": "message_changed", "message": left, "previous_message": previous})
+            return
         self._hidden(message, {"subtype": "message_deleted", "deleted_ts": message.ts, "previous_message": previous})
 
     def _hidden(self, message: StoredMessage, fields: Json) -> None:

@@ -309,6 +309,10 @@ class World:
             if c == channel and m.is_reply and m.thread_ts == root and not m.deleted
         ]
 
+    def has_left_answers(self, message: StoredMessage) -> bool:
+        """Whether a message was deleted while answers hang on it: then a tombstone stays in its place."""
+        return message.deleted and not message.is_reply and bool(self.replies(message.channel, message.ts))
+
     def store(self, message: StoredMessage) -> StoredMessage:
         message.remember(message.at)
         self.messages[(message.channel, message.ts)] = message

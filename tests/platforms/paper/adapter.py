@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bot.core.cards import Card, Content, Doc
-from bot.core.inbound import Command, MessageRef, Person, ReplyToken, ThreadRef
+from bot.core.inbound import Command, Message, MessageRef, Person, ReplyToken, ThreadRef
 from bot.ports import Capabilities, Clock, Fatal, Gone, Health, HttpAnswer, Identity, Inbox, Posted, Retry
 from tests.platforms.paper.settings import PaperSettings
 
@@ -42,6 +42,7 @@ class PaperPlatform:
         self._listening = asyncio.Event()
         self.notes: dict[str, str] = {}
         self.below: dict[str, str] = {}
+        self.authors: dict[str, str] = {}
         self.pinned = asyncio.Event()
 
     async def preflight(self) -> Identity:
@@ -64,6 +65,7 @@ class PaperPlatform:
         await self._listening.wait()
         assert self._inbox is not None
         note, now = self._hang(text), self._clock.now()
+        self.authors[note] = who
         person = Person(platform="paper", workspace_id=self._board, id=who, name=who, roles=frozenset({"owner"}))
         place = ThreadRef(platform="paper", workspace_id=self._board, channel_id="board", root=note)
         await self._inbox.accept(
@@ -107,6 +109,31 @@ class PaperPlatform:
 
     async def history(self, scope: ThreadRef, after: datetime | None, limit: int) -> Sequence[Posted]:
         return ()
+
+    async def read(self, message: MessageRef) -> Posted | Gone:
+        text = self.notes.get(message.message_id)
+        if text is None:
+            return Gone("message")
+        now = self._clock.now()
+        root = self.below.get(message.message_id) or message.message_id
+        said = Message(
+            platform="paper",
+            app_id="pin",
+            workspace_id=self._board,
+            key=f"pin:m:{message.message_id}",
+            sent_at=now,
+            received_at=now,
+            thread=message.thread.model_copy(update={"root": root}),
+            person=self._pinned_by(message.message_id),
+            message_id=message.message_id,
+            text=text,
+        )
+        return Posted(said, own=message.message_id not in self.authors)
+
+    def _pinned_by(self, note: str) -> Person:
+        who = self.authors.get(note, "clerk")
+        kind = "human" if note in self.authors else "bot"
+        return Person(platform="paper", workspace_id=self._board, id=who, name=who, kind=kind)
 
     async def channels(self) -> Sequence[ThreadRef]:
         return (ThreadRef(platform="paper", workspace_id=self._board, channel_id="board"),)
