@@ -4,17 +4,15 @@
 thread's earlier messages) is fetched before the transaction starts.
 """
 
-import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import Final, assert_never
+from typing import assert_never
 
 import structlog
 
-from bot.core.buttons import ButtonAction, FollowUpAction, WishAction, parse_button
+from bot.core.buttons import ButtonAction, FollowUpAction, SuggestionAction, WishAction, parse_button
 from bot.core.cards import Doc
 from bot.core.commands import (
     BadFlag,
@@ -41,8 +39,6 @@ from bot.core.commands import (
     TaskId,
     TaskWord,
     WhoAmI,
-    parse,
-    parse_follow_up,
 )
 from bot.core.forms import LaterForm, UnfitForm, read_form
 from bot.core.inbound import (
@@ -53,7 +49,6 @@ from bot.core.inbound import (
     FormSent,
     Gap,
     Message,
-    MessageRef,
     Person,
     ThreadRef,
     Unreadable,
@@ -68,12 +63,12 @@ from bot.core.task_replies import (
     task_word_doc,
     whoami_doc,
 )
-from bot.core.tasks import CodeTask
 from bot.core.texts import Texts
 from bot.failpoints import failpoint
-from bot.ports import Choice, Platform, Retry
+from bot.ports import Choice, Platform
 from bot.services import absence
 from bot.services.announcements import Announcer
+from bot.services.chat_filing import FEATURE, ChatFiling, read_command, thread_context
 from bot.services.chat_followups import ChatFollowUps, Wanted, is_stop
 from bot.services.chat_questions import ChatQuestions
 from bot.services.chat_tasks import ChatTasks, key_of
@@ -83,19 +78,11 @@ from bot.services.people import known_person
 from bot.services.questions import Questions
 from bot.services.refusals import Refused, refuse_flag
 from bot.services.said import Said
-from bot.services.tasks import CodeTasks, Filed, Filing
+from bot.services.tasks import CodeTasks
 from bot.services.zones import Zones
 from bot.store import Delivery, Pending, Store, TaskFilter, Transaction
 
 log = structlog.get_logger(__name__)
-
-FEATURE: Final = "codetasks"
-SEEN_LATE: Final = timedelta(hours=24)
-CONTEXT_MESSAGES: Final = 20
-THREAD_READ: Final = 200
-CONTEXT_CHARS: Final = 8_000
-CONTEXT_TRIES: Final = 3
-"""How often a thread is read for a code task before it is filed without what was said there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +96,10 @@ class ChatCommands:
     follow_ups: ChatFollowUps
     platforms: Mapping[str, Platform]
     backfill: Callable[[Gap], Awaitable[None]]
+
+    @property
+    def filing(self) -> ChatFiling:
+        return ChatFiling(self.tasks, self.follow_ups.answers, self.follow_ups)
 
     @property
     def questions(self) -> ChatQuestions:
@@ -199,7 +190,7 @@ class ChatCommands:
     async def _command(self, item: Pending, event: Command) -> None:
         platform = self.platforms.get(event.platform)
         person = await self._who(event.person)
-        context = await self._thread_context(platform, item, event)
+        context = await thread_context(platform, item, event)
 
         def unit(tx: Transaction) -> None:
             if not tx.inbox.done(item.id):
@@ -208,7 +199,7 @@ class ChatCommands:
             if event.command == "followup" and event.door in ("shortcut", "menu"):
                 self.follow_ups.ask_when(tx, said)
             else:
-                parsed = self._parse(tx, said, event)
+                parsed = read_command(tx, said, event)
                 if not self.questions.heard(tx, said, event, parsed) and not self._replied(tx, said, event, parsed):
                     self._act(tx, said, parsed)
             failpoint("command.before_commit")
@@ -269,35 +260,6 @@ class ChatCommands:
         wording = self.announcer.languages.personal(tx, person, event.thread)
         return Said(item, event, person, found.id if found else None, wording, context)
 
-    def _parse(self, tx: Transaction, said: Said, event: Command) -> Parsed:
-        if event.command == "followup":
-            by_menu = event.door in ("shortcut", "menu")
-            return SetFollowUp("", what=event.text) if by_menu else parse_follow_up(event.text)
-        in_task_thread = said.thread_id is not None and tx.tasks.in_thread(said.thread_id) is not None
-        return parse(event.text, door=event.door, in_task_thread=in_task_thread)
-
-    async def _thread_context(self, platform: Platform | None, item: Pending, event: Command) -> str:
-        """Earlier messages of the thread a command was given in, as stored JSON; empty elsewhere."""
-        if platform is None or not event.in_thread or event.thread.root is None or event.command == "followup":
-            return ""
-        if not isinstance(await asyncio.to_thread(parse, event.text, door=event.door, in_task_thread=False), FileTask):
-            return ""
-        posted = await platform.history(event.thread, None, THREAD_READ)
-        if isinstance(posted, Retry) and item.attempts + 1 < CONTEXT_TRIES:
-            raise Later(f"thread not read: {posted.why}", posted.after, CONTEXT_TRIES)
-        if not isinstance(posted, list | tuple):
-            return ""
-        lines: list[tuple[str, str]] = []
-        size = 0
-        for message in reversed(posted):
-            if message.message.message_id == event.message_id or message.own:
-                continue
-            size += len(message.message.text)
-            if size > CONTEXT_CHARS or len(lines) == CONTEXT_MESSAGES:
-                break
-            lines.append((message.message.person.name or message.message.person.id, message.message.text))
-        return json.dumps(lines[::-1], ensure_ascii=False) if lines else ""
-
     def _act(self, tx: Transaction, said: Said, parsed: Parsed, at: datetime | None = None) -> None:
         at_door = isinstance(said.event, Command) and said.event.command == "followup"
         match parsed:
@@ -321,7 +283,7 @@ class ChatCommands:
             case _ if FEATURE not in self.tasks.settings.features:
                 self._refuse(tx, said, Refused("refused.disabled"))
             case FileTask():
-                self._file(tx, said, parsed)
+                self.filing.file(tx, said, parsed)
             case CancelTask() | RetryTask() | ShowTask() | StatusOf() | LogsOf() | Stop():
                 self.code_tasks.act(tx, said, parsed)
             case ListTasks(chosen):
@@ -354,64 +316,6 @@ class ChatCommands:
         may_file = getattr(said.event, "command", "codetask") == "codetask"
         self._whisper(tx, said, lambda texts: near_miss_doc(parsed, texts, said.item.id, may_file=may_file))
 
-    def _file(self, tx: Transaction, said: Said, wish: FileTask, origin: Command | None = None) -> None:
-        """Files a wish. `origin` is the command it was first said in, where a later press asks for the filing."""
-        event = origin or said.event
-        assert isinstance(event, Command), "only commands file"
-        if origin is None and tx.now - event.sent_at > SEEN_LATE:
-            self._say(tx, said, "reply.seen_late")
-            return
-        thread = tx.threads.open(event.thread)
-        filing = Filing(
-            text=wish.text,
-            person=said.person,
-            options=wish.options,
-            thread_id=thread.id,
-            channel=event.thread,
-            source=event.door,
-            dedup_key=dedup_key(event),
-            context=said.context,
-            reply_token=said.reply_token,
-        )
-        outcome = self.tasks.file(tx, filing)
-        if not isinstance(outcome, Filed) or not outcome.fresh:
-            tx.threads.discard(thread.id)
-        self._answer_filing(tx, said, outcome)
-
-    def _file_follow_up(self, tx: Transaction, said: Said, number: int) -> None:
-        """[File it as a code task] below an answer that changed files: what was asked for becomes a code task, once."""
-        found = self.follow_ups.shown(tx, said, number)
-        if FEATURE not in self.tasks.settings.features:
-            found = Refused("refused.disabled")
-        if isinstance(found, Refused):
-            self._refuse(tx, said, found)
-            return
-        filing = Filing(
-            text=found.body,
-            person=said.person,
-            thread_id=found.thread_id,
-            channel=said.event.thread,
-            source="follow_up",
-            dedup_key=f"fu:{found.ref}:{found.attempt}",
-            reply_token=said.reply_token,
-        )
-        self._answer_filing(tx, said, self.tasks.file(tx, filing))
-
-    def _answer_filing(self, tx: Transaction, said: Said, outcome: Filed | Refused) -> None:
-        if isinstance(outcome, Refused):
-            self._refuse(tx, said, outcome)
-        elif not outcome.fresh:
-            self._say(tx, said, "reply.already_filed", ref=outcome.task.ref)
-            self._mark_seen(tx, said, outcome.task)
-        elif outcome.removed_hidden:
-            self._say(tx, said, "reply.hidden", n=outcome.removed_hidden)
-
-    def _mark_seen(self, tx: Transaction, said: Said, task: CodeTask) -> None:
-        message_id = getattr(said.event, "message_id", None)
-        if message_id and task.thread_id is not None:
-            message = MessageRef(thread=said.event.thread, message_id=message_id)
-            self.announcer.mark(tx, task.thread_id, message, "seen", f"{said.key}:seen")
-
     async def _press(self, item: Pending, event: ButtonPress) -> None:
         person = await self._who(event.person)
         action = read_answer(event.value) or parse_button(event.value)
@@ -423,7 +327,7 @@ class ChatCommands:
             if isinstance(action, AnswerPress):
                 self.questions.press(tx, said, action)
             elif isinstance(action, FollowUpAction) and action.verb == "file":
-                self._file_follow_up(tx, said, action.number)
+                self.filing.file_follow_up(tx, said, action.number)
             elif isinstance(action, FollowUpAction):
                 self.follow_ups.press(tx, said, action)
             elif isinstance(action, WishAction):
@@ -440,7 +344,7 @@ class ChatCommands:
         meant = None
         match event:
             case Command():
-                meant = self._parse(tx, said, event)
+                meant = read_command(tx, said, event)
                 meant = meant.meant if isinstance(meant, NearMiss) else meant
             case FormSent():
                 meant = read_form(event.form, event.fields)
@@ -480,8 +384,8 @@ class ChatCommands:
 
         await self.store.run(unit)
 
-    def _pressed(self, tx: Transaction, said: Said, action: ButtonAction | None) -> None:
-        if action is None:
+    def _pressed(self, tx: Transaction, said: Said, action: ButtonAction | SuggestionAction | None) -> None:
+        if not isinstance(action, ButtonAction):
             self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
             return
         target = TaskId("CT", action.number)
@@ -509,19 +413,11 @@ class ChatCommands:
                 outcome = self.tasks.decide(tx, action.number, said.person, False)
                 self.code_tasks.answer(tx, said, outcome, "reply.approval_refused")
             case "file":
-                self._file_stored(tx, said, action.number)
+                self.filing.file_stored(tx, said, action.number)
+            case "undo" | "start" | "same" | "different":
+                self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
             case _:
                 assert_never(action.verb)
-
-    def _file_stored(self, tx: Transaction, said: Said, inbound_id: int) -> None:
-        """[File it as a code task] under a question: files the text of the command that was asked about."""
-        event = tx.inbox.event(inbound_id)
-        if not isinstance(event, Command) or event.person.id != said.person.id:
-            self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
-            return
-        asked = self._parse(tx, said, event)
-        text = asked.original if isinstance(asked, NearMiss) else asked.text if isinstance(asked, TaskWord) else ""
-        self._file(tx, said, FileTask(text or event.text), origin=event)
 
     def _refuse(self, tx: Transaction, said: Said, refused: Refused) -> None:
         self.follow_ups.answers.refuse(tx, said, refused)
@@ -531,11 +427,3 @@ class ChatCommands:
 
     def _whisper(self, tx: Transaction, said: Said, draw: Callable[[Texts], Doc]) -> None:
         self.follow_ups.answers.whisper(tx, said, draw)
-
-
-def dedup_key(event: Command) -> str:
-    """What makes a filing unique: the message it came from, else the interaction."""
-    if event.message_id:
-        where = event.thread
-        return f"m:{where.platform}:{where.workspace_id}:{where.channel_id}:{event.message_id}"
-    return f"e:{event.platform}:{event.workspace_id}:{event.key}"

@@ -1,0 +1,144 @@
+"""What is said in chat becomes a code task: commands, menus, and the buttons under questions and answers."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from bot.core.commands import FileTask, NearMiss, Parsed, SetFollowUp, TaskWord, parse, parse_follow_up
+from bot.core.inbound import Command, MessageRef
+from bot.core.quoting import code_span
+from bot.core.tasks import CodeTask
+from bot.ports import Platform, Retry
+from bot.services.chat_followups import ChatFollowUps
+from bot.services.later import Later
+from bot.services.refusals import Refused
+from bot.services.said import Answers, Said
+from bot.services.tasks import CodeTasks, Filed, Filing
+from bot.store import Pending, Transaction
+
+FEATURE: Final = "codetasks"
+SEEN_LATE: Final = timedelta(hours=24)
+CONTEXT_MESSAGES: Final = 20
+THREAD_READ: Final = 200
+CONTEXT_CHARS: Final = 8_000
+CONTEXT_TRIES: Final = 3
+"""How often a thread is read for a code task before it is filed without what was said there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatFiling:
+    """Files what a person wished for, and answers."""
+
+    tasks: CodeTasks
+    answers: Answers
+    follow_ups: ChatFollowUps
+
+    def file(self, tx: Transaction, said: Said, wish: FileTask, origin: Command | None = None) -> None:
+        """Files a wish. `origin` is the command it was first said in, where a later press asks for the filing."""
+        event = origin or said.event
+        assert isinstance(event, Command), "only commands file"
+        if origin is None and tx.now - event.sent_at > SEEN_LATE:
+            self.answers.say(tx, said, "reply.seen_late")
+            return
+        thread = tx.threads.open(event.thread)
+        filing = Filing(
+            text=wish.text,
+            person=said.person,
+            options=wish.options,
+            thread_id=thread.id,
+            channel=event.thread,
+            source=event.door,
+            dedup_key=dedup_key(event),
+            context=said.context,
+            reply_token=said.reply_token,
+        )
+        outcome = self.tasks.file(tx, filing)
+        if not isinstance(outcome, Filed) or not outcome.fresh:
+            tx.threads.discard(thread.id)
+        self._answer_filing(tx, said, outcome)
+
+    def file_follow_up(self, tx: Transaction, said: Said, number: int) -> None:
+        """[File it as a code task] below an answer that changed files: what was asked for becomes a code task, once."""
+        found = self.follow_ups.shown(tx, said, number)
+        if FEATURE not in self.tasks.settings.features:
+            found = Refused("refused.disabled")
+        if isinstance(found, Refused):
+            self.answers.refuse(tx, said, found)
+            return
+        filing = Filing(
+            text=found.body,
+            person=said.person,
+            thread_id=found.thread_id,
+            channel=said.event.thread,
+            source="follow_up",
+            dedup_key=f"fu:{found.ref}:{found.attempt}",
+            reply_token=said.reply_token,
+        )
+        self._answer_filing(tx, said, self.tasks.file(tx, filing))
+
+    def _answer_filing(self, tx: Transaction, said: Said, outcome: Filed | Refused) -> None:
+        if isinstance(outcome, Refused):
+            self.answers.refuse(tx, said, outcome)
+        elif not outcome.fresh:
+            self.answers.say(tx, said, "reply.already_filed", ref=outcome.task.ref)
+            self._mark_seen(tx, said, outcome.task)
+        elif outcome.removed_hidden:
+            self.answers.say(tx, said, "reply.hidden", n=outcome.removed_hidden)
+
+    def _mark_seen(self, tx: Transaction, said: Said, task: CodeTask) -> None:
+        message_id = getattr(said.event, "message_id", None)
+        if message_id and task.thread_id is not None:
+            message = MessageRef(thread=said.event.thread, message_id=message_id)
+            self.answers.announcer.mark(tx, task.thread_id, message, "seen", f"{said.key}:seen")
+
+    def file_stored(self, tx: Transaction, said: Said, inbound_id: int) -> None:
+        """[File it as a code task] under a question: files the text of the command that was asked about."""
+        event = tx.inbox.event(inbound_id)
+        if not isinstance(event, Command) or event.person.id != said.person.id:
+            self.answers.refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
+            return
+        asked = read_command(tx, said, event)
+        text = asked.original if isinstance(asked, NearMiss) else asked.text if isinstance(asked, TaskWord) else ""
+        self.file(tx, said, FileTask(text or event.text), origin=event)
+
+
+def read_command(tx: Transaction, said: Said, event: Command) -> Parsed:
+    """What a command means where it was given."""
+    if event.command == "followup":
+        by_menu = event.door in ("shortcut", "menu")
+        return SetFollowUp("", what=event.text) if by_menu else parse_follow_up(event.text)
+    in_task_thread = said.thread_id is not None and tx.tasks.in_thread(said.thread_id) is not None
+    return parse(event.text, door=event.door, in_task_thread=in_task_thread)
+
+
+async def thread_context(platform: Platform | None, item: Pending, event: Command) -> str:
+    """Earlier messages of the thread a command was given in, as stored JSON; empty elsewhere."""
+    if platform is None or not event.in_thread or event.thread.root is None or event.command == "followup":
+        return ""
+    if not isinstance(await asyncio.to_thread(parse, event.text, door=event.door, in_task_thread=False), FileTask):
+        return ""
+    posted = await platform.history(event.thread, None, THREAD_READ)
+    if isinstance(posted, Retry) and item.attempts + 1 < CONTEXT_TRIES:
+        raise Later(f"thread not read: {posted.why}", posted.after, CONTEXT_TRIES)
+    if not isinstance(posted, list | tuple):
+        return ""
+    lines: list[tuple[str, str]] = []
+    size = 0
+    for message in reversed(posted):
+        if message.message.message_id == event.message_id or message.own:
+            continue
+        size += len(message.message.text)
+        if size > CONTEXT_CHARS or len(lines) == CONTEXT_MESSAGES:
+            break
+        lines.append((message.message.person.name or message.message.person.id, message.message.text))
+    return json.dumps(lines[::-1], ensure_ascii=False) if lines else ""
+
+
+def dedup_key(event: Command) -> str:
+    """What makes a filing unique: the message it came from, else the interaction."""
+    if event.message_id:
+        where = event.thread
+        return f"m:{where.platform}:{where.workspace_id}:{where.channel_id}:{event.message_id}"
+    return f"e:{event.platform}:{event.workspace_id}:{event.key}"
