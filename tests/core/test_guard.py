@@ -1,4 +1,4 @@
-"""The guard raises a flag for an admin: what it sees in English and Chinese, what it leaves alone, and what it costs."""
+"""The guard flags requests for an admin: what it sees in English and Chinese, what it leaves alone, what it costs."""
 
 import json
 from pathlib import Path
