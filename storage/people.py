@@ -1,7 +1,7 @@
-"""People, channel settings, API tokens, forge deliveries and the audit trail."""
+"""People and their linked accounts, channel settings, API tokens and forge deliveries."""
 
-import hashlib
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +9,16 @@ import sqlalchemy as sa
 from sqlmodel import col, select
 
 from bot.core.inbound import Person, ThreadRef
-from bot.store import TokenInfo
-from storage.models import ApiTokenRow, AuditRow, ChannelSettingRow, ForgeDeliveryRow, PersonRow, PersonSettingRow
+from bot.store import AuditEntry, AuditFilter, TokenInfo
+from storage import audit
+from storage.models import (
+    ApiTokenRow,
+    ChannelSettingRow,
+    ForgeDeliveryRow,
+    PersonLinkRow,
+    PersonRow,
+    PersonSettingRow,
+)
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
@@ -24,6 +32,12 @@ WHERE platform = :platform AND workspace_id = :workspace AND channel_id = :chann
 PREFERENCE = """
 SELECT value FROM person_setting
 WHERE platform = :platform AND workspace_id = :workspace AND person_id = :person AND key = :key
+"""
+
+LINKED = """
+SELECT l.platform, l.workspace_id, l.id FROM person_link l JOIN person_link own ON own.person = l.person
+WHERE own.platform = :platform AND own.workspace_id = :workspace AND own.id = :person
+AND NOT (l.platform = own.platform AND l.workspace_id = own.workspace_id AND l.id = own.id)
 """
 
 
@@ -78,6 +92,44 @@ class People:
         query = select(PersonRow.name).where(PersonRow.platform == platform, PersonRow.id == person_id).limit(1)
         return self._tx.session.exec(query).first() or ""
 
+    def link(self, one: Person, other: Person) -> bool:
+        if one.account == other.account:
+            return False
+        self._alone()
+        persons = [self._person_of(account) for account in (one, other)]
+        if persons[0] is not None and persons[0] == persons[1]:
+            return False
+        kept = persons[0] or persons[1] or str(uuid.uuid4())
+        for account, person in zip((one, other), persons, strict=True):
+            if person is None:
+                key = {"platform": account.platform, "workspace_id": account.workspace_id, "id": account.id}
+                self._tx.insert_new(PersonLinkRow, key | {"person": kept, "linked_at": self._tx.now})
+            elif person != kept:
+                self._tx.change(PersonLinkRow, {"person": kept}, "person = :joined", joined=person)
+        return True
+
+    def unlink(self, one: Person) -> bool:
+        self._alone()
+        person = self._person_of(one)
+        if person is None:
+            return False
+        links = sa.delete(PersonLinkRow)
+        self._tx.session.execute(links.filter_by(platform=one.platform, workspace_id=one.workspace_id, id=one.id))
+        if self._tx.scalar("SELECT count(*) FROM person_link WHERE person = :person", person=person) == 1:
+            self._tx.session.execute(links.filter_by(person=person))
+        return True
+
+    def linked(self, person: Person) -> frozenset[str]:
+        return frozenset(":".join(row) for row in self._tx.listed(LINKED, **_who(person)))
+
+    def _person_of(self, account: Person) -> str | None:
+        return self._tx.scalar(f"SELECT person FROM person_link WHERE {IS}", **_who(account))
+
+    def _alone(self) -> None:
+        """Two admins who link at the same moment go one after the other; links are few and rarely change."""
+        if not self._tx.sqlite:
+            self._tx.session.execute(sa.text("LOCK TABLE person_link IN EXCLUSIVE MODE"))
+
     def last_repo(self, person: Person) -> str | None:
         return self._tx.scalar(f"SELECT last_repo FROM person WHERE {IS}", **_who(person))
 
@@ -114,23 +166,13 @@ class People:
             self._tx.insert_new(PersonSettingRow, {**where, "value": value})
 
     def audit(self, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
-        if not self._tx.sqlite:
-            self._tx.session.execute(sa.text("LOCK TABLE audit IN EXCLUSIVE MODE"))
-        last = self._tx.scalar("SELECT hash FROM audit ORDER BY id DESC LIMIT 1") or ""
-        at, text = self._tx.now, json.dumps(dict(detail), sort_keys=True, ensure_ascii=False)
-        digest = audit_hash(last, at.isoformat(), actor, action, subject, text)
-        entry = {"at": at, "actor": actor, "action": action, "subject": subject, "detail": text, "hash": digest}
-        self._tx.insert_new(AuditRow, entry)
+        audit.append(self._tx, actor, action, subject, detail)
+
+    def audit_entries(self, which: AuditFilter) -> Sequence[AuditEntry]:
+        return audit.entries(self._tx, which)
 
     def audit_broken_at(self) -> int | None:
-        """The number of the first audit entry whose hash does not fit the one before; None when the chain is whole."""
-        last = ""
-        for row in self._tx.session.exec(select(AuditRow).order_by(col(AuditRow.id))):
-            expected = audit_hash(last, row.at.isoformat(), row.actor, row.action, row.subject, row.detail)
-            if row.hash != expected:
-                return row.id
-            last = row.hash
-        return None
+        return audit.broken_at(self._tx)
 
     def add_token(self, name: str, sha256: str, scopes: str, person_id: str, role: str) -> None:
         values = {"name": name, "scopes": scopes, "person_id": person_id, "role": role, "created_at": self._tx.now}
@@ -155,8 +197,3 @@ class People:
     def first_delivery(self, delivery_id: str) -> bool:
         values = {"id": delivery_id, "received_at": self._tx.now}
         return self._tx.insert_new(ForgeDeliveryRow, values) is not None
-
-
-def audit_hash(*parts: str) -> str:
-    """The chained hash of one audit entry: SHA-256 over the previous hash and the entry's fields."""
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()

@@ -47,7 +47,10 @@ class MessageRef(_Value):
 
 
 class Person(_Value):
-    """Someone on a platform. `roles` are the platform's own (`owner`, `admin`, `member`, group or role ids)."""
+    """Someone on a platform. `roles` are the platform's own (`owner`, `admin`, `member`, group or role ids).
+
+    `also` are the same person's accounts elsewhere, as an admin linked them: no adapter tells of them, services fill
+    them in where something is decided."""
 
     platform: str
     workspace_id: str
@@ -57,6 +60,12 @@ class Person(_Value):
     roles: frozenset[str] = frozenset()
     locale: str | None = None
     timezone: str | None = None
+    also: tuple["Person", ...] = ()
+
+    @property
+    def account(self) -> str:
+        """`platform:workspace:id`, which names one account."""
+        return f"{self.platform}:{self.workspace_id}:{self.id}"
 
 
 class ReplyToken(_Value):
@@ -83,11 +92,13 @@ class _Event(_Value):
     received_at: datetime
     workspace_locale: str | None = None
     """The language of the whole workspace where the platform tells it (Discord: the guild's locale)."""
+    direct: bool | None = None
+    """Whether it happened in a talk with the bot alone; None where the payload does not tell (Lark's buttons)."""
     raw: dict[str, Any] = Field(default_factory=dict, repr=False)
 
 
 class Message(_Event):
-    """An ordinary message that did not address the bot (or did, in which case `door` says how)."""
+    """An ordinary message that did not address the bot. It is stored without its words: `withhold`."""
 
     kind: Literal["message"] = "message"
     thread: ThreadRef
@@ -96,6 +107,8 @@ class Message(_Event):
     text: str
     in_thread: bool = False
     mentions_others: bool = False
+    withheld: bool = False
+    """Whether `text` and `raw` were left out: then the text is to be asked for, and an empty one means nothing."""
 
 
 class MessageEdited(_Event):
@@ -104,6 +117,8 @@ class MessageEdited(_Event):
     person: Person
     message_id: str
     text: str
+    withheld: bool = False
+    """As in `Message`."""
 
 
 class MessageDeleted(_Event):
@@ -205,6 +220,17 @@ Event = Annotated[
     | Unreadable,
     Field(discriminator="kind"),
 ]
+
+Ordinary = Message | MessageEdited | MessageDeleted
+"""What people say to each other, and what becomes of it."""
+
+
+def withhold(event: Ordinary) -> Ordinary:
+    """The event without a word of what was said: this is what is stored."""
+    if isinstance(event, MessageDeleted):
+        return event.model_copy(update={"raw": {}})
+    return event.model_copy(update={"text": "", "raw": {}, "withheld": True})
+
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 """Reads and writes any event as JSON: `EVENT.validate_json(row.payload)`, `EVENT.dump_json(event)`."""

@@ -3,13 +3,13 @@
 Buttons and commands ask again each time they act; nothing about rights is remembered.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from bot.core.followups import FollowUp
-from bot.core.inbound import Person
+from bot.core.inbound import Person, ThreadRef
 from bot.core.tasks import CodeTask
 
 CONSOLE: Final = "console"
@@ -17,6 +17,9 @@ CONSOLE: Final = "console"
 
 TOKEN: Final = "token"
 """The platform of whoever is known only by an API token: their one role is the word that its admin gave it."""
+
+DIRECT: Final = "dm"
+"""What stands for every talk with the bot alone in the list of channels that are heard."""
 
 _PLATFORM_ADMINS: Final = frozenset({"owner", "admin"})
 _EVERYONE: Final = "*"
@@ -97,7 +100,13 @@ class RolePolicy:
 
 
 def role_of(person: Person, policy: RolePolicy) -> Role | None:
-    """The highest role of a person. Bots, webhooks, guests and external people: only if their own id is listed."""
+    """The highest role of a person, over all accounts that an admin linked. Bots, webhooks, guests and external people:
+    only if their own id is listed."""
+    held = {_role_of_account(account, policy) for account in (person, *person.also)}
+    return next((role for role in (Role.ADMIN, Role.FILER, Role.VIEWER) if role in held), None)
+
+
+def _role_of_account(person: Person, policy: RolePolicy) -> Role | None:
     if person.platform == CONSOLE:
         return Role.ADMIN
     if person.platform == TOKEN:
@@ -132,9 +141,19 @@ def may(role: Role | None, action: Action, *, is_requester: bool) -> bool:
 
 
 def is_requester(person: Person, thing: CodeTask | FollowUp) -> bool:
-    """Whether the code task or follow-up belongs to this person."""
+    """Whether the code task or follow-up belongs to this person, by whichever of their accounts."""
     theirs = (thing.requester_platform, thing.requester_workspace, thing.requester_id)
-    return bool(person.id) and (person.platform, person.workspace_id, person.id) == theirs
+    return any(bool(one.id) and (one.platform, one.workspace_id, one.id) == theirs for one in (person, *person.also))
+
+
+def channel_is_heard(listed: Collection[str], where: ThreadRef, *, direct: bool) -> bool:
+    """Whether the bot is used in this channel: everywhere when nothing is listed.
+
+    A channel is listed as `slack:T1:C1`, `slack:C1` or `C1`. A talk with the bot alone (`direct`) is listed by its own
+    id, or with all others by the word `dm` (`slack:dm` for those of one platform)."""
+    names = {where.channel_id, DIRECT} if direct else {where.channel_id}
+    places = ("", f"{where.platform}:", f"{where.platform}:{where.workspace_id}:")
+    return not listed or any(f"{place}{name}" in listed for place in places for name in names if name)
 
 
 def _ids(person: Person) -> frozenset[str]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.core.followups import FollowUp
-from bot.core.inbound import Person
-from bot.core.people import TOKEN, Role, RolePolicy, role_of
+from bot.core.inbound import Person, ThreadRef
+from bot.core.people import CONSOLE, TOKEN, Role, RolePolicy, channel_is_heard, role_of
 from bot.core.tasks import CodeTask
 from bot.core.texts import Word
 from bot.ports import Platform, Retry
@@ -17,6 +17,8 @@ from bot.store import Store, Transaction
 
 ROLE_TRIES: Final = 5
 """How often a person's roles are asked for before the person is told that it did not work."""
+TALK: Final = "direct"
+"""The channel setting that remembers a talk with the bot alone, for platforms whose buttons do not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,19 @@ class Rights:
     def role(self, person: Person) -> Role | None:
         """The person's role, None for none."""
         return role_of(person, self.policy)
+
+    def hears(self, tx: Transaction, where: ThreadRef | None, direct: bool | None = None) -> bool:
+        """Whether the bot is used in a channel. `direct` as the event tells it; None: as it was told before. A place
+        without a channel (the command line; a message that is yet to be found) is heard."""
+        listed = self.settings.channels
+        if not listed or where is None or not where.channel_id:
+            return True
+        if direct is None:
+            direct = tx.people.setting(where, TALK) is not None
+        return channel_is_heard({*listed, self.settings.admin_channel}, where, direct=direct)
+
+    def refuse_channel(self) -> Refused:
+        return self._with_admins("refused.channel_unheard", {})
 
     def refuse_filing(self) -> Refused:
         return self._with_admins("refused.may_not_file", {})
@@ -75,8 +90,43 @@ def as_tokens_say(tx: Transaction, person: Person) -> Person:
     return person.model_copy(update={"roles": frozenset(highest)})
 
 
+def with_links(tx: Transaction, person: Person) -> Person:
+    """The person with the other accounts that an admin linked, each as its platform told of it last."""
+    if person.platform in (CONSOLE, TOKEN):
+        return person
+    also = [find_account(tx, account) for account in sorted(tx.people.linked(person))]
+    return person.model_copy(update={"also": tuple(one for one in also if one is not None)})
+
+
+def find_account(tx: Transaction, account: str) -> Person | None:
+    """Someone seen before, by `platform:workspace:id`."""
+    platform, _, rest = account.partition(":")
+    workspace_id, _, person_id = rest.partition(":")
+    return tx.people.find(platform, workspace_id, person_id)
+
+
+def remember_talk(tx: Transaction, where: ThreadRef, direct: bool | None) -> None:
+    """Remembers that a channel is a talk with the bot alone."""
+    if direct and tx.people.setting(where, TALK) is None:
+        tx.people.set_setting(where, TALK, "yes")
+
+
 async def known_person(person: Person, platforms: Mapping[str, Platform], store: Store, rights: Rights) -> Person:
-    """The person as the platform tells, else as it told last. Raises `Later` when nothing is known of the roles."""
+    """The person with all their accounts as the platforms tell, else as they told last. Raises `Later` when nothing is
+    known of the roles."""
+    found = await _told(person, platforms, store, rights)
+    linked = await store.run(lambda tx: with_links(tx, found), read=True)
+    also = [await _lately(one, platforms) for one in linked.also]
+    return linked.model_copy(update={"also": tuple(also)}) if also else linked
+
+
+async def _lately(account: Person, platforms: Mapping[str, Platform]) -> Person:
+    platform = platforms.get(account.platform)
+    told = await platform.resolve(account) if platform else account
+    return account if isinstance(told, Retry) else told
+
+
+async def _told(person: Person, platforms: Mapping[str, Platform], store: Store, rights: Rights) -> Person:
     platform = platforms.get(person.platform)
     told = await platform.resolve(person) if platform else person
     if not isinstance(told, Retry):
