@@ -16,6 +16,7 @@ ENDED = "stage IN ('merged', 'failed') AND finished_at < :before"
 OVER = "state IN ('success', 'failed', 'cancelled') AND completed_at < :before"
 RUNS = f"""SELECT id FROM run WHERE code_task_id IN (SELECT id FROM code_task WHERE {ENDED})
         OR follow_up_id IN (SELECT id FROM follow_up WHERE {OVER})"""
+UNWANTED = "state NOT IN ('waiting', 'open') AND updated_at < :before"
 SUPERSEDED = "state = 'superseded' AND created_at < :before"
 UNSENT = "SELECT card_key FROM outbox WHERE state IN ('pending', 'sending', 'unknown') AND card_key IS NOT NULL"
 ORPHANED = f"SELECT key FROM card WHERE key NOT IN ({UNSENT}) EXCEPT SELECT 'CT-' || id FROM code_task"
@@ -47,6 +48,9 @@ STATEMENTS: Final[dict[Forgotten, str]] = {
         SELECT thread_id, agent FROM agent_session WHERE last_used_at < :before AND NOT EXISTS (
             SELECT 1 FROM follow_up f WHERE f.thread_id = agent_session.thread_id
             AND f.state IN ('pending', 'running')) LIMIT :most)""",
+    # Their members go with them; the state is looked at again, as a person may have filed one in between.
+    "suggestions": f"""DELETE FROM suggestion WHERE {UNWANTED} AND id IN (
+        SELECT id FROM suggestion WHERE {UNWANTED} LIMIT :most)""",
     "cards": f"DELETE FROM card WHERE key IN (SELECT key FROM ({ORPHANED}) orphaned LIMIT :most)",
 }
 

@@ -1,7 +1,7 @@
 """Code tasks: filing, the guarded moves between stages, lists and history."""
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -27,6 +27,14 @@ FROM run mine WHERE mine.code_task_id = :id AND mine.state = 'queued'
 NAMES = """
 SELECT name FROM code_task WHERE requester_platform = :platform AND requester_workspace = :workspace
 AND requester_id = :person AND name {bytewise} >= :prefix AND name {bytewise} < :after
+"""
+FILED_BY = """
+SELECT count(*) FROM code_task WHERE requester_platform = :platform AND requester_workspace = :workspace
+AND requester_id = :person AND created_at >= :since
+"""
+FILED_IN = """
+SELECT count(*) FROM code_task t JOIN thread h ON h.id = t.thread_id
+WHERE h.platform = :platform AND h.workspace_id = :workspace AND h.channel_id = :channel AND t.created_at >= :since
 """
 ENTERED_AT = {Stage.RUNNING: "started_at", Stage.TESTING: "testing_at", Stage.REVIEW: "review_at"}
 
@@ -156,6 +164,14 @@ class Tasks:
 
     def moves(self, task_id: int) -> int:
         return self._tx.scalar("SELECT coalesce(max(seq), 0) FROM task_event WHERE code_task_id = :id", id=task_id)
+
+    def filed_by(self, requester: tuple[str, str, str], since: datetime) -> int:
+        platform, workspace, person = requester
+        return self._tx.scalar(FILED_BY, platform=platform, workspace=workspace, person=person, since=since)
+
+    def filed_in(self, channel: tuple[str, str, str], since: datetime) -> int:
+        platform, workspace, channel_id = channel
+        return self._tx.scalar(FILED_IN, platform=platform, workspace=workspace, channel=channel_id, since=since)
 
     def queue_position(self, task_id: int) -> int | None:
         return self._tx.scalar(QUEUE_POSITION, id=task_id)

@@ -22,6 +22,9 @@ LANE = "pending:channel"
 SAME_AGENT = """DELETE FROM agent_session WHERE thread_id = :old
 AND agent IN (SELECT agent FROM agent_session WHERE thread_id = :new)"""
 """A thread has one conversation with an agent: of two threads that become one, the rooted one's stays."""
+SAME_NEWS = """DELETE FROM subscription WHERE thread_id = :old
+AND code_task_id IN (SELECT code_task_id FROM subscription WHERE thread_id = :new)"""
+"""A thread is told once of what becomes of a code task."""
 SAME_SESSION = """UPDATE run SET session_key = CAST(thread_id AS text) || ':' || agent
 WHERE thread_id = :id AND state IN ('queued', 'waiting') AND session_key IS NOT NULL"""
 """Runs that wait belong to that one conversation from now on; those under way keep the key they hold."""
@@ -113,6 +116,7 @@ class Threads:
         both = select(ThreadRow.id).where(col(ThreadRow.id).in_((from_id, to_id))).order_by(col(ThreadRow.id))
         self._tx.session.exec(both.with_for_update()).all()
         self._tx.affected(SAME_AGENT, old=from_id, new=to_id)
+        self._tx.affected(SAME_NEWS, old=from_id, new=to_id)
         for table in METADATA.tables.values():
             if "thread_id" in table.c and table.name != OutboxRow.__tablename__:
                 column = table.c["thread_id"]

@@ -24,6 +24,8 @@ from storage.retention import prune
 from storage.runs import Runs
 from storage.sessions import Sessions
 from storage.statements import Bound
+from storage.subscriptions import Subscriptions
+from storage.suggestions import Suggestions
 from storage.tasks import Tasks
 from storage.threads import Threads
 
@@ -48,6 +50,8 @@ class Tx:
         self.figures = Figures(self)
         self.leases = Leases(self)
         self.questions = Questions(self)
+        self.suggestions = Suggestions(self)
+        self.subscriptions = Subscriptions(self)
 
     @cached_property
     def session(self) -> Session:

@@ -75,8 +75,9 @@ class SuggestionQueries(Protocol):
         and those that their own process has left for `OTHERS_AFTER`. No two processes get the same one."""
         ...
 
-    def next_due_at(self) -> datetime | None:
-        """When the next waiting item is due that nobody judges."""
+    def next_due_at(self, owner: str = "") -> datetime | None:
+        """When `lease_due` may give the next item to `owner`, perhaps in the past: those of other processes count
+        `OTHERS_AFTER` later, those under judgement when their lease ends."""
         ...
 
     def get(self, suggestion_id: int) -> Suggestion | None: ...
@@ -90,7 +91,8 @@ class SuggestionQueries(Protocol):
     def move(
         self, suggestion_id: int, from_states: Collection[SuggestionState], to_state: SuggestionState, **values: Any
     ) -> Suggestion | None:
-        """Moves one if it is in one of `from_states` and ends its lease; None when it is not."""
+        """Moves one if it is in one of `from_states` and ends its lease; None when it is not. A move to skipped,
+        expired or removed wipes its words whatever `values` says; a decision is dated now unless `values` dates it."""
         ...
 
     def skip(self, outcomes: Mapping[int, tuple[str, float, str]]) -> int:
@@ -127,8 +129,9 @@ class SuggestionQueries(Protocol):
         """Decided suggestions whose text is kept, newest first: what people taught."""
         ...
 
-    def expire(self, before: datetime, most: int) -> Sequence[Suggestion]:
-        """Open ones created before then move to expired and are wiped; at most `most`."""
+    def expire(self, before: datetime, most: int, *, asks_admin: bool = False) -> Sequence[Suggestion]:
+        """Open ones created before then move to expired and are wiped; at most `most`. With `asks_admin`, only those
+        that wait for an admin: flagged by the guard, or not written by a member."""
         ...
 
 
