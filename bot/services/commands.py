@@ -73,8 +73,9 @@ from bot.services.chat_followups import ChatFollowUps, Wanted, is_stop
 from bot.services.chat_questions import ChatQuestions
 from bot.services.chat_tasks import ChatTasks, key_of
 from bot.services.completions import Completions
+from bot.services.hearing import Hearing
 from bot.services.later import Later
-from bot.services.people import known_person
+from bot.services.people import known_person, remember_talk
 from bot.services.questions import Questions
 from bot.services.refusals import Refused, refuse_flag
 from bot.services.said import Said
@@ -102,11 +103,17 @@ class ChatCommands:
         return ChatFiling(self.tasks, self.follow_ups.answers, self.follow_ups)
 
     @property
+    def hearing(self) -> Hearing:
+        return Hearing(self.store, self.tasks.rights, self.announcer)
+
+    @property
     def questions(self) -> ChatQuestions:
         return ChatQuestions(Questions(self.announcer, self.tasks.rights), self.follow_ups.answers)
 
     async def handle(self, item: Pending) -> None:
         """Handles one stored event once, whoever else handles it at the same time."""
+        if await self.hearing.turned_away(item):
+            return
         match item.event:
             case Command():
                 await self._command(item, item.event)
@@ -255,6 +262,7 @@ class ChatCommands:
         context: str = "",
     ) -> Said:
         tx.people.see(person)
+        remember_talk(tx, event.thread, event.direct)
         self.announcer.languages.hear(tx, event)
         found = tx.threads.find(event.thread)
         wording = self.announcer.languages.personal(tx, person, event.thread)
