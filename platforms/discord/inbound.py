@@ -201,6 +201,7 @@ class _Reader:
             "sent_at": sent_at,
             "received_at": self.now,
             "workspace_locale": self._workspace_locale(),
+            "direct": self.workspace_id == DIRECT,
             "raw": self.raw,
         }
 

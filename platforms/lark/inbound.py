@@ -245,6 +245,7 @@ class _Reader:
             "person": self._person(said.person, said.tenant, said.kind),
             "message_id": id,
             "in_thread": said.in_thread,
+            "direct": said.direct,
         }
 
     def spoken(self, said: _Said) -> Message | Command:
@@ -302,6 +303,7 @@ class _Reader:
         return Command(
             **self._base(f"c:{text_in(self.header, 'event_id')}", self._sent_at()),
             thread=self._thread(person, None),
+            direct=True,
             person=self._person(person, name=optional_in(operator, "operator_name")),
             door="slash",
             text=said,

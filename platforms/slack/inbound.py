@@ -144,9 +144,13 @@ def _delivery_key(message: Json) -> str | None:
 
 def _guarded(payload: Json, me: Me, now: datetime, reading: Callable[[], Event | None]) -> Event | None:
     try:
-        return reading()
+        event = reading()
     except UNREADABLE as error:
         return unreadable(payload, why_of(error), me, now)
+    place = getattr(event, "thread", None)
+    if event is None or place is None:
+        return event
+    return event.model_copy(update={"direct": place.channel_id.startswith("D")})
 
 
 def unreadable(payload: object, why: str, me: Me, now: datetime) -> Unreadable:
