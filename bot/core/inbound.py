@@ -170,7 +170,11 @@ class FormSent(_Event):
 
 
 class Reaction(_Event):
-    """A reaction was added to or taken from a message. Carries no text: read it by `Platform.history` when needed."""
+    """A reaction was added to or taken from a message. Carries no text: `Platform.read` tells it.
+
+    `emoji` is the name that `bot.core.emoji.emoji_name` gives it, the same on every platform. Where the platform does
+    not say which thread or channel the message is in, `thread.root` is the message itself and `thread.channel_id` may
+    be empty (Lark): the message that `read` answers stands where it belongs."""
 
     kind: Literal["reaction"] = "reaction"
     thread: ThreadRef

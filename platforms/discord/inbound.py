@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
+from bot.core.emoji import emoji_name
 from bot.core.inbound import (
     BotAdded,
     BotRemoved,
@@ -328,7 +329,7 @@ class _Reader:
             thread=self._thread(channel, thread or id, thread),
             person=person,
             message_id=id,
-            emoji=name,
+            emoji=emoji_name(name),
             added=added,
         )
 

@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from bot.core.emoji import emoji_name
 from bot.core.inbound import (
     BotAdded,
     BotRemoved,
@@ -279,7 +280,7 @@ class _Reader:
             thread=self._thread("", id),  # Lark does not say which chat: the message stands for itself
             person=self._person(person),
             message_id=id,
-            emoji=emoji,
+            emoji=emoji_name(emoji),
             added=self.header["event_type"] == "im.message.reaction.created_v1",
         )
 

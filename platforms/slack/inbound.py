@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 from urllib.parse import parse_qs
 
+from bot.core.emoji import emoji_name
 from bot.core.inbound import (
     BotAdded,
     BotRemoved,
@@ -362,7 +363,7 @@ class _Reader:
             thread=self._thread(channel, ts),  # Slack does not say which thread: the message stands for itself
             person=self._person(user),
             message_id=ts,
-            emoji=name.split("::", 1)[0],
+            emoji=emoji_name(name),
             added=event["type"] == "reaction_added",
         )
 

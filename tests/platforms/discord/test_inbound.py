@@ -138,7 +138,7 @@ def test_an_edit_has_a_key_of_its_own_and_a_preview_is_none() -> None:
 
 def test_reactions_come_with_person_and_emoji() -> None:
     found = see(event("MESSAGE_REACTION_ADD", reaction()))
-    assert (found.emoji, found.added, found.person.id, found.message_id) == ("👀", True, ANA, MESSAGE)
+    assert (found.emoji, found.added, found.person.id, found.message_id) == ("eyes", True, ANA, MESSAGE)
     assert see(event("MESSAGE_REACTION_ADD", reaction(user_id=APP))) is None
 
 

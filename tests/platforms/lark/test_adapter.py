@@ -112,7 +112,7 @@ async def test_reactions_recalls_and_the_bots_own_words(rig: Rig) -> None:
     await rig.simulator.wait_for(lambda: all(delivery.acked for delivery in rig.simulator.deliveries))
     assert sorted(event.kind for event in rig.inbox.said) == ["message", "message_deleted", "reaction"]
     (reaction,) = [event for event in rig.inbox.said if isinstance(event, Reaction)]
-    assert (reaction.emoji, reaction.added, reaction.message_id) == ("THUMBSUP", True, said.id)
+    assert (reaction.emoji, reaction.added, reaction.message_id) == ("+1", True, said.id)
 
 
 async def test_joining_a_chat(rig: Rig) -> None:

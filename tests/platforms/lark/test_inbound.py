@@ -178,7 +178,7 @@ def test_recalls_reactions_joining_and_leaving() -> None:
     assert (gone.key, gone.message_id) == (f"{APP}:d:{OM}", OM)
     mark = see(reaction())
     assert isinstance(mark, Reaction)
-    assert (mark.emoji, mark.added, mark.key) == ("THUMBSUP", True, f"{APP}:r:{OM}:{ANA}:THUMBSUP:{AT}")
+    assert (mark.emoji, mark.added, mark.key) == ("+1", True, f"{APP}:r:{OM}:{ANA}:THUMBSUP:{AT}")
     assert see(reaction("deleted")).added is False
     assert isinstance(see(moved()), BotAdded)
     assert isinstance(see(moved("deleted")), BotRemoved)

@@ -190,7 +190,7 @@ def test_deletions() -> None:
 def test_reactions() -> None:
     event = see(envelope(reaction(reaction="thumbsup::skin-tone-3")))
     assert isinstance(event, Reaction)
-    assert (event.emoji, event.added, event.message_id) == ("thumbsup", True, TS)
+    assert (event.emoji, event.added, event.message_id) == ("+1", True, TS)
     assert event.key == f"A0CODETASK:r:C0DEV:{TS}:U0ANA:thumbsup::skin-tone-3:{LATER}"
     assert see(envelope(reaction("reaction_removed"))).added is False
 
