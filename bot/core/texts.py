@@ -49,6 +49,8 @@ class Texts:
         """The text with every placeholder filled; a plural needs `n`. Values are inserted as they are, a tuple as
         a list, a `Word` in this language."""
         text = self._form(key, values)
+        if "{" not in text:
+            return text
 
         def fill(found: re.Match[str]) -> str:
             if found[1] not in values:

@@ -28,6 +28,8 @@ class Wording:
     def make(self, draw: Callable[[Texts], Said]) -> Said:
         """The content in the main language, with its translations."""
         drawn = draw(self.texts)
+        if not self.others and not drawn.translations and drawn.language == self.texts.language:
+            return drawn
         translations = {texts.language: _in(texts, draw) for texts in self.others}
         return drawn.model_copy(update={"language": self.texts.language, "translations": translations})
 
