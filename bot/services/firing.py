@@ -6,7 +6,7 @@ guarded move decides.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -31,7 +31,7 @@ from bot.services.followup_news import FollowUpNews
 from bot.services.followups import FollowUps
 from bot.services.fresh_roles import FreshRoles, Who, who_of
 from bot.services.loops import FAULT_SECONDS, short_ref, work_from_rows
-from bot.services.people import as_tokens_say
+from bot.services.people import as_tokens_say, with_links
 from bot.settings import Settings
 from bot.store import Due, RunAgain, Store, StoreDown, Transaction
 
@@ -181,6 +181,13 @@ class _Batch:
         """Whether the person who set it may still set one: rights are asked again when it fires."""
         who = who_of(person)
         if who not in self._allowed:
-            role = self.firing.followups.rights.role(as_tokens_say(self.tx, self.firing.roles.of(person)))
-            self._allowed[who] = may(role, Action.FILE, is_requester=True)
+            known, rights = as_tokens_say(self.tx, self.firing.roles.of(person)), self.firing.followups.rights
+            self._allowed[who] = any(
+                may(rights.role(one), Action.FILE, is_requester=True) for one in self._accounts(known)
+            )
         return self._allowed[who]
+
+    def _accounts(self, person: Person) -> Iterator[Person]:
+        """The person alone, then with the accounts they are linked to, which are looked up only where it matters."""
+        yield person
+        yield with_links(self.tx, person)

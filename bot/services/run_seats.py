@@ -10,7 +10,7 @@ from bot.core.inbound import Person, ThreadRef
 from bot.core.runs import Run
 from bot.core.tasks import CodeTask
 from bot.core.texts import Texts
-from bot.services.people import as_tokens_say
+from bot.services.people import as_tokens_say, with_links
 from bot.services.refusals import RefusalKind, Refused
 from bot.store import Transaction
 
@@ -72,7 +72,7 @@ def take_seat(tx: Transaction, hold: RunHold) -> RunSeat | ToolRefused:
     else:
         return RUN_OVER
     known = tx.people.find(*who) or Person(platform=who[0], workspace_id=who[1], id=who[2])
-    person = as_tokens_say(tx, known)
+    person = with_links(tx, as_tokens_say(tx, known))
     place = tx.threads.get(thread_id).ref if thread_id is not None else _channel(follow_up)
     return RunSeat(run, person, place, thread_id, task, follow_up)
 

@@ -13,7 +13,7 @@ from fastapi import Request
 
 from bot.core.inbound import Person
 from bot.core.people import CONSOLE, TOKEN, Role
-from bot.services.people import Rights
+from bot.services.people import Rights, with_links
 from bot.store import Store, Transaction
 from bot.web.errors import ApiError
 from bot.web.tokens import digest
@@ -64,4 +64,5 @@ def _caller(tx: Transaction, rights: Rights, sha256: str) -> Caller | None:
     if person is None:
         roles = frozenset({role}) if platform == TOKEN and role else frozenset[str]()
         person = Person(platform=platform, workspace_id=workspace_id, id=person_id, name=person_id, roles=roles)
+    person = with_links(tx, person)
     return Caller(person, scopes, rights.role(person))
