@@ -7,6 +7,7 @@ kinds come in an order in which no row is removed before those that point to it.
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from bot.core.suggestions import KEPT
 from bot.store import Forgotten
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ ENDED = "stage IN ('merged', 'failed') AND finished_at < :before"
 OVER = "state IN ('success', 'failed', 'cancelled') AND completed_at < :before"
 RUNS = f"""SELECT id FROM run WHERE code_task_id IN (SELECT id FROM code_task WHERE {ENDED})
         OR follow_up_id IN (SELECT id FROM follow_up WHERE {OVER})"""
-UNWANTED = "state NOT IN ('waiting', 'open') AND updated_at < :before"
+UNWANTED = """((state IN ('skipped', 'expired', 'removed') AND updated_at < :undecided)
+        OR (state IN ('filed', 'same', 'dismissed') AND updated_at < :before))"""
 SUPERSEDED = "state = 'superseded' AND created_at < :before"
 UNSENT = "SELECT card_key FROM outbox WHERE state IN ('pending', 'sending', 'unknown') AND card_key IS NOT NULL"
 ORPHANED = f"SELECT key FROM card WHERE key NOT IN ({UNSENT}) EXCEPT SELECT 'CT-' || id FROM code_task"
@@ -56,6 +58,8 @@ STATEMENTS: Final[dict[Forgotten, str]] = {
 
 
 def prune(tx: "Tx", kind: Forgotten, before: datetime, most: int) -> int:
-    """Forgets at most `most` rows of one kind that ended before that instant; cards, once their code task is gone."""
-    bound = {"before": before} if ":before" in STATEMENTS[kind] else {}
+    """Forgets at most `most` rows of one kind that ended before that instant; cards, once their code task is gone;
+    suggestions that nobody decided about after `KEPT`, whatever the instant."""
+    known = {"before": before, "undecided": tx.now - KEPT}
+    bound = {name: instant for name, instant in known.items() if f":{name}" in STATEMENTS[kind]}
     return tx.affected(STATEMENTS[kind], most=most, **bound)

@@ -9,10 +9,13 @@ import sqlalchemy as sa
 
 from bot import scheduler
 from bot.core.runs import LogLine
+from bot.core.suggestions import SuggestionState
 from bot.core.tasks import FailureReason
 from bot.services.attempts import Cost, Failure
 from storage.engine import Database
 from tests.clock import FakeClock
+from tests.storage.conformance.bench import Bench
+from tests.storage.conformance.intake import opened, said
 from tests.storage.world import World
 
 
@@ -70,6 +73,28 @@ async def test_a_card_goes_with_its_deleted_code_task_once_nothing_is_to_be_sent
     world.store.run_sync(lambda tx: tx.session.execute(sa.text("UPDATE outbox SET state = 'sent' WHERE id = 2")))
     await world.app.scheduler.prune()
     assert count(world, "card") == [0]
+
+
+async def test_suggestions_go_with_their_keys_once_nobody_can_want_them(world: World) -> None:
+    store, clock = world.store, world.clock
+    bench = Bench(store, clock, "")
+    states = (SuggestionState.FILED, SuggestionState.DISMISSED, SuggestionState.SKIPPED, SuggestionState.OPEN)
+    for n, state in enumerate(states):
+        shown = store.run_sync(lambda tx, n=n: opened(tx, said(bench, n, f"U{n}")))
+        if state is not SuggestionState.OPEN:
+            move = lambda tx, s=shown, to=state: tx.suggestions.move(s.id or 0, [s.state], to, code_task_id=1)  # noqa: E731
+            assert store.run_sync(move) is not None
+    clock.advance(timedelta(days=29))
+    await world.app.scheduler.prune()
+    assert count(world, "suggestion", "suggestion_member") == [4, 4]
+    clock.advance(timedelta(days=2))
+    await world.app.scheduler.prune()
+    assert world.rows("SELECT DISTINCT state FROM suggestion ORDER BY 1") == [("dismissed",), ("filed",), ("open",)]
+    assert count(world, "suggestion_member") == [3]
+    clock.advance(timedelta(days=world.app.settings.retention_days))
+    await world.app.scheduler.prune()
+    assert world.rows("SELECT DISTINCT state FROM suggestion") == [("open",)]
+    assert count(world, "suggestion_member") == [1]
 
 
 async def test_pruning_begins_soon_after_the_start(world: World) -> None:
