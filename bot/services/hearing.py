@@ -6,6 +6,7 @@ The list is the setting CHANNELS. A follow-up that was set before its channel le
 from dataclasses import dataclass
 from typing import Final
 
+from bot.core.emoji import emoji_name
 from bot.core.inbound import BotAdded, BotRemoved, ButtonPress, Command, FormSent, Gap, Person, Reaction, Unreadable
 from bot.core.task_cards import say_doc
 from bot.services import absence
@@ -13,7 +14,8 @@ from bot.services.announcements import Announcer
 from bot.services.people import Rights
 from bot.store import Pending, Store, Transaction
 
-_FILING_EMOJI: Final = frozenset({"bulb", "💡", "IDEA"})
+FILING_EMOJI: Final = "bulb"
+"""The reaction that files a message where no other is chosen, as `emoji_name` names it on every platform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Hearing:
 
     def _files(self, emoji: str) -> bool:
         chosen = self.rights.settings.intake_emoji
-        return emoji == chosen if chosen else emoji in _FILING_EMOJI
+        return emoji == (emoji_name(chosen) if chosen else FILING_EMOJI)
 
     def _refuse(self, tx: Transaction, item: Pending, person: Person) -> None:
         event = item.event

@@ -246,6 +246,9 @@ class LarkPlatform:
     async def permalink(self, message: MessageRef) -> str | None:
         return self._reader.permalink(message)
 
+    async def channel_name(self, thread: ThreadRef) -> str:
+        return await self._reader.names.name(thread.channel_id)
+
     async def resolve(self, person: Person) -> Person | Retry:
         return await self._reader.resolve(person)
 

@@ -13,7 +13,17 @@ from typing import Any, Final
 
 import structlog
 
-from bot.core.inbound import ButtonPress, Command, Event, FormSent, Message, Unreadable
+from bot.core.inbound import (
+    ButtonPress,
+    Command,
+    Event,
+    FormSent,
+    Message,
+    MessageDeleted,
+    Reaction,
+    ThreadRef,
+    Unreadable,
+)
 from bot.ports import Clock
 from platforms.intake import Keeper, ref_of
 from platforms.lark.buttons import Press, Presses, Toast, say
@@ -23,6 +33,9 @@ log: Final = structlog.get_logger(__name__)
 
 TWINS: Final = 5000
 """How many recent messages are remembered by what they say, to know one that comes again under another id (ours)."""
+
+PLACES: Final = 5000
+"""Of how many recent messages the chat and thread are remembered (ours)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,8 @@ class Intake(Keeper[Me]):
         super().__init__(clock)
         self.presses = Presses(hold)
         self._twins: dict[str, str] = {}
+        self._places: dict[str, ThreadRef] = {}
+        """Where messages lately heard stand: a reaction or a recall names the message alone."""
 
     async def take(self, payload: bytes) -> Answer:
         """A payload as its bytes came over the long connection."""
@@ -80,7 +95,20 @@ class Intake(Keeper[Me]):
         thread = getattr(event, "thread", None)
         if thread is not None and thread.channel_id.startswith("oc_"):
             self.note_channel(thread.channel_id)
-        return self._same(event) if isinstance(event, Message | Command) and event.message_id else event
+        if isinstance(event, Message | Command) and event.message_id:
+            self._remember(event.message_id, event.thread)
+            return self._same(event)
+        return self._placed(event) if isinstance(event, Reaction | MessageDeleted) else event
+
+    def _remember(self, message_id: str, place: ThreadRef) -> None:
+        self._places[message_id] = place
+        while len(self._places) > PLACES:
+            del self._places[next(iter(self._places))]
+
+    def _placed(self, event: Reaction | MessageDeleted) -> Event:
+        """The event with the chat and thread of its message, where that was heard by this process."""
+        known = self._places.get(event.message_id)
+        return event if known is None else event.model_copy(update={"thread": known})
 
     def _same(self, event: Message | Command) -> Event:
         """The event under the key it had before, when the same words of the same instant come under another id."""

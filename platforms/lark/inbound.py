@@ -278,7 +278,7 @@ class _Reader:
         return Reaction(
             **self._base(f"r:{id}:{person}:{emoji}:{at}", _stamp(event, "action_time")),
             thread=self._thread("", id),  # Lark does not say which chat: the message stands for itself
-            person=self._person(person),
+            person=self._person(person, kind="guest"),  # whose company it is nobody says: `Reader.resolve` finds out
             message_id=id,
             emoji=emoji_name(emoji),
             added=self.header["event_type"] == "im.message.reaction.created_v1",

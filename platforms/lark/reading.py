@@ -8,6 +8,7 @@ from urllib.parse import urlencode, urlsplit
 from bot.core.inbound import MessageRef, Person, ThreadRef
 from bot.core.when import zone_named
 from bot.ports import AuthFailed, Clock, Gone, NotAllowed, Posted, Retry, Trouble, Unsendable
+from platforms.channel_names import ChannelNames
 from platforms.lark.inbound import Me, instant, read_past
 from platforms.lark.rest import Json, LarkApi
 
@@ -32,9 +33,10 @@ class Reader:
 
     def __init__(self, api: LarkApi, attempt: Attempt, me: Callable[[], Me | None], clock: Clock) -> None:
         self._api, self._attempt, self._me, self._clock = api, attempt, me, clock
-        self._people: dict[str, tuple[datetime, Person]] = {}
+        self._people: dict[tuple[str, str], tuple[datetime, Person]] = {}
         self._groups: set[str] = set()
         self._direct: set[str] = set()
+        self.names = ChannelNames(clock, self._name)
 
     async def get(self, path: str, **query: Any) -> Json | Trouble:
         """The data of one GET."""
@@ -170,6 +172,14 @@ class Reader:
         ids = [str(chat["chat_id"]) for chat in chats if isinstance(chat.get("chat_id"), str)]
         return [ThreadRef(platform="lark", workspace_id=me.workspace_id, channel_id=id) for id in ids]
 
+    async def _name(self, chat: str) -> str | None:
+        if not chat.startswith("oc_"):
+            return ""  # the chat with one person, known by their id until the first message in it
+        found = await self.get(f"{IM}/chats/{chat}")
+        if isinstance(found, TROUBLE):
+            return None if isinstance(found, Retry | AuthFailed) else ""
+        return str(found.get("name") or "")
+
     def permalink(self, message: MessageRef) -> str | None:
         """A link that opens the chat in the client. Lark documents none for a single message."""
         chat = message.thread.channel_id
@@ -182,20 +192,36 @@ class Reader:
     # --- People -------------------------------------------------------------------------------------------------------
 
     async def resolve(self, person: Person) -> Person | Retry:
-        """The person with their name and, where Lark tells, whether they administer the tenant."""
+        """The person with their name and, where Lark tells, whether they administer the tenant.
+
+        A `guest` is someone of whom Lark did not say which company they are of (reactions): they are a member once
+        Lark's directory knows them, or when no group of the bot has people of other companies."""
         if person.kind in ("bot", "webhook", "external"):
             return person  # people of other tenants are out of an app's reach
-        now = self._clock.now()
-        known = self._people.get(person.id)
+        now, key = self._clock.now(), (person.id, person.kind)
+        known = self._people.get(key)
         if known is None or known[0] <= now:
-            found = await self.get(f"/open-apis/contact/v3/users/{person.id}", user_id_type="open_id")
-            if isinstance(found, Retry | AuthFailed):
-                return known[1] if known else Retry(timedelta(seconds=1), why=found.why)
-            user = None if isinstance(found, TROUBLE) else found.get("user")
-            # Without the scope for it, or for someone hidden from the app, an open id of ours still is a member.
-            known = (now + PERSON_LIFE, describe(person, user if isinstance(user, Mapping) else {}))
-            self._people = {**dict(list(self._people.items())[-4999:]), person.id: known}
+            found = await self._described(person)
+            if isinstance(found, Retry):
+                return known[1] if known else found
+            known = (now + PERSON_LIFE, found)
+            self._people = {**dict(list(self._people.items())[-4999:]), key: known}
         return known[1].model_copy(update={"workspace_id": person.workspace_id})
+
+    async def _described(self, person: Person) -> Person | Retry:
+        found = await self.get(f"/open-apis/contact/v3/users/{person.id}", user_id_type="open_id")
+        if isinstance(found, Retry | AuthFailed):
+            return Retry(timedelta(seconds=1), why=found.why)
+        user = None if isinstance(found, TROUBLE) else found.get("user")
+        if person.kind != "guest" or isinstance(user, Mapping):
+            # Without the scope for it, or for someone hidden from the app, an open id of ours still is a member.
+            told = person.model_copy(update={"kind": "human"})
+            return describe(told, user if isinstance(user, Mapping) else {})
+        chats = await self.chats()
+        if isinstance(chats, Retry):
+            return chats
+        mixed = isinstance(chats, TROUBLE) or any(chat.get("external") is not False for chat in chats)
+        return person if mixed else describe(person.model_copy(update={"kind": "human"}), {})
 
 
 def describe(person: Person, user: Json) -> Person:

@@ -39,6 +39,7 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "GET /open-apis/im/v1/messages/:id/reactions": REACTIONS,
     "DELETE /open-apis/im/v1/messages/:id/reactions/:id": REACT,
     "GET /open-apis/im/v1/chats": CHATS,
+    "GET /open-apis/im/v1/chats/:id": CHATS,
     "GET /open-apis/contact/v3/users/:id": NAMES,
 }
 """Every endpoint the adapter calls, with the scopes of which one is needed; the first is the one we ask for."""
