@@ -2,21 +2,37 @@
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from bot.core.inbound import Message, Person
 from storage.engine import Database
-from storage.models import FollowUpRow
+from storage.models import FollowUpRow, SuggestionRow
 from storage.statements import columns_of
 from storage.transaction import Tx
-from tests.storage.conformance.bench import LEASE, file
+from tests.storage.conformance.bench import LEASE, file, where
 from tests.storage.conformance.followups import put
 
 FINISHED = 3_000
 ANN = ("slack", "T1", "U1")
+
+
+def message(number: str, at: datetime) -> Message:
+    return Message(
+        platform="slack",
+        app_id="A1",
+        workspace_id="T1",
+        key=f"A1:m:C1:{number}",
+        thread=where(None),
+        person=Person(platform="slack", workspace_id="T1", id="U1"),
+        message_id=number,
+        text="",
+        sent_at=at,
+        received_at=at,
+    )
 
 
 @pytest.fixture
@@ -60,7 +76,21 @@ def fill(tx: Tx) -> None:
         f"INSERT INTO follow_up ({', '.join(names)}) {numbers} SELECT {values} FROM n,"
         f" (SELECT * FROM follow_up WHERE id = {follow_up.id}) f"
     )
-    for statement in (finished_runs, sent, handled, fired, "ANALYZE"):
+    (heard,) = tx.suggestions.collect([message("0", tx.now)], "p1")
+    tx.flush()
+    own = {"id": "100000 + i", "message_id": "'x' || i", "state": "'skipped'", "author_id": "'U' || i"}
+    names = [f'"{column.name}"' for column in columns_of(SuggestionRow).columns]
+    values = ", ".join(own.get(name.strip('"'), name) for name in names)
+    skipped = (
+        f"INSERT INTO suggestion ({', '.join(names)}) {numbers} SELECT {values} FROM n,"
+        f" (SELECT * FROM suggestion WHERE id = {heard}) s"
+    )
+    members = (
+        "INSERT INTO suggestion_member"
+        " (platform, workspace_id, channel_id, message_id, suggestion_id, position, sent_at)"
+        " SELECT platform, workspace_id, channel_id, message_id, id, 0, last_at FROM suggestion WHERE state = 'skipped'"
+    )
+    for statement in (finished_runs, sent, handled, fired, skipped, members, "ANALYZE"):
         connection.exec_driver_sql(statement)
 
 
@@ -131,6 +161,24 @@ def test_due_follow_ups_are_not_sorted_and_their_threads_not_read_through(full: 
     assert "Sort Key: f.due_at" not in due, due
     assert due.count("TEMP B-TREE") <= 1, due  # the conversations of one thread
     assert due.count("ix_run_thread") >= (2 if full.is_sqlite else 1), due  # PostgreSQL reads tiny tables whole
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        lambda tx: tx.suggestions.collect([message("0", tx.now), message("1", tx.now)], "p1"),
+        lambda tx: tx.suggestions.lease_due("p1", 10),
+        lambda tx: tx.suggestions.next_due_at("p1"),
+        lambda tx: tx.suggestions.skip({1: ("below_threshold", 0.1, "h")}),
+        lambda tx: tx.suggestions.shown_to(ANN, tx.now - timedelta(minutes=10)),
+        lambda tx: tx.suggestions.expire(tx.now, 10),
+    ],
+    ids=["collect", "lease", "next-due", "skip", "shown-to", "expire"],
+)
+def test_chatter_costs_the_same_however_much_was_heard_before(full: Database, unit: Any) -> None:
+    for text in plans(full, unit):
+        assert not re.search(r"Seq Scan on suggestion", text), text
+        assert not re.search(r"SCAN suggestion\w*$", text, re.MULTILINE), text
 
 
 @pytest.mark.parametrize("move", ["start", "post"])
