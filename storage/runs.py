@@ -116,6 +116,13 @@ def enqueue_statement(*, sqlite: bool) -> tuple[sa.TextClause, dict[str, object]
     return text.bindparams(*(sa.bindparam(name, type_=kind) for name, kind in types.items())), left
 
 
+ON_BRANCH = """state IN ('queued', 'active', 'waiting') AND follow_up_id IN (
+  SELECT id FROM follow_up WHERE thread_id = :thread_id AND state = 'running' AND (by_agent OR origin_run_id IS NULL)
+  UNION SELECT id FROM follow_up WHERE state = 'running' AND NOT by_agent
+    AND origin_run_id IN (SELECT id FROM run WHERE code_task_id = :task_id))"""
+"""Open runs of follow-ups that are anchored to a thread or were sent to a code task."""
+
+
 class Runs:
     """See `bot.store.RunQueries`."""
 
@@ -194,6 +201,13 @@ class Runs:
         self._tx.wake("follow_up")  # one may wait for the thread to be free
         return Run.model_construct(**row)
 
+    def ready(self, task_id: int) -> Run | None:
+        now = {"available_at": self._tx.now}
+        row = self._tx.changed(RunRow, now, "code_task_id = :id AND state = 'queued'", id=task_id)
+        if row is not None:
+            self._tx.wake("run")
+        return Run.model_construct(**row) if row is not None else None
+
     def cancel(self, task_id: int) -> Run | None:
         return self._cancel(col(RunRow.code_task_id) == task_id)
 
@@ -246,6 +260,10 @@ class Runs:
         rows = self._tx.rows(RunRow, "follow_up_id = :id", "attempt", id=follow_up_id)
         return [Run.model_construct(**row) for row in rows]
 
+    def on_branch(self, task_id: int, thread_id: int | None) -> Sequence[Run]:
+        rows = self._tx.rows(RunRow, ON_BRANCH, "id", task_id=task_id, thread_id=thread_id or 0)
+        return [Run.model_construct(**row) for row in rows]
+
     def park(self, run_id: int, fence: int, change: ParkedChange, **values: Any) -> Run | None:
         run = self.end(run_id, fence, RunLease.WAITING, run_state=RunState.WAITING_FOR_INPUT, **values)
         if run is not None:
@@ -281,15 +299,16 @@ class Runs:
         )
 
     def decide(self, task_id: int, approved: bool, by: str) -> Run | None:
+        return self._decide(col(RunRow.code_task_id) == task_id, approved, by)
+
+    def decide_run(self, run_id: int, approved: bool, by: str) -> Run | None:
+        return self._decide(col(RunRow.id) == run_id, approved, by)
+
+    def _decide(self, which: "sa.ColumnElement[bool]", approved: bool, by: str) -> Run | None:
         values: dict[str, Any] = {"state": RunLease.FAILED, "finished_at": self._tx.now, "run_state": RunState.FAILED}
         if approved:
             values = {"state": RunLease.QUEUED, "run_state": None, "available_at": self._tx.now}
-        statement = (
-            sa.update(RunRow)
-            .where(col(RunRow.code_task_id) == task_id, sa.text("state = 'waiting'"))
-            .values(values)
-            .returning(RunRow.id)
-        )
+        statement = sa.update(RunRow).where(which, sa.text("state = 'waiting'")).values(values).returning(RunRow.id)
         run_id = self._tx.session.execute(statement).scalar_one_or_none()
         if run_id is None:
             return None

@@ -125,7 +125,7 @@ class FollowUp(SQLModel):
     source: str = "chat"
     by_agent: bool = False
     origin_run_id: int | None = None
-    """The run whose agent set it."""
+    """The run that it comes from: whose agent set it, or, for a `send`, the code task's run that it goes on with."""
     chain_depth: int = 0
     """0 when a person or a code task's agent set it; one more for each follow-up that set the next."""
     dedup_key: str | None = None
@@ -146,6 +146,11 @@ class FollowUp(SQLModel):
     def ref(self) -> str:
         """`FU-7`."""
         return f"FU-{self.id}"
+
+    @property
+    def is_send(self) -> bool:
+        """Whether a person sent it to a code task, rather than set it for a time."""
+        return self.origin_run_id is not None and not self.by_agent
 
 
 def may_move(before: FollowUpState, after: FollowUpState) -> bool:

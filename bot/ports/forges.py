@@ -96,6 +96,10 @@ class Forge(Protocol):
         """Opens a pull request, or adopts and updates the open one of the same head."""
         ...
 
+    async def update_pull_request(self, repo: Repo, number: int, draft: PullRequestDraft) -> PullRequest | ForgeTrouble:
+        """Gives a pull request a new title and body, whatever its state. The answer says which state that is."""
+        ...
+
     async def find_pull_request(self, repo: Repo, head: str) -> PullRequest | ForgeTrouble | None: ...
 
     async def pull_request(

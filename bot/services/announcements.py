@@ -73,12 +73,16 @@ class Announcer:
         if task.thread_id is None:
             return
         self.changed(tx, task, run, "asks")
-        seen = tx.people.admins(task.requester_platform, task.requester_workspace)
-        others = [admin for admin in seen if admin != task.requester_id] or list(seen)
-        admin = tx.people.find(task.requester_platform, task.requester_workspace, others[0]) if others else None
+        admin = self.admin_for(tx, task)
         wording = self._wording(tx, task.thread_id)
         doc = self._titled(task, wording.make(lambda texts: approval_reply(task, reasons, texts, admin)))
         tx.outbox.add(task.thread_id, Delivery("post", f"{task.ref}:{run.id}:asks:{run.fence}:reply", doc))
+
+    def admin_for(self, tx: Transaction, task: CodeTask) -> Person | None:
+        """An admin to ask about the change of a code task: somebody else than its requester, where there is one."""
+        seen = tx.people.admins(task.requester_platform, task.requester_workspace)
+        others = [admin for admin in seen if admin != task.requester_id] or list(seen)
+        return tx.people.find(task.requester_platform, task.requester_workspace, others[0]) if others else None
 
     def deleted(self, tx: Transaction, task: CodeTask, actor: Person) -> None:
         """The card of a deleted code task says so and has no buttons."""

@@ -15,6 +15,7 @@ import structlog
 from bot.core.runs import APPROVAL_WAIT, RETRY_JITTER, ParkedChange, Run, RunLease, RunState, retry_wait
 from bot.core.tasks import ERROR_MAX, CodeTask, FailureReason, Stage
 from bot.services.announcements import Announcer
+from bot.services.branch_runs import refuse_change
 from bot.services.loops import short_ref
 from bot.settings import Settings
 from bot.store import AgentSession, Store, StoreDown, Transaction
@@ -287,7 +288,11 @@ class Attempts:
         return True
 
     def _unanswered(self, tx: Transaction, run: Run) -> bool:
-        self.refuse_waiting(tx, run, "Refused: nobody allowed the change within 72 h.", "nobody")
+        why = "Refused: nobody allowed the change within 72 h."
+        if run.kind == "follow_up":
+            refuse_change(tx, self.announcer, run, why, "nobody")
+        else:
+            self.refuse_waiting(tx, run, why, "nobody")
         return False
 
     def _requeue_approved(self, tx: Transaction, lease: Lease) -> bool:

@@ -4,16 +4,18 @@ The run's row is written first and the follow-up's second, as with code tasks; e
 run's fence, and a lost lease writes nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
 from bot.core.followups import ERROR_MAX, ON_TIME, FollowUp, FollowUpReason, FollowUpState
-from bot.core.runs import Run, RunLease
-from bot.core.tasks import CodeTask
+from bot.core.runs import ParkedChange, Run, RunLease
+from bot.core.tasks import CodeTask, Stage
 from bot.failpoints import failpoint
 from bot.services.attempts import Cost
+from bot.services.branch_runs import task_of
 from bot.services.followup_news import FollowUpNews
 from bot.services.loops import short_ref
 from bot.settings import Settings
@@ -23,8 +25,12 @@ log = structlog.get_logger(__name__)
 
 PENDING, RUNNING = FollowUpState.PENDING, FollowUpState.RUNNING
 SUCCESS, FAILED = FollowUpState.SUCCESS, FollowUpState.FAILED
+Tell = Callable[[FollowUp], None]
+"""Says how a run ended, in its transaction."""
 CRASHES_MAX = 2
 """Lost workers after which it is given up (product rule 7.2)."""
+APPROVED_TRIES = 4
+"""Claims of a run whose change an admin allowed: the same change is pushed by the next worker, but not without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class ClaimedFollowUp:
     """A leased run with its follow-up and the conversation it goes on with, as they were at the claim.
 
     `repo` is the alias of the repository its workspace is a checkout of, empty for an empty workspace; `task` is the
-    newest code task of its thread."""
+    code task that it is about: the one it was sent to, else the newest of its thread."""
 
     lease: FollowUpLease
     run: Run
@@ -49,6 +55,8 @@ class ClaimedFollowUp:
     session: AgentSession | None = None
     repo: str = ""
     task: CodeTask | None = None
+    approved: ParkedChange | None = None
+    """Set when an admin allowed the tested change: the run goes on at the push."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +92,19 @@ class FollowUpRuns:
             return None
         session = tx.sessions.get(run.thread_id, run.agent) if run.thread_id is not None else None
         lease = FollowUpLease(run.id, run.fence, run.follow_up_id)
-        task = tx.tasks.in_thread(follow_up.thread_id) if follow_up.thread_id is not None else None
-        return ClaimedFollowUp(lease, run, follow_up, session, self._repo(tx, follow_up, session, task), task)
+        task, parked = task_of(tx, follow_up), tx.runs.parked(run.id)
+        approved = parked if parked is not None and parked.approved else None
+        repo = self._repo(tx, follow_up, session, task)
+        return ClaimedFollowUp(lease, run, follow_up, session, repo, task, approved)
 
     def _repo(self, tx: Transaction, follow_up: FollowUp, session: AgentSession | None, task: CodeTask | None) -> str:
-        """The repository to look at: the conversation's, the thread's code task's, the channel's, the person's last
-        one, the only one; empty when none of them is configured."""
+        """The repository to look at: that of the code task on whose branch it works, the conversation's, the thread's
+        code task's, the channel's, the person's last one, the only one; empty when none of them is configured."""
         known = self.settings.repositories
         thread = tx.threads.get(follow_up.thread_id) if follow_up.thread_id is not None else None
         named = [session.repo if session is not None else None, task.repo if task is not None else None]
+        if task is not None and task.stage is Stage.REVIEW:
+            named.reverse()
         if thread is not None:
             named.append(tx.people.setting(thread.ref, "repo"))
         who = (follow_up.requester_platform, follow_up.requester_workspace, follow_up.requester_id)
@@ -102,8 +114,11 @@ class FollowUpRuns:
             named.append(next(iter(known)))
         return next((alias for alias in named if alias and alias in known), "")
 
-    def answer(self, tx: Transaction, lease: FollowUpLease, answer: Answer, cost: Cost) -> FollowUp | None:
-        """Running -> success: the answer is posted, the conversation kept. None when the lease is lost."""
+    def answer(
+        self, tx: Transaction, lease: FollowUpLease, answer: Answer, cost: Cost, tell: Tell | None = None
+    ) -> FollowUp | None:
+        """Running -> success: the answer is posted (by `tell`, where there is more to say), the conversation kept. None
+        when the lease is lost."""
         run = tx.runs.end(lease.run_id, lease.fence, RunLease.DONE, cost_usd=cost.usd, tokens=cost.tokens)
         if run is None:
             return None
@@ -111,9 +126,12 @@ class FollowUpRuns:
         if follow_up is None:
             return None
         kept = run.agent if follow_up.agent and follow_up.agent != run.agent else None
-        self.news.answered(
-            tx, follow_up, answer.text, fresh_session=answer.fresh_session, kept=kept, files=answer.files
-        )
+        if tell is not None:
+            tell(follow_up)
+        else:
+            self.news.answered(
+                tx, follow_up, answer.text, fresh_session=answer.fresh_session, kept=kept, files=answer.files
+            )
         self.keep_session(tx, lease, run, answer)
         failpoint("followup.posted_unmarked")
         return follow_up
@@ -137,9 +155,10 @@ class FollowUpRuns:
         error: str,
         cost: Cost,
         answer: Answer | None = None,
+        tell: Tell | None = None,
     ) -> FollowUp | None:
-        """Running -> failed: the thread is told why, and a conversation that began is kept. None when the lease is
-        lost."""
+        """Running -> failed: the thread is told why (by `tell`, where there is more to say), and a conversation that
+        began is kept. None when the lease is lost."""
         run = tx.runs.end(
             lease.run_id,
             lease.fence,
@@ -153,7 +172,7 @@ class FollowUpRuns:
             return None
         failed = tx.followups.move(lease.follow_up_id, {RUNNING}, FAILED, reason=reason, error=error[:ERROR_MAX])
         if failed is not None:
-            self.news.failed(tx, failed)
+            (tell or partial(self.news.failed, tx))(failed)
             if answer is not None:
                 self.keep_session(tx, lease, run, answer)
         return failed
@@ -192,6 +211,8 @@ class FollowUpRuns:
         run = tx.runs.get(lease.run_id)
         if run is None or run.lease_until is None or run.lease_until >= tx.now:
             return False
+        if lease.fence <= APPROVED_TRIES and _is_approved(tx, lease.run_id):
+            return self.give_back(tx, lease) is not None
         if tx.runs.end(lease.run_id, lease.fence, RunLease.LOST, reason=FollowUpReason.WORKER_LOST.value) is None:
             return False
         follow_up = tx.followups.get(lease.follow_up_id)
@@ -206,3 +227,8 @@ class FollowUpRuns:
         if failed is not None:
             self.news.failed(tx, failed)
         return True
+
+
+def _is_approved(tx: Transaction, run_id: int) -> bool:
+    parked = tx.runs.parked(run_id)
+    return parked is not None and parked.approved

@@ -14,6 +14,7 @@ from bot.core.github_events import PullRequestFact
 from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.ports import Forge, NotModified, PullRequest
 from bot.services.announcements import Announcer
+from bot.services.branch_runs import end_on_branch
 from bot.settings import Settings
 from bot.store import Store, StoreDown, Transaction
 
@@ -48,8 +49,13 @@ class Merges:
 
     def apply(self, tx: Transaction, task: CodeTask, state: PrState, by: str, source: str) -> CodeTask | None:
         """Moves the code task to where its pull request is; None when it is there already."""
+        leaves = state != "open" and task.stage is Stage.REVIEW
+        if leaves:
+            end_on_branch(tx, self.announcer, task)
         moved = self._move(tx, task, state, by, source)
         if moved is not None:
+            if leaves:
+                end_on_branch(tx, self.announcer, task)
             runs = tx.runs.of_task(moved.id or 0)
             self.announcer.moved(tx, moved, runs[-1] if runs else None)
         return moved

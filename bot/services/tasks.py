@@ -6,16 +6,18 @@ the key of the sentence that says it.
 
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from bot.core.commands import Accepted, Options, Target, TaskId, TaskName, TooLong, TooShort, check_description
 from bot.core.inbound import Person, ReplyToken, ThreadRef
 from bot.core.people import Action, is_requester, may
-from bot.core.runs import RunLease
+from bot.core.runs import Run, RunLease
 from bot.core.tasks import ACTIVE, CodeTask, FailureReason, Priority, Stage, slug_of, title_of
 from bot.ports import Repo
 from bot.services.announcements import Announcer
 from bot.services.attempts import Attempts
+from bot.services.branch_runs import end_on_branch, refuse_change, waiting_on_branch
 from bot.services.people import Rights
 from bot.services.refusals import Refused, stage_word
 from bot.settings import Settings
@@ -38,6 +40,8 @@ class Filing:
     dedup_hash: str | None = None
     context: str = ""
     reply_token: ReplyToken | None = None
+    start_at: datetime | None = None
+    """No worker takes it before then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class CodeTasks:
         task = tx.tasks.add(draft, actor=actor_of(filing.person))
         if task is None:
             raise RunAgain
-        tx.runs.enqueue(task, 1, tx.now)
+        tx.runs.enqueue(task, 1, filing.start_at or tx.now)
         tx.people.remember_repo(filing.person, repo.alias)
         tx.people.audit(actor_of(filing.person), "file", task.ref, {"repo": repo.alias, "agent": agent})
         self.announcer.filed(tx, task, filing.person, filing.reply_token)
@@ -113,15 +117,21 @@ class CodeTasks:
     def list(self, tx: Transaction, which: TaskFilter) -> list[CodeTask]:
         return list(tx.tasks.list(which))
 
-    def cancel(self, tx: Transaction, task_id: int, person: Person) -> CodeTask | Refused:
-        """Queued, running, testing or review -> failed (cancelled). A second cancel changes nothing."""
+    def cancel(
+        self, tx: Transaction, task_id: int, person: Person, *, confirmed_it: bool = False
+    ) -> CodeTask | Refused:
+        """Queued, running, testing or review -> failed (cancelled). A second cancel changes nothing.
+
+        `confirmed_it`: the person filed it for somebody else, by a suggestion, and may take that back."""
         task = tx.tasks.get(task_id)
         if task is None:
             return unknown(task_id)
-        if not self._may_act(person, task, Action.CANCEL):
+        if not confirmed_it and not self._may_act(person, task, Action.CANCEL):
             return self.rights.refuse_acting(task, "cancel")
         if task.is_cancelled:
             return task
+        if task.stage is Stage.REVIEW:
+            end_on_branch(tx, self.announcer, task)
         run = tx.runs.cancel(task_id)
         moved = tx.tasks.move(
             task_id,
@@ -137,6 +147,8 @@ class CodeTasks:
         if moved is None:
             return Refused("refused.wrong_stage_cancel", {"ref": task.ref, "stage": stage_word(task.stage)}, "state")
         run = tx.runs.cancel(task_id) or run  # the code task is locked now: a failing attempt may have queued the next
+        if moved.failed_at_stage is Stage.REVIEW:
+            end_on_branch(tx, self.announcer, task)
         tx.people.audit(actor_of(person), "cancel", task.ref, {"from": moved.failed_at_stage or ""})
         self.announcer.moved(tx, moved, run, actor=person)
         return moved
@@ -183,6 +195,8 @@ class CodeTasks:
             return self.rights.refuse_acting(task, "merged")
         if task.pr_number is not None:
             return Refused("refused.tracked_merged", {"ref": task.ref}, "state")
+        if task.stage is Stage.REVIEW:
+            end_on_branch(tx, self.announcer, task)
         moved = tx.tasks.move(
             task_id,
             {Stage.REVIEW},
@@ -205,24 +219,30 @@ class CodeTasks:
             return unknown(task_id)
         if not may(self.rights.role(person), Action.APPROVE, is_requester=False):
             return self.rights.refuse_deciding(task)
-        if approved and is_requester(person, task) and not self._may_approve_own(tx, person):
+        runs, sent = tx.runs.of_task(task_id), waiting_on_branch(tx, task)
+        own = runs[-1] if runs and runs[-1].state is RunLease.WAITING else None
+        run = sent[0] if sent is not None else own
+        asker = sent[1] if sent is not None else task
+        if approved and is_requester(person, asker) and not self.may_approve_own(tx, person):
             return Refused("refused.own_approval", {"ref": task.ref}, "not_allowed")
-        runs = tx.runs.of_task(task_id)
-        if not runs or runs[-1].state is not RunLease.WAITING:
+        if run is None or not self._decide(tx, run, person, approved):
             return Refused("refused.nothing_to_approve", {"ref": task.ref}, "state")
-        decided: CodeTask | None = task
-        if approved:
-            if tx.runs.decide(task_id, approved=True, by=actor_of(person)) is None:
-                decided = None
-        else:
-            who = person.name or person.id
-            decided = self.attempts.refuse_waiting(tx, runs[-1], f"Refused: {who} did not allow the change.", who)
-        if decided is None:
-            return Refused("refused.nothing_to_approve", {"ref": task.ref}, "state")
-        tx.people.audit(actor_of(person), "approve" if approved else "refuse", task.ref, {"run": runs[-1].id})
+        decided = tx.tasks.get(task_id) or task
+        tx.people.audit(actor_of(person), "approve" if approved else "refuse", task.ref, {"run": run.id})
         return decided
 
-    def _may_approve_own(self, tx: Transaction, person: Person) -> bool:
+    def _decide(self, tx: Transaction, run: Run, person: Person, approved: bool) -> bool:
+        """Lets a waiting run go on, or ends it; False when it waits no more."""
+        if approved:
+            return tx.runs.decide_run(run.id or 0, approved=True, by=actor_of(person)) is not None
+        who = person.name or person.id
+        error = f"Refused: {who} did not allow the change."
+        if run.kind == "follow_up":
+            return refuse_change(tx, self.announcer, run, error, who) is not None
+        return self.attempts.refuse_waiting(tx, run, error, who) is not None
+
+    def may_approve_own(self, tx: Transaction, person: Person) -> bool:
+        """Whether someone may allow what they asked for themselves: as the settings say, else as the only admin."""
         if self.settings.requester_may_approve is not None:
             return self.settings.requester_may_approve
         admins = set(self.settings.admins) or set(tx.people.admins(person.platform, person.workspace_id))
@@ -301,6 +321,7 @@ class CodeTasks:
             dedup_hash=filing.dedup_hash,
             draft=bool(options.draft),
             max_attempts=self.settings.max_attempts,
+            next_attempt_at=filing.start_at,
             created_at=tx.now,
             updated_at=tx.now,
         )

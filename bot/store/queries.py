@@ -206,6 +206,10 @@ class RunQueries(Protocol):
         """Ends a leased run in a final state (or WAITING or QUEUED) and gives up its lease."""
         ...
 
+    def ready(self, task_id: int) -> Run | None:
+        """Makes the queued run of a code task claimable now, and wakes workers; None when none is queued."""
+        ...
+
     def cancel(self, task_id: int) -> Run | None:
         """Ends the open run of a code task as cancelled, whoever holds it, and wakes its worker."""
         ...
@@ -235,6 +239,15 @@ class RunQueries(Protocol):
     def decide(self, task_id: int, approved: bool, by: str) -> Run | None:
         """Approves or refuses the waiting change of a code task: its run is queued again (no attempt is counted) or
         failed. None when nothing waits."""
+        ...
+
+    def decide_run(self, run_id: int, approved: bool, by: str) -> Run | None:
+        """The same for one waiting run, whatever it is a run of."""
+        ...
+
+    def on_branch(self, task_id: int, thread_id: int | None) -> Sequence[Run]:
+        """Open runs of the follow-ups that were sent to the code task, and of those anchored to that thread (None for
+        no thread)."""
         ...
 
     def waiting_since(self, before: datetime) -> Sequence[Run]:

@@ -1,7 +1,8 @@
-"""One run of a follow-up from its claim to its end: checkout, agent, answer. Nothing of it is ever pushed.
+"""One run of a follow-up from its claim to its end: checkout, agent, answer.
 
-Every write goes through `bot.services.followup_runs`, guarded by the lease; a run that was stopped or taken over ends
-with `Interrupted` and writes nothing more.
+Nothing of it is pushed, but for what one about a code task in review changes on its branch: that goes through all the
+phases of a change to the same pull request (`bot/worker/branch_update.py`). Every write is guarded by the lease; a run
+that was stopped or taken over ends with `Interrupted` and writes nothing more.
 """
 
 import asyncio
@@ -12,22 +13,27 @@ from typing import Any, Final
 
 import structlog
 
-from bot.core.followups import FollowUpReason
+from bot.core.followups import FollowUp, FollowUpReason
 from bot.core.hygiene import clean
+from bot.core.runs import ParkedChange
 from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.failpoints import failpoint
 from bot.ports import Repo
 from bot.services.attempts import Cost, Failure
 from bot.services.followup_runs import Answer, ClaimedFollowUp, FollowUpRuns
-from bot.store import StoreDown
+from bot.services.send_runs import SendRuns
+from bot.store import StoreDown, Transaction
 from bot.worker.agent_step import AgentJob, AgentOutcome, AgentStep, read_context
+from bot.worker.branch_update import BranchUpdate
+from bot.worker.failures import Stopped, machine_trouble, named_if_full, need
 from bot.worker.follow_up_prompt import FollowUpParts, build_follow_up_prompt
 from bot.worker.git import GitFailed
 from bot.worker.lease import Held, Interrupted
+from bot.worker.phases import Phases
 from bot.worker.prompt import summarize
 from bot.worker.publishing import Publisher
 from bot.worker.run_log import RunLog
-from bot.worker.stages import Stopped, Tools, machine_trouble, named_if_full, need
+from bot.worker.tools import Tools
 from bot.worker.workspace import Refusal, Workspace
 
 log = structlog.get_logger(__name__)
@@ -53,6 +59,8 @@ class FollowUpRun:
     log: RunLog
     cost: Cost = field(default_factory=Cost)
     branch: str = ""
+    update: BranchUpdate | None = None
+    """Set where it works on the branch of a code task in review."""
 
     def __post_init__(self) -> None:
         self.cost = self.earlier + self.cost
@@ -70,6 +78,10 @@ class FollowUpRun:
     def _runs(self) -> FollowUpRuns:
         assert self.tools.followup_runs is not None, "a follow-up was claimed where follow-ups are off"
         return self.tools.followup_runs
+
+    @property
+    def _sends(self) -> SendRuns:
+        return SendRuns(self._runs, self.tools.attempts.announcer)
 
     async def work(self) -> None:
         """Ends in an answer, in a failure, or in `Interrupted`; the workspace is gone."""
@@ -103,13 +115,24 @@ class FollowUpRun:
 
     async def leave(self) -> None:
         """The run was stopped or taken over."""
-        await self.tools.store.run(lambda tx: self._runs.leave(tx, self.claimed.lease, self.cost))
+        update, lease, cost = self.update, self.claimed.lease, self.cost
+        if update is None:
+            await self.tools.store.run(lambda tx: self._runs.leave(tx, lease, cost))
+        else:
+            number, left = update.task.id or 0, update.left
+            await self.tools.store.run(lambda tx: self._sends.leave(tx, lease, number, cost, left))
 
     async def _work_in(self, workspace: Workspace, repo: Repo | None) -> None:
         try:
             await self._remember_workspace(workspace)
+            if self.claimed.approved is not None:
+                await self._go_on(workspace, repo, self.claimed.approved)
+                return
             base_sha = await self._prepare(workspace, repo)
             outcome = await self._agent(workspace, repo)
+            if self.update is not None:
+                await self._publish(self.update, outcome)
+                return
             files = await self._changed(workspace, base_sha)
             await self._end(outcome, files)
         except Stopped as stopped:
@@ -153,21 +176,56 @@ class FollowUpRun:
         return base_sha
 
     async def _fetch(self, workspace: Workspace, repo: Repo) -> str:
-        """The newest commit of the branch to look at: that of the thread's code task while it is in review and there,
-        else its base branch."""
-        forge = self.tools.forges[repo.forge]
-        reader = Publisher(workspace, repo, forge, _note_nothing, _push_nothing, self.log.event)
+        """The newest commit of the branch to look at: that of its code task while it is in review and there, else its
+        base branch."""
         task = self.claimed.task
         ours = task if task is not None and task.repo == repo.alias else None
         if ours is not None and ours.stage is Stage.REVIEW and ours.branch:
-            found = await self.held.guard(reader.fetch(ours.branch))
+            update = self._update(workspace, repo, ours, "")
+            found = await self.held.guard(update.publisher().fetch(ours.branch))
             if isinstance(found, str):
-                self.branch = ours.branch
+                self.branch, self.update = ours.branch, update
+                update.tip = found
                 return found
+            if self.claimed.follow_up.is_send:
+                raise Stopped(found)
             self.log.event(f"the branch {ours.branch} cannot be had: {found.error}")
         self.branch = ours.base if ours is not None else repo.base
+        reader = Publisher(workspace, repo, self.tools.forges[repo.forge], _note_nothing, _push_nothing, self.log.event)
         base_sha: str = need(await self.held.guard(reader.fetch(self.branch)))
         return base_sha
+
+    def _update(self, workspace: Workspace, repo: Repo, task: CodeTask, tip: str) -> BranchUpdate:
+        phases = Phases(self.tools, self.held, self.log, self.ref, repo, workspace, self.claimed.run.agent)
+        return BranchUpdate(phases, self._sends, self.claimed, task, tip, lambda: self.cost)
+
+    async def _go_on(self, workspace: Workspace, repo: Repo | None, change: ParkedChange) -> None:
+        """An admin allowed the change."""
+        task = self.claimed.task
+        if repo is None or task is None or not task.branch:
+            raise Stopped(Failure(FailureReason.CONFIG, "The repository of this change is no longer configured."))
+        self.update = update = self._update(workspace, repo, task, change.base_sha)
+        need(await self.held.guard(update.publisher().fetch(task.branch)))
+        await update.go_on(change)
+
+    async def _publish(self, update: BranchUpdate, outcome: AgentOutcome) -> None:
+        """Takes what the agent changed to the pull request of its code task."""
+        answer = self._answer(outcome, ())
+        if outcome.failure is not None:
+            await self._fail(outcome.failure, answer)
+            return
+        try:
+            if await update.publish(answer):
+                return
+        except Stopped as stopped:
+            await self._fail(stopped.failure, answer)
+            return
+        self.log.event("answered; nothing was changed")
+        await self.log.flush()
+        lease, cost, number = self.claimed.lease, self.cost, update.task.id or 0
+        store, sends = self.tools.store, self._sends
+        if await self.held.write(store, lambda tx: sends.unchanged(tx, lease, number, answer, cost)) is None:
+            raise Interrupted("lost")
 
     async def _agent(self, workspace: Workspace, repo: Repo | None) -> AgentOutcome:
         tools, claimed, follow_up = self.tools, self.claimed, self.claimed.follow_up
@@ -187,11 +245,13 @@ class FollowUpRun:
             tools.callbacks,
         )
         parts, resumable = self._parts(), claimed.session is not None
+        settings = tools.settings
+        minutes = settings.agent_minutes if follow_up.is_send else settings.follow_up_minutes
         job = AgentJob(
-            subject=follow_up.ref,
+            subject=self.update.task.ref if self.update is not None else follow_up.ref,
             run=self.ref,
             prompt=build_follow_up_prompt(parts, resumed=resumable),
-            wall=timedelta(minutes=tools.settings.follow_up_minutes),
+            wall=timedelta(minutes=minutes),
             setup_command=repo.setup_command if repo is not None else "",
             session=claimed.session,
             fresh_prompt=build_follow_up_prompt(parts, resumed=False),
@@ -210,6 +270,8 @@ class FollowUpRun:
             thread=read_context(task.context) if task is not None else (),
             earlier=claimed.session.summary if claimed.session is not None else "",
             tools=self.tools.offered,
+            sent=follow_up.is_send,
+            updates=_name_of_pull(self.update.task) if self.update is not None else "",
         )
 
     async def _changed(self, workspace: Workspace, base_sha: str) -> tuple[str, ...]:
@@ -257,9 +319,14 @@ class FollowUpRun:
         reason = REASONS.get(failure.reason, FollowUpReason.AGENT_FAILED)
         self.log.event(f"failed: {error}")
         await self.log.flush()
-        failed = await self.held.write(
-            self.tools.store, lambda tx: self._runs.fail(tx, lease, reason, error, cost, answer)
-        )
+        update, sends, runs = self.update, self._sends, self._runs
+
+        def unit(tx: Transaction) -> FollowUp | None:
+            if update is None:
+                return runs.fail(tx, lease, reason, error, cost, answer)
+            return sends.fail(tx, lease, update.task.id or 0, reason, error, cost, answer, update.left)
+
+        failed = await self.held.write(self.tools.store, unit)
         if failed is None:
             raise Interrupted("lost")
 
@@ -286,6 +353,12 @@ async def _note_nothing(**_: Any) -> CodeTask:
 
 async def _push_nothing() -> None:
     raise AssertionError("a follow-up's run pushes nothing")
+
+
+def _name_of_pull(task: CodeTask) -> str:
+    """What the agent is told of where its change goes."""
+    where = f"the pull request {task.pr_url}" if task.pr_url else f"the branch {task.branch}"
+    return f"{where} of code task {task.ref}"
 
 
 def _about(task: CodeTask) -> tuple[str, ...]:

@@ -15,7 +15,9 @@ class FollowUpParts:
     """What a follow-up's prompt is made of. `repo` and `branch` are empty where it has an empty folder to work in.
 
     `about` are facts on the code task of its thread, `earlier` is the summary of a conversation that is lost, `tools`
-    are those that act for the run (`bot/worker/callback_tools.py`)."""
+    are those that act for the run (`bot/worker/callback_tools.py`). `sent`: it is a person's message rather than one
+    that was set for a time. `updates` names the pull request that gets what the agent changes, empty where nothing is
+    pushed."""
 
     ref: str
     request: str
@@ -27,6 +29,8 @@ class FollowUpParts:
     thread: Sequence[ThreadLine] = ()
     earlier: str = ""
     tools: Sequence[str] = ()
+    sent: bool = False
+    updates: str = ""
 
 
 def build_follow_up_prompt(parts: FollowUpParts, *, resumed: bool) -> str:
@@ -59,10 +63,25 @@ def _task(parts: FollowUpParts) -> str:
         if parts.repo
         else f"You have an empty folder at {parts.cwd}; no repository belongs to this thread."
     )
-    by = f" by {one_line(parts.requester)}" if parts.requester.strip() else ""
+    who = one_line(parts.requester)
+    begin = f"The follow-up {parts.ref} in a chat thread is due now; it was set earlier{f' by {who}' * bool(who)}."
+    if parts.sent:
+        begin = f"A message for you came in the chat thread{f' from {who}' * bool(who)}."
     return (
-        f"The follow-up {parts.ref} in a chat thread is due now; it was set earlier{by}. {where}\n"
+        f"{begin} {where}\n"
         "Do what the request asks for and answer it: your last message is posted in the thread as it is, in markdown, "
-        "so make it complete and short. You may read, run and change files, but nothing is pushed and nothing is "
-        "committed for you: the files are thrown away afterwards, and those you changed are only named in the thread."
+        f"so make it complete and short. {_files(parts)}"
+    )
+
+
+def _files(parts: FollowUpParts) -> str:
+    """What becomes of files that the agent changes."""
+    if parts.updates:
+        return (
+            f"What you change in files there is checked, tested and pushed to {one_line(parts.updates)} for you: do "
+            "not commit, push or open a pull request. Change files only where the request asks for it."
+        )
+    return (
+        "You may read, run and change files, but nothing is pushed and nothing is committed for you: the files are "
+        "thrown away afterwards, and those you changed are only named in the thread."
     )

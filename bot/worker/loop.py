@@ -23,7 +23,8 @@ from bot.worker.follow_up import FollowUpRun
 from bot.worker.lease import FencedRun, Held, Interrupted, Leases
 from bot.worker.run_log import RunLog
 from bot.worker.socket_folders import remove_dead
-from bot.worker.stages import StageRun, Tools
+from bot.worker.stages import StageRun
+from bot.worker.tools import Tools
 from bot.worker.workspace_folders import remove_stale
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,17 @@ from typing import Any, Final, TypeVar
 from bot.core.pull_requests import PullRequestContext, pull_request_body, pull_request_title
 from bot.core.tasks import CodeTask, FailureReason
 from bot.failpoints import failpoint
-from bot.ports import Forge, ForgeRefused, ForgeRetry, ForgeTrouble, GitAccess, PullRequest, PullRequestDraft, Repo
+from bot.ports import (
+    Forge,
+    ForgeRefused,
+    ForgeRetry,
+    ForgeTrouble,
+    GitAccess,
+    NotModified,
+    PullRequest,
+    PullRequestDraft,
+    Repo,
+)
 from bot.services.attempts import Failure
 from bot.worker.git import GitFailed
 from bot.worker.pushing import ForeignTip, Pushed, branch_names
@@ -89,6 +99,23 @@ class Publisher:
             if tip and tip not in (task.pushed_sha, task.pushing_sha, sha):
                 return ForeignTip(branch)
             expected = tip
+        return await self._push_from(branch, sha, expected, access)
+
+    async def push_on(self, branch: str, sha: str, tip: str) -> Failure | None:
+        """Pushes a commit that builds on `tip` to the branch that was at `tip`; not if it has moved since."""
+        access = await self._persist("push access", lambda: self.forge.push_access(self.repo), FailureReason.CONFIG)
+        if isinstance(access, Failure):
+            return access
+        pushed = await self._push_from(branch, sha, tip, access)
+        if isinstance(pushed, ForeignTip):
+            why = f"Someone else changed the branch {branch} meanwhile: nothing was pushed."
+            return Failure(FailureReason.PUSH_FAILED, why)
+        return pushed if isinstance(pushed, Failure) else None
+
+    async def _push_from(
+        self, branch: str, sha: str, expected: str, access: GitAccess
+    ) -> Pushed | ForeignTip | Failure:
+        """Moves the branch from `expected` (empty: not there) to the commit; what is about to happen is noted first."""
         await self.note(branch=branch, pushing_sha=sha, pushed_sha=expected or None)
         failpoint("push.before")
 
@@ -124,13 +151,24 @@ class Publisher:
         self, task: CodeTask, branch: str, draft: bool, context: PullRequestContext
     ) -> PullRequest | Failure:
         """Opens the pull request, or adopts the open one of the same branch."""
-        wanted = PullRequestDraft(
-            head=branch,
-            base=task.base,
-            title=pull_request_title(task, context),
-            body=pull_request_body(task, context),
-            draft=draft,
+        wanted = _drafted(task, branch, draft, context)
+        return await self._change_pull(lambda: self.forge.open_pull_request(self.repo, wanted))
+
+    async def update_pull_request(
+        self, task: CodeTask, draft: bool, context: PullRequestContext
+    ) -> PullRequest | Failure:
+        """Gives the code task's own pull request its new title and body, whatever its state; it never opens one."""
+        wanted = _drafted(task, task.branch or "", draft, context)
+        return await self._change_pull(lambda: self.forge.update_pull_request(self.repo, task.pr_number or 0, wanted))
+
+    async def pull_request(self, task: CodeTask) -> PullRequest | NotModified | Failure:
+        """How the code task's pull request is now."""
+        number = task.pr_number or 0
+        return await self._persist(
+            "pull request", lambda: self.forge.pull_request(self.repo, number), FailureReason.PUSH_FAILED
         )
+
+    async def _change_pull(self, call: Callable[[], Awaitable[PullRequest | ForgeTrouble]]) -> PullRequest | Failure:
         failpoint("pr.before")
 
         def keep(outcome: PullRequest | ForgeTrouble) -> None:
@@ -139,7 +177,7 @@ class Publisher:
 
         async def step() -> PullRequest | ForgeTrouble:
             await self.still_ours()
-            return await finish(self.forge.open_pull_request(self.repo, wanted), keep)
+            return await finish(call(), keep)
 
         opened = await self._persist("pull request", step, FailureReason.PUSH_FAILED)
         failpoint("pr.created_unrecorded")
@@ -172,6 +210,17 @@ class Publisher:
             await self.pause(until_next)
             wait = min(wait * 2, LONGEST_WAIT)
         raise AssertionError
+
+
+def _drafted(task: CodeTask, branch: str, draft: bool, context: PullRequestContext) -> PullRequestDraft:
+    """The pull request as it is to be."""
+    return PullRequestDraft(
+        head=branch,
+        base=task.base,
+        title=pull_request_title(task, context),
+        body=pull_request_body(task, context),
+        draft=draft,
+    )
 
 
 async def finish(call: Awaitable[T], keep: Callable[[T], None]) -> T:

@@ -1,124 +1,38 @@
-"""One run from its claim to its end: mirror, checkout, agent, snapshot, gate, commit, tests, push, pull request.
+"""One run of a code task from its claim to its end: mirror, checkout, agent, and the phases up to the pull request.
 
-Each step returns a value or a `Failure`. Stage changes go through `bot.services.attempts`, guarded by the lease; a run
-that was cancelled or taken over stops at the next step with `Interrupted` and writes nothing more.
+Stage changes go through `bot.services.attempts`, guarded by the lease; a run that was cancelled or taken over stops at
+the next step with `Interrupted` and writes nothing more.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from bot.core.hygiene import clean
-from bot.core.patch import Finding, GatePolicy, NeedsApproval, RefusedChange, judge
-from bot.core.patch_paths import PROTECTED_PATHS
-from bot.core.pull_requests import PullRequestContext, commit_message
-from bot.core.redact import LiveRedactor
+from bot.core.pull_requests import PullRequestContext
 from bot.core.runs import ParkedChange
-from bot.core.tasks import TEST_TAIL_MAX, CodeTask, FailureReason
+from bot.core.tasks import CodeTask, FailureReason
 from bot.failpoints import failpoint
-from bot.ports import Agent, Forge, Repo, Sandbox
-from bot.services.attempts import Attempts, Claimed, Cost, Failure
-from bot.services.followup_runs import FollowUpRuns
-from bot.settings import Settings
-from bot.store import AgentSession, Store, StoreDown, Transaction
-from bot.worker.agent_step import AgentJob, AgentOutcome, AgentStep, command_env, prompt_parts, tool_binds
-from bot.worker.callbacks import Callbacks
+from bot.ports import Repo
+from bot.services.attempts import Claimed, Cost, Failure
+from bot.store import AgentSession, StoreDown, Transaction
+from bot.worker.agent_step import AgentJob, AgentOutcome, AgentStep, prompt_parts
 from bot.worker.changes import Changes
-from bot.worker.commands import Ended, find_test_command, run_command
-from bot.worker.disk import OverDiskError, disk_limits, is_full, within_disk
-from bot.worker.gateway import Gateway
-from bot.worker.git import GitFailed
+from bot.worker.failures import Stopped, machine_trouble, named_if_full, need
 from bot.worker.lease import Held, Interrupted
+from bot.worker.phases import Phases, Tested, with_tests
 from bot.worker.prompt import build_prompt, summarize
 from bot.worker.publishing import Publisher
 from bot.worker.run_log import RunLog
-from bot.worker.workspace import Refusal, Signature, Workspace
+from bot.worker.tools import Tools
+from bot.worker.workspace import Workspace
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
-BY_THE_DISK: Final = frozenset({FailureReason.CONFIG, FailureReason.AGENT_FAILED, FailureReason.TESTS_FAILED})
-"""Reasons that may only be what a full disk looks like."""
-NO_PUSH = "Pushing is disabled without a sandbox. Set ALLOW_UNSANDBOXED_PUSH=true only on a disposable machine."
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What a worker works with. `forges` by kind, `agents` by name."""
-
-    settings: Settings
-    store: Store
-    attempts: Attempts
-    sandbox: Sandbox
-    agents: dict[str, Agent]
-    forges: dict[str, Forge]
-    gateway: Gateway | None
-    redactor: LiveRedactor
-    followup_runs: FollowUpRuns | None = None
-    """None where follow-ups are off."""
-    callbacks: Callbacks | None = None
-
-    @property
-    def offered(self) -> tuple[str, ...]:
-        """Names of the tools that act for a run."""
-        return self.callbacks.tools.offered() if self.callbacks is not None else ()
-
-
-@dataclass(frozen=True, slots=True)
-class Tested:
-    """The outcome of the tests; `passed` is None when there were none."""
-
-    passed: bool | None = None
-    code: int | None = None
-    seconds: float | None = None
-    tail: str = ""
-
-    def values(self) -> dict[str, Any]:
-        return {
-            "tests_passed": self.passed,
-            "test_exit_code": self.code,
-            "test_seconds": self.seconds,
-            "test_tail": self.tail or None,
-        }
-
-
-class Stopped(Exception):
-    """A step ended the run with a failure."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.error)
-        self.failure = failure
-
-
-def need(value: Any) -> Any:
-    """The value of a step; a failure stops the run."""
-    match value:
-        case Failure():
-            raise Stopped(value)
-        case GitFailed(kind, say):
-            raise Stopped(Failure(FailureReason.CONFIG, f"git: {say}", retry=kind in ("network", "timeout")))
-        case Refusal(_, say):
-            raise Stopped(Failure(FailureReason.REFUSED, say))
-        case _:
-            return value
-
-
-def machine_trouble(ref: str, error: OSError) -> Failure:
-    """A fault of the worker's machine (disk full, no process left) may pass, or another worker may do better."""
-    log.error("run_failed", run=ref, exc_info=error)
-    return Failure(FailureReason.CONFIG, f"The worker's machine: {error.strerror or type(error).__name__}", retry=True)
-
-
-def named_if_full(failure: Failure, settings: Settings, ref: str) -> Failure:
-    """On a full disk every program fails in its own words; the disk is what must be said."""
-    if failure.reason not in BY_THE_DISK or not is_full(settings.workspaces):
-        return failure
-    log.error("disk_full", run=ref, said=failure.error)
-    why = f"The worker's disk is full ({failure.error})"
-    return replace(failure, reason=FailureReason.CONFIG, error=why, retry=True)
 
 
 @dataclass(slots=True)
@@ -172,10 +86,12 @@ class StageRun:
     async def _work_in(self, workspace: Workspace, repo: Repo) -> None:
         try:
             await self._remember_workspace(workspace)
+            task = self.claimed.task
+            phases = Phases(self.tools, self.held, self.log, self.ref, repo, workspace, task.agent)
             if self.claimed.approved is not None:
-                await self._go_on(repo, workspace, self.claimed.approved)
+                await self._go_on(phases, self.claimed.approved)
             else:
-                await self._stages(repo, workspace)
+                await self._stages(phases)
         except Stopped as stopped:
             await self._fail(stopped.failure)
             self._keep(workspace)
@@ -208,59 +124,57 @@ class StageRun:
         if not held:
             raise Interrupted("lost")
 
-    async def _stages(self, repo: Repo, workspace: Workspace) -> None:
-        guard, task = self.held.guard, self.claimed.task
-        publisher = self._publisher(repo, workspace)
+    async def _stages(self, phases: Phases) -> None:
+        guard, task, workspace = self.held.guard, self.claimed.task, phases.workspace
+        publisher = self._publisher(phases)
         base_sha: str = need(await guard(publisher.fetch(task.base)))
         failpoint("mirror.mid")
-        self.log.event(f"checkout of {repo.alias} {task.base} at {base_sha[:12]}")
+        self.log.event(f"checkout of {phases.repo.alias} {task.base} at {base_sha[:12]}")
         need(await guard(workspace.checkout(base_sha)))
         failpoint("checkout.mid")
-        await self._agent(repo, workspace, task)
-        tree_sha = await self._snapshot(workspace, base_sha)
-        reasons, warnings, counts = await self._gate(workspace, base_sha, tree_sha)
-        context = await self._context(task, warnings)
-        sha = await self._commit(workspace, task, base_sha, tree_sha, context)
-        command = await find_test_command(workspace, tree_sha, repo.test_command)
-        tested = Tested()
+        await self._agent(phases.repo, workspace, task)
+        tree_sha = await phases.snapshot(base_sha)
+        self.changed = changes = await phases.changes(base_sha, tree_sha)
+        if not changes.entries:
+            raise Stopped(Failure(FailureReason.NO_CHANGES, "Coding agent produced no changes"))
+        judged = phases.gate(changes)
+        counts = {"insertions": changes.insertions, "deletions": changes.deletions}
+        context = await phases.context(task, judged.warnings)
+        sha = await phases.commit(task, base_sha, tree_sha, task.created_at, context)
+        command, tested = await phases.test_command(tree_sha), Tested()
         if command:
             task = await self._testing(base_sha=base_sha, **counts)
-            tested = await self._test(repo, workspace, tree_sha, command)
+            tested = await phases.test(tree_sha, command)
         else:
-            self.log.event("no test command fits: tests are skipped")
             task = await self._note(base_sha=base_sha, **counts)
-        task.tests_passed, task.test_tail, task.test_exit_code = tested.passed, tested.tail, tested.code
-        task.test_seconds = tested.seconds
-        if tested.passed is False and repo.on_test_failure == "fail":
-            raise Stopped(Failure(FailureReason.TESTS_FAILED, "Tests failed", values=tested.values()))
-        if reasons:
+        phases.allow_red(tested)
+        if judged.reasons:
+            warnings = tuple(judged.warnings)
             await self._park(
-                workspace, ParkedChange(base_sha, tree_sha, sha, reasons, tuple(warnings), tested.values(), b"")
+                phases, ParkedChange(base_sha, tree_sha, sha, judged.reasons, warnings, tested.values(), b"")
             )
             return
-        await self._publish(publisher, task, sha, tested.values(), context)
+        await self._publish(phases, publisher, with_tests(task, tested), sha, tested.values(), context)
 
-    def _publisher(self, repo: Repo, workspace: Workspace) -> Publisher:
-        forge = self.tools.forges[repo.forge]
-        return Publisher(workspace, repo, forge, self._note, self._still_ours, self.log.event, self.left)
+    def _publisher(self, phases: Phases) -> Publisher:
+        forge = self.tools.forges[phases.repo.forge]
+        return Publisher(phases.workspace, phases.repo, forge, self._note, self._still_ours, self.log.event, self.left)
 
-    async def _park(self, workspace: Workspace, change: ParkedChange) -> None:
+    async def _park(self, phases: Phases, change: ParkedChange) -> None:
         """Stores the tested commit until an admin allows it, and gives up the lease."""
-        bundle = need(await self.held.guard(workspace.bundle(change.base_sha, change.sha)))
-        parked = replace(change, bundle=bundle)
-        self.log.event(f"waits for an approval: {', '.join(change.reasons)}")
+        parked = await phases.bundled(change)
         lease, cost, session = self.claimed.lease, self.cost, self._session()
         if await self._store(lambda tx: self.tools.attempts.park(tx, lease, parked, cost, session)) is None:
             raise Interrupted("lost")
 
-    async def _go_on(self, repo: Repo, workspace: Workspace, change: ParkedChange) -> None:
+    async def _go_on(self, phases: Phases, change: ParkedChange) -> None:
         """An admin allowed the change: push exactly that tree."""
-        task, publisher = self.claimed.task, self._publisher(repo, workspace)
+        task, publisher = self.claimed.task, self._publisher(phases)
         self.log.event("the change was approved")
         need(await self.held.guard(publisher.fetch(task.base)))
-        need(await self.held.guard(workspace.prepare()))
-        need(await self.held.guard(workspace.restore(change.bundle, change.sha, change.tree_sha)))
-        await self._publish(publisher, task, change.sha, change.facts, await self._context(task, list(change.warnings)))
+        await phases.restored(change)
+        context = await phases.context(task, list(change.warnings))
+        await self._publish(phases, publisher, task, change.sha, change.facts, context)
 
     async def _agent(self, repo: Repo, workspace: Workspace, task: CodeTask) -> None:
         agent = self.tools.agents.get(task.agent)
@@ -290,58 +204,6 @@ class StageRun:
     def _spent(self, cost: Cost) -> None:
         self.cost = self.earlier + cost
 
-    async def _snapshot(self, workspace: Workspace, base_sha: str) -> str:
-        tree_sha: str = need(await self.held.guard(workspace.snapshot(base_sha)))
-        failpoint("snapshot.tree_written")
-        return tree_sha
-
-    async def _gate(
-        self, workspace: Workspace, base_sha: str, tree_sha: str
-    ) -> tuple[tuple[str, ...], list[str], dict[str, int]]:
-        """What needs an approval, what to flag, and the line counts; refusals stop the run."""
-        changes = need(await self.held.guard(workspace.changes(base_sha, tree_sha)))
-        self.changed = changes
-        if not changes.entries:
-            raise Stopped(Failure(FailureReason.NO_CHANGES, "Coding agent produced no changes"))
-        policy = GatePolicy(protected=(*PROTECTED_PATHS, *self.tools.settings.protected_paths))
-        verdict = judge(changes.entries, policy, self.tools.settings.secrets())
-        failpoint("gate.done")
-        if isinstance(verdict, RefusedChange):
-            raise Stopped(Failure(FailureReason.REFUSED, f"Refused: {self._said(verdict.reason)}"))
-        counts = {"insertions": changes.insertions, "deletions": changes.deletions}
-        found = verdict.reasons if isinstance(verdict, NeedsApproval) else ()
-        reasons = tuple(dict.fromkeys(self._said(reason) for reason in found))
-        return reasons, [self._said(flag) for flag in verdict.flags], counts
-
-    def _said(self, finding: Finding) -> str:
-        return self.tools.redactor.mask(str(finding))
-
-    async def _context(self, task: CodeTask, warnings: list[str]) -> PullRequestContext:
-        if not self.tools.sandbox.isolates and not self._built_in(task):
-            warnings = ["This change was made without a sandbox.", *warnings]
-        agent = self.tools.agents.get(task.agent)
-        if agent is not None and agent.remark:
-            warnings = [agent.remark, *warnings]
-        platform = task.requester_platform.capitalize()
-        url = await self._store(lambda tx: self._thread_url(tx))
-        mask = self.tools.redactor.mask
-        return PullRequestContext(thread_url=url, platform=platform, warnings=warnings, redact=mask)
-
-    def _thread_url(self, tx: Transaction) -> str:
-        """The link to the thread; threads may have been joined since the claim, so the fresh row says which."""
-        task = tx.tasks.get(self.claimed.lease.task_id)
-        return tx.threads.get(task.thread_id).url if task is not None and task.thread_id is not None else ""
-
-    async def _commit(
-        self, workspace: Workspace, task: CodeTask, base_sha: str, tree_sha: str, context: PullRequestContext
-    ) -> str:
-        settings = self.tools.settings
-        bot = Signature(settings.git_author_name, settings.git_author_email)
-        message = commit_message(task, context)
-        sha: str = need(await self.held.guard(workspace.commit(base_sha, tree_sha, message, bot, bot, task.created_at)))
-        self.log.event(f"committed {sha[:12]}")
-        return sha
-
     async def _testing(self, **values: Any) -> CodeTask:
         lease = self.claimed.lease
         task = await self._store(lambda tx: self.tools.attempts.testing(tx, lease, **values))
@@ -349,55 +211,24 @@ class StageRun:
             raise Interrupted("lost")
         return task
 
-    async def _test(self, repo: Repo, workspace: Workspace, tree_sha: str, command: str) -> Tested:
-        env = {**command_env(self.ref, self.tools.settings.sandbox_tools), "CI": "true"}
-        binds = tool_binds(self.tools.settings)
-        spec = need(await self.held.guard(workspace.checkout_for_tests(tree_sha, self.ref, env, binds)))
-        wall = timedelta(minutes=self.tools.settings.test_minutes)
-        if repo.setup_command:
-            setup = await self._command(repo.setup_command, spec, timedelta(minutes=self.tools.settings.setup_minutes))
-            if setup.code or setup.over:
-                return self._tested(setup, "The setup command failed before the tests.")
-        self.log.event(f"tests: {command}")
-        failpoint("test.spawned")
-        try:
-            ended = await within_disk(
-                self._command(command, spec, wall), workspace.path, disk_limits(self.tools.settings)
-            )
-        except OverDiskError as over:
-            return self._tested(Ended(1, 0, ""), f"The tests were stopped: {over}.")
-        failpoint("test.exited")
-        over = f"The tests went over their {ended.over} limit." if ended.over else ""
-        return self._tested(ended, over)
-
-    async def _command(self, command: str, spec: Any, wall: timedelta) -> Ended:
-        return await self.held.guard(run_command(self.tools.sandbox, command, spec, wall, self.log.write))
-
-    def _tested(self, ended: Ended, remark: str) -> Tested:
-        passed = ended.code == 0 and not ended.over and not remark
-        tail = clean(self.tools.redactor.mask(f"{ended.tail}\n{remark}".strip()))[-TEST_TAIL_MAX:]
-        self.log.event(f"tests {'passed' if passed else 'failed'} in {ended.seconds:.1f} s (exit {ended.code})")
-        return Tested(passed, ended.code, round(ended.seconds, 3), tail)
-
-    def _built_in(self, task: CodeTask) -> bool:
-        agent = self.tools.agents.get(task.agent)
-        return agent is not None and agent.built_in
-
     async def _publish(
-        self, publisher: Publisher, task: CodeTask, sha: str, tested: dict[str, Any], context: PullRequestContext
+        self,
+        phases: Phases,
+        publisher: Publisher,
+        task: CodeTask,
+        sha: str,
+        tested: dict[str, Any],
+        context: PullRequestContext,
     ) -> None:
-        settings, repo = self.tools.settings, publisher.repo
-        harmless = self._built_in(task) and self.tools.forges[repo.forge].on_this_machine
-        if not self.tools.sandbox.isolates and not settings.allow_unsandboxed_push and not harmless:
-            raise Stopped(Failure(FailureReason.CONFIG, NO_PUSH, values=tested))
-        branch: str = need(await self.held.guard(publisher.push(task, sha, settings.branch_prefix)))
+        phases.allow_push(tested)
+        prefix = self.tools.settings.branch_prefix
+        branch: str = need(await self.held.guard(publisher.push(task, sha, prefix)))
         self.log.event(f"pushed {branch}")
         values: dict[str, Any] = {"branch": branch, "pushed_sha": sha, **tested}
-        if repo.forge != "none":
-            draft = task.draft or (tested["tests_passed"] is False and repo.on_test_failure == "draft_pr")
+        if phases.repo.forge != "none":
             task.cost_usd, task.tokens = self.cost.usd, self.cost.tokens
-            opening = publisher.open_pull_request(task, branch, draft, context)
-            pull = need(await self.held.guard(opening))
+            draft = phases.is_draft(task, tested["tests_passed"])
+            pull = need(await self.held.guard(publisher.open_pull_request(task, branch, draft, context)))
             self.log.event(f"pull request {pull.url}")
             values |= {"pr_number": pull.number, "pr_url": pull.url, "pr_draft": pull.draft}
         await self.log.flush()

@@ -27,7 +27,7 @@ from bot.worker.agents.row import AgentRow
 from bot.worker.agents.rows import python_folders, python_program
 from bot.worker.loop import Worker
 from bot.worker.sandbox.none import NoSandbox
-from bot.worker.stages import Tools
+from bot.worker.tools import Tools
 from storage.engine import SystemClock, open_database
 from tests.storage.world import Chat, Said
 
@@ -37,6 +37,8 @@ CHANNEL = ThreadRef(platform="slack", workspace_id="T1", channel_id="C1")
 THREAD = CHANNEL.model_copy(update={"root": "1700000000.000100"})
 SECRET = "xoxb-A-token-that-must-never-be-said"
 AGENT = "patch"
+USUAL = {"drain_seconds": 0.1, "poll_interval_ms": 500, "admins": ("slack:U1",), "allow_unsandboxed_push": True}
+"""Settings that a test may choose otherwise."""
 
 
 def talking(ways: str = "resume", mood: str = "") -> Agent:
@@ -192,15 +194,13 @@ async def house(
     """A house whose parts run; `folder` is its machine, `url` the database."""
     settings = Settings(  # type: ignore[call-arg]
         codetask_data=folder,
-        admins=("slack:U1",),
         default_agent=AGENT,
         agents=(AGENT,),
         sandbox="none",
-        allow_unsandboxed_push=True,
         llm_api_key=SECRET,
         repos=dict(repos or {}),
         retry_waits_seconds=(0.0,),
-        **{"drain_seconds": 0.1, "poll_interval_ms": 500, **values},
+        **{**USUAL, **values},
     )
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:

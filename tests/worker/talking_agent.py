@@ -1,8 +1,8 @@
 """A fake ACP agent that remembers its conversations in its state folder. Run as a script; standard library only.
 
 Arguments: the ways of resuming it offers, with commas (`resume`, `load`, `none`), and `calm` to never hang. It does
-what the words of the request say (`do:write`, `do:list`, `do:hang`, `do:exit`, `do:poison`, `do:tell`, `do:long`) and
-tells what it has heard in the conversation so far.
+what the words of the request say (`do:write`, `do:note`, `do:file=NAME`, `do:list`, `do:hang`, `do:exit`, `do:poison`,
+`do:tell`, `do:long`) and tells what it has heard in the conversation so far.
 """
 
 import json
@@ -66,6 +66,11 @@ def on_prompt(request):
     MEMORY.write(session, heard)
     if "do:write" in asked:
         Path("changed.txt").write_text("by the agent")
+    if "do:note" in asked:
+        Path("note.txt").write_text(asked)
+    for name in [word.removeprefix("do:file=") for word in asked.split() if word.startswith("do:file=")]:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("one\ntwo\n")
     if "do:exit" in asked:
         sys.exit(3)
     if "do:poison" in asked:

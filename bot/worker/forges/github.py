@@ -83,6 +83,10 @@ class GitHubForge:
             return await self._adopt(repo, draft, made.trouble)
         return made.trouble
 
+    async def update_pull_request(self, repo: Repo, number: int, draft: PullRequestDraft) -> PullRequest | ForgeTrouble:
+        """Gives a pull request a new title and body; whether it is a draft stays as it is."""
+        return await self._change(repo, number, {"title": draft.title, "body": draft.body})
+
     async def find_pull_request(self, repo: Repo, head: str) -> PullRequest | ForgeTrouble | None:
         """The open pull request of a branch, else the newest closed or merged one, else None."""
         found = await self._list(repo, head, "all")

@@ -74,6 +74,23 @@ class LocalForge:
 
         return self._seen(repo, await asyncio.to_thread(self._store(repo).change, act))
 
+    async def update_pull_request(self, repo: Repo, number: int, draft: PullRequestDraft) -> PullRequest | ForgeTrouble:
+        """Gives an open pull request a new title, body, draft mark and head; an ended one stays what it is."""
+        pull = await self.stored(repo, number)
+        if not isinstance(pull, LocalPull) or pull.state != "open":
+            return self._seen(repo, pull) if isinstance(pull, LocalPull) else pull
+        tips = await self._tips(repo, pull.head, pull.base)
+        if not isinstance(tips, tuple):
+            return tips
+        new = {"title": draft.title, "body": draft.body, "draft": draft.draft, "head_sha": tips[0]}
+        now = self._clock.now().isoformat()
+
+        def act(store: Draft) -> LocalPull:
+            current = store.read(number) or pull
+            return current if current.state != "open" else store.write(replace(current, **new, changed_at=now))
+
+        return self._seen(repo, await asyncio.to_thread(self._store(repo).change, act))
+
     async def find_pull_request(self, repo: Repo, head: str) -> PullRequest | ForgeTrouble | None:
         """The open pull request of a branch, else the newest closed or merged one, else None."""
         if (refused := self._bare(repo)) is not None:

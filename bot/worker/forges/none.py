@@ -37,6 +37,9 @@ class NoForge:
     async def open_pull_request(self, repo: Repo, draft: PullRequestDraft) -> ForgeRefused:
         return ForgeRefused(_SAY, config=True)
 
+    async def update_pull_request(self, repo: Repo, number: int, draft: PullRequestDraft) -> ForgeRefused:
+        return ForgeRefused(_SAY, config=True)
+
     async def find_pull_request(self, repo: Repo, head: str) -> PullRequest | None:
         return None
 
