@@ -35,7 +35,7 @@ SIMILAR_SHOWN: Final = 3
 OUTSIDE: Final = "outside"
 """The reason, besides those of the guard, for which an admin is asked: its author is no member."""
 REFUSED: Final = "refused"
-"""`Suggestion.reason` of one that an admin did not allow; its state is dismissed."""
+"""`Suggestion.reason` of one that an admin did not allow. Its state is expired: that is no word on what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def line_doc(line: Line, texts: Texts, now: datetime, mask: Mask = mask_formats,
         case SuggestionState.DISMISSED:
             text = _dismissed_text(line, texts)
         case SuggestionState.EXPIRED:
-            text = texts.say("suggestion.expired")
+            text = _expired_text(line, texts)
         case SuggestionState.REMOVED:
             text = texts.say("suggestion.removed")
         case SuggestionState.SKIPPED if suggestion.reason == SkipReason.TURNED_OFF:
@@ -207,10 +207,14 @@ def _same(line: Line, texts: Texts, topic: str) -> Doc:
     return Doc(text=text, buttons=(_button("different", suggestion, texts),), topic=topic)
 
 
+def _expired_text(line: Line, texts: Texts) -> str:
+    if line.suggestion.reason == REFUSED:
+        return say_markdown(texts, "suggestion.denied", who=person_name(line.decided_by, "admin"))
+    return texts.say("suggestion.expired")
+
+
 def _dismissed_text(line: Line, texts: Texts) -> str:
-    suggestion, who = line.suggestion, person_name(line.decided_by)
-    if suggestion.reason == REFUSED and who:
-        return say_markdown(texts, "suggestion.denied", who=who)
+    suggestion = line.suggestion
     if suggestion.code_task_id is not None:
         return texts.say("suggestion.undone", ref=f"CT-{suggestion.code_task_id}")
     return texts.say("suggestion.dismissed")

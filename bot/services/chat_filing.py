@@ -15,7 +15,7 @@ from bot.services.chat_followups import ChatFollowUps
 from bot.services.later import Later
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
-from bot.services.tasks import CodeTasks, Filed, Filing
+from bot.services.tasks import CodeTasks, Filed, Filing, message_key
 from bot.store import Pending, Transaction
 
 FEATURE: Final = "codetasks"
@@ -139,6 +139,5 @@ async def thread_context(platform: Platform | None, item: Pending, event: Comman
 def dedup_key(event: Command) -> str:
     """What makes a filing unique: the message it came from, else the interaction."""
     if event.message_id:
-        where = event.thread
-        return f"m:{where.platform}:{where.workspace_id}:{where.channel_id}:{event.message_id}"
+        return message_key(MessageRef(thread=event.thread, message_id=event.message_id))
     return f"e:{event.platform}:{event.workspace_id}:{event.key}"

@@ -72,6 +72,9 @@ class Rights:
         """Who filed a code task has no more say over its waiting change than anyone: nobody but admins is named."""
         return Refused("refused.may_not_decide", {"ref": task.ref}, "not_allowed")
 
+    def refuse_judging(self, ref: str) -> Refused:
+        return self._with_admins("refused.may_not_judge", {"ref": ref})
+
     def _with_admins(self, key: str, values: dict[str, object]) -> Refused:
         names = [name.rpartition(":")[2] for name in self.settings.admins]
         if not names:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.core.commands import Accepted, Options, Target, TaskId, TaskName, TooLong, TooShort, check_description
-from bot.core.inbound import Person, ReplyToken, ThreadRef
+from bot.core.inbound import MessageRef, Person, ReplyToken, ThreadRef
 from bot.core.people import Action, is_requester, may
 from bot.core.runs import Run, RunLease
 from bot.core.tasks import ACTIVE, CodeTask, FailureReason, Priority, Stage, slug_of, title_of
@@ -72,7 +72,7 @@ class CodeTasks:
             return Filed(known, fresh=False)
         if not may(self.rights.role(filing.person), Action.FILE, is_requester=False):
             return self.rights.refuse_filing()
-        accepted = _checked(filing.text)
+        accepted = checked(filing.text)
         if isinstance(accepted, Refused):
             return accepted
         repo, agent = self._repo(tx, filing), self._agent(tx, filing)
@@ -360,12 +360,19 @@ def unknown(task_id: int) -> Refused:
     return Refused("refused.unknown_id", {"id": f"CT-{task_id}", "command": "list"}, "not_found")
 
 
+def message_key(message: MessageRef) -> str:
+    """What makes the filing of a message unique, by whichever door (product rule P06)."""
+    where = message.thread
+    return f"m:{where.platform}:{where.workspace_id}:{where.channel_id}:{message.message_id}"
+
+
 def actor_of(person: Person) -> str:
     """How history and audit name a person: `slack:U123`."""
     return f"{person.platform}:{person.id}"
 
 
-def _checked(text: str) -> Accepted | Refused:
+def checked(text: str) -> Accepted | Refused:
+    """The description as it is stored, or why it cannot be one."""
     match check_description(text):
         case TooShort():
             return Refused("refused.too_short")

@@ -420,6 +420,10 @@ class PeopleQueries(Protocol):
 
     def find(self, platform: str, workspace_id: str, person_id: str) -> Person | None: ...
 
+    def known(self, after: str, limit: int) -> Sequence[Person]:
+        """Everyone who was seen, by account (`platform:workspace:id`), those behind `after`."""
+        ...
+
     def admins(self, platform: str, workspace_id: str) -> Sequence[str]:
         """Ids of the owners and admins the platform told of."""
         ...
