@@ -54,6 +54,7 @@ from bot.ports.forges import (
     PullRequestDraft,
     Repo,
 )
+from bot.ports.models import Model, ModelAway, ModelUseless
 from bot.ports.sandboxes import Bind, Limits, Sandbox, SandboxProcess, SandboxRefused, SandboxSpec
 
 __all__ = [
@@ -83,7 +84,10 @@ __all__ = [
     "InboxDown",
     "Limits",
     "MergingForge",
+    "Model",
+    "ModelAway",
     "ModelEndpoint",
+    "ModelUseless",
     "NotAllowed",
     "NotModified",
     "Output",
