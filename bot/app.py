@@ -9,6 +9,7 @@ import contextlib
 import signal
 import socket
 import sys
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +33,15 @@ from bot.services.followup_runs import FollowUpRuns
 from bot.services.followups import FollowUps
 from bot.services.fresh_roles import FreshRoles
 from bot.services.inbox import InboxService
+from bot.services.intake.changes import Changes
+from bot.services.intake.collecting import Collecting
+from bot.services.intake.deciding import Deciding
+from bot.services.intake.filed_changes import FiledChanges
+from bot.services.intake.judges import RulesJudge
+from bot.services.intake.judging import Judging, Jury, Reading
+from bot.services.intake.listening import Listening
+from bot.services.intake.modes import Modes
+from bot.services.intake.originals import Originals
 from bot.services.languages import Languages
 from bot.services.merges import Merges, Reconciler
 from bot.services.outbox import Relay
@@ -60,6 +70,17 @@ thread and back took 7 ms at p95 beside a busy thread, with this 2 ms (benchmark
 
 
 @dataclass(frozen=True, slots=True)
+class Intake:
+    """The parts that make suggestions and code tasks of ordinary messages."""
+
+    modes: Modes
+    originals: Originals
+    listening: Listening
+    judging: Judging
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
 class App:
     """The parts of one process, wired. `platforms` are those that are configured."""
 
@@ -76,6 +97,7 @@ class App:
     platforms: Mapping[str, Platform]
     forges: Mapping[str, Forge]
     inbox: InboxService
+    intake: Intake
     relay: Relay
     scheduler: Scheduler
 
@@ -130,8 +152,11 @@ def wire(
     backfill = Backfill(store, platforms)
     follow_ups_in_chat = ChatFollowUps.of(followups, news, announcer)
     tasks_in_chat = ChatTasks(tasks, follow_ups_in_chat.answers, follow_ups_in_chat.offer_follow_up)
-    commands = ChatCommands(store, tasks, announcer, tasks_in_chat, follow_ups_in_chat, platforms, backfill.gap)
-    inbox = InboxService(store, commands)
+    intake = open_intake(settings, store, platforms, announcer, rights)
+    commands = ChatCommands(
+        store, tasks, announcer, tasks_in_chat, follow_ups_in_chat, platforms, backfill.gap, intake.listening
+    )
+    inbox = InboxService(store, commands, intake.originals, intake.modes.wants)
     backfill.inbox = inbox
     reconciler = Reconciler(store, merges, forges)
     scheduler = Scheduler(store, settings, attempts, followup_runs, reconciler, backfill.everywhere)
@@ -150,9 +175,33 @@ def wire(
         platforms,
         forges,
         inbox,
+        intake,
         relay,
         scheduler,
     )
+
+
+def open_intake(
+    settings: Settings, store: Database, platforms: Mapping[str, Platform], announcer: Announcer, rights: Rights
+) -> Intake:
+    """The parts that make suggestions and code tasks of ordinary messages. This process is their `owner`."""
+    owner, modes, originals = uuid.uuid4().hex, Modes(rights), Originals(platforms)
+    rules = RulesJudge(settings.intake_threshold)
+    deciding = Deciding(settings, modes, rights, Quiet(), Quiet())
+    jury = Jury(store, deciding, originals, rules, rules, platforms)
+    reading = Reading(store, originals)
+    changes = Changes(store, reading, jury, FiledChanges(announcer, rights), owner)
+    listening = Listening(originals, Collecting(store, modes, originals, owner), changes)
+    return Intake(modes, originals, listening, Judging(store, reading, jury, owner), changes)
+
+
+class Quiet:
+    def show(self, tx, suggestion) -> None: ...
+    def changed(self, tx, suggestion) -> None: ...
+    def take_down(self, tx, suggestion) -> None: ...
+    def file(self, tx, suggestion, person, *, by_itself=False) -> None: ...
+    def similar(self, tx, text, repo, *, person, exclude=None) -> list:
+        return []
 
 
 def open_forges(settings: Settings, clock: Clock, redactor: LiveRedactor) -> dict[str, Forge]:
@@ -223,6 +272,8 @@ async def run_parts(
         parts.append(asyncio.create_task(app.firing.run(stop), name="firing"))
     if serve:
         parts += [asyncio.create_task(app.inbox.run(stop)), asyncio.create_task(app.relay.run(stop))]
+        if app.intake.modes.on:
+            parts.append(asyncio.create_task(app.intake.judging.run(stop), name="intake"))
         if with_web:
             parts.append(asyncio.create_task(serve_web(app, stop, web), name="web"))
     if worker is not None:

@@ -39,6 +39,9 @@ FAILPOINTS: Final = (
     "inbox.acked",
     "command.before_commit",
     "command.after_commit",
+    "intake.claimed",
+    "intake.judged",
+    "intake.before_commit",
     "outbox.claimed",
 )
 """Every place there is, worker first, then follow-ups, then ingress."""

@@ -26,7 +26,7 @@ PRUNE_FIRST: Final = timedelta(minutes=5)
 PRUNE_BATCH: Final = 500
 SUPERSEDED_KEPT: Final = timedelta(days=1)
 FORGOTTEN: Final[tuple[Forgotten, ...]] = get_args(Forgotten)
-DUE_TOPICS: Final[tuple[Topic, ...]] = ("run", "outbox", "inbound", "follow_up")
+DUE_TOPICS: Final[tuple[Topic, ...]] = ("run", "outbox", "inbound", "follow_up", "intake")
 
 
 class Scheduler:

@@ -49,6 +49,8 @@ from bot.core.inbound import (
     FormSent,
     Gap,
     Message,
+    MessageDeleted,
+    MessageEdited,
     Person,
     ThreadRef,
     Unreadable,
@@ -68,12 +70,14 @@ from bot.failpoints import failpoint
 from bot.ports import Choice, Platform
 from bot.services import absence
 from bot.services.announcements import Announcer
+from bot.services.channel_names import name_for
 from bot.services.chat_filing import FEATURE, ChatFiling, read_command, thread_context
 from bot.services.chat_followups import ChatFollowUps, Wanted, is_stop
 from bot.services.chat_questions import ChatQuestions
 from bot.services.chat_tasks import ChatTasks, key_of
 from bot.services.completions import Completions
 from bot.services.hearing import Hearing
+from bot.services.intake.listening import Listening
 from bot.services.later import Later
 from bot.services.people import known_person, remember_talk
 from bot.services.questions import Questions
@@ -97,6 +101,7 @@ class ChatCommands:
     follow_ups: ChatFollowUps
     platforms: Mapping[str, Platform]
     backfill: Callable[[Gap], Awaitable[None]]
+    listening: Listening
 
     @property
     def filing(self) -> ChatFiling:
@@ -121,10 +126,10 @@ class ChatCommands:
                 await self._press(item, item.event)
             case FormSent():
                 await self._form(item, item.event)
-            case Message() if is_stop(item.event):
-                await self._heard_stop(item, item.event)
-            case Message(in_thread=True):
-                await self._heard_reply(item, item.event)
+            case Message():
+                await self._ordinary(item, item.event)
+            case MessageEdited() | MessageDeleted():
+                await self.listening.changed(item, item.event)
             case Gap():
                 await self.backfill(item.event)
                 await self._done(item)
@@ -198,11 +203,12 @@ class ChatCommands:
         platform = self.platforms.get(event.platform)
         person = await self._who(event.person)
         context = await thread_context(platform, item, event)
+        called = await name_for(event, self.platforms)
 
         def unit(tx: Transaction) -> None:
             if not tx.inbox.done(item.id):
                 return
-            said = self._said(tx, item, event, person, context)
+            said = self._said(tx, item, event, person, context, called)
             if event.command == "followup" and event.door in ("shortcut", "menu"):
                 self.follow_ups.ask_when(tx, said)
             else:
@@ -220,6 +226,23 @@ class ChatCommands:
         if not isinstance(parsed, FileTask) or event.door not in ("mention", "bang"):
             return False
         return self.follow_ups.reply(tx, said, parsed.text)
+
+    async def _ordinary(self, item: Pending, event: Message) -> None:
+        """A message to nobody in particular. Only where a follow-up may be meant is its text asked for here; anything
+        else is for intake."""
+        if not event.in_thread or not await self.store.run(lambda tx: self._is_heeded(tx, event), read=True):
+            await self.listening.message(item, event)
+            return
+        worded = await self.listening.worded(item, event)
+        if worded is None:
+            await self._done(item)
+        elif is_stop(worded):
+            await self._heard_stop(item, worded)
+        else:
+            await self._heard_reply(item, worded)
+
+    def _is_heeded(self, tx: Transaction, event: Message) -> bool:
+        return self.follow_ups.hears(tx, event) or self.follow_ups.runs_in(tx, event)
 
     async def _heard_reply(self, item: Pending, event: Message) -> None:
         """A message without a mention in a thread: for the agent of the follow-up that opened it, if it is its
@@ -260,13 +283,14 @@ class ChatCommands:
         event: Command | ButtonPress | FormSent | Message,
         person: Person,
         context: str = "",
+        called: str = "",
     ) -> Said:
         tx.people.see(person)
         remember_talk(tx, event.thread, event.direct)
         self.announcer.languages.hear(tx, event)
         found = tx.threads.find(event.thread)
         wording = self.announcer.languages.personal(tx, person, event.thread)
-        return Said(item, event, person, found.id if found else None, wording, context)
+        return Said(item, event, person, found.id if found else None, wording, context, channel_name=called)
 
     def _act(self, tx: Transaction, said: Said, parsed: Parsed, at: datetime | None = None) -> None:
         at_door = isinstance(said.event, Command) and said.event.command == "followup"
@@ -327,11 +351,12 @@ class ChatCommands:
     async def _press(self, item: Pending, event: ButtonPress) -> None:
         person = await self._who(event.person)
         action = read_answer(event.value) or parse_button(event.value)
+        called = await name_for(event, self.platforms)
 
         def unit(tx: Transaction) -> None:
             if not tx.inbox.done(item.id):
                 return
-            said = self._said(tx, item, event, person)
+            said = self._said(tx, item, event, person, called=called)
             if isinstance(action, AnswerPress):
                 self.questions.press(tx, said, action)
             elif isinstance(action, FollowUpAction) and action.verb == "file":
@@ -374,11 +399,12 @@ class ChatCommands:
         """A form is the command that it stands for: whoever sends it, and whenever, it is checked like one."""
         person = await self._who(event.person)
         meant = read_form(event.form, event.fields)
+        called = await name_for(event, self.platforms)
 
         def unit(tx: Transaction) -> None:
             if not tx.inbox.done(item.id):
                 return
-            said = self._said(tx, item, event, person)
+            said = self._said(tx, item, event, person, called=called)
             if isinstance(meant, LaterForm | ChangeFollowUp):
                 self.follow_ups.form(tx, said, meant)
             elif FEATURE not in self.tasks.settings.features:

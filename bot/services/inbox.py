@@ -3,20 +3,25 @@
 `accept` is all that happens before an ack. `InboxService.run` hands each stored event to the command service, in order
 per conversation; a crash at any point leaves the row `new`, and it is handled again: handling marks the row done in the
 same transaction that writes its effects, so the effects happen once.
+
+Ordinary messages are stored without their words, many in one transaction, and not at all where nothing listens: what
+people say to each other must not be on disk, and must not keep a command waiting.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final, Protocol
 
 import structlog
 
-from bot.core.inbound import Event, Person, ThreadRef
+from bot.core.inbound import Event, Message, MessageDeleted, MessageEdited, Ordinary, Person, ThreadRef, withhold
 from bot.failpoints import failpoint
 from bot.ports import Choice, InboxDown, Receipt
+from bot.services.batches import Batches
+from bot.services.intake.originals import Originals
 from bot.services.later import Later
 from bot.services.loops import short_ref, work_from_rows
 from bot.store import Damaged, Pending, Store, StoreDown, Transaction
@@ -30,6 +35,10 @@ TRIES: Final = 5
 LONGEST_WAIT: Final = timedelta(minutes=5)
 """The longest pause between two tries at an event, unless a platform asks for a longer one."""
 IDLE_SECONDS: Final = 10.0
+UNWANTED: Final = -1
+"""In place of a row's number: nothing was stored, as nothing listens there."""
+
+Wanted = Callable[[Transaction, Ordinary], bool]
 
 
 class Handler(Protocol):
@@ -47,11 +56,16 @@ class Handler(Protocol):
 
 
 class InboxService:
-    """The `Inbox` that adapters are given, and the loop that handles what they put in."""
+    """The `Inbox` that adapters are given, and the loop that handles what they put in.
 
-    def __init__(self, store: Store, handler: Handler) -> None:
+    `wanted` says which ordinary messages are stored, `originals` keeps their words in memory."""
+
+    def __init__(self, store: Store, handler: Handler, originals: Originals, wanted: Wanted) -> None:
         self._store = store
         self._handler = handler
+        self._originals = originals
+        self._wanted = wanted
+        self._ordinary: Batches[Ordinary, int | None] = Batches(self._insert)
         self._in_flight: dict[int, asyncio.Task[None]] = {}
         self._lanes: dict[str, asyncio.Task[None]] = {}
 
@@ -60,15 +74,31 @@ class InboxService:
         failpoint("inbox.before_insert")
         try:
             async with asyncio.timeout(ACCEPT_SECONDS):
-                inbound_id = await self._store.run(_insertion(event), urgent=True)
+                inbound_id = await self._keep(event)
         except (StoreDown, TimeoutError) as error:
             log.error("inbox_down", ref=ref, kind=event.kind, platform=event.platform, error=type(error).__name__)
             raise InboxDown(ref) from error
         failpoint("inbox.inserted_unacked")
         if inbound_id is None:
             return Receipt("duplicate", ref)
+        if inbound_id == UNWANTED:
+            return Receipt("new", ref)
         log.info("accepted", inbound=inbound_id, kind=event.kind, platform=event.platform, event_id=event.event_id)
         return Receipt("new", str(inbound_id))
+
+    async def _keep(self, event: Event) -> int | None:
+        """Stores an event: its row's number, None when it is known, UNWANTED when it is not to be stored."""
+        if not isinstance(event, Message | MessageEdited | MessageDeleted):
+            return await self._store.run(_insertion(event), urgent=True)
+        if not isinstance(event, MessageDeleted):
+            self._originals.keep(event)  # before it can be handled
+        return await self._ordinary.add(event)
+
+    async def _insert(self, events: Sequence[Ordinary]) -> Sequence[int | None]:
+        def unit(tx: Transaction) -> list[int | None]:
+            return [tx.inbox.add(withhold(event)) if self._wanted(tx, event) else UNWANTED for event in events]
+
+        return await self._store.run(unit, urgent=True)
 
     async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
         try:

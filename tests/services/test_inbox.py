@@ -7,6 +7,7 @@ from typing import Any
 from bot.core.inbound import Gap, Person, ThreadRef
 from bot.ports import Choice
 from bot.services.inbox import TRIES, InboxService
+from bot.services.intake.originals import Originals
 from bot.store import Pending
 from storage.engine import Database
 from tests.clock import FakeClock
@@ -34,7 +35,7 @@ class Broken:
 
 
 async def handled(store: Database, clock: FakeClock, handler: Any) -> None:
-    service = InboxService(store, handler)
+    service = InboxService(store, handler, Originals({}), lambda tx, event: True)
     now = clock.now()
     event = Gap(platform="slack", workspace_id="T1", app_id="A1", key="gap", sent_at=now, received_at=now, since=now)
     await service.accept(event)

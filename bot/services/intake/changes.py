@@ -1,0 +1,163 @@
+"""Edits and deletions of messages that intake knows (the table in product rule 6.2), and re-reads of their texts.
+
+Nothing here trusts that an edit is one: what is compared is the hash of the text, so link previews change nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from bot.core.inbound import MessageDeleted, MessageEdited, MessageRef
+from bot.core.intake.extract import extract
+from bot.core.intake.judgement import Judgement
+from bot.core.intake.kinds import Kind
+from bot.core.suggestions import (
+    FILED,
+    OPEN,
+    REMOVED,
+    SKIPPED,
+    WAITING,
+    WIPED,
+    SkipReason,
+    Suggestion,
+    hash_of,
+)
+from bot.ports import Gone, Retry, Trouble
+from bot.services.intake.deciding import Verdict
+from bot.services.intake.filed_changes import FiledChanges
+from bot.services.intake.judges import JudgeAway
+from bot.services.intake.judging import Jury, Reading
+from bot.services.later import Later
+from bot.store import Pending, Store, Transaction
+
+BEING_JUDGED: Final = timedelta(seconds=2)
+TRIES: Final = 30
+FOLLOWED: Final = frozenset({SKIPPED, OPEN, FILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Follows what becomes of messages. `owner` is this process, as `Collecting` names it."""
+
+    store: Store
+    reading: Reading
+    jury: Jury
+    filed: FiledChanges
+    owner: str
+
+    async def follow(self, item: Pending, event: MessageEdited | MessageDeleted) -> None:
+        """Handles one stored edit or deletion. Raises `Later` while the item is being judged or its text cannot be
+        read."""
+        message = MessageRef(thread=event.thread, message_id=event.message_id)
+        if isinstance(event, MessageDeleted):
+            self.reading.originals.drop(message)
+        known = await self.store.run(lambda tx: tx.suggestions.of_message(message), read=True)
+        if known is not None and known.state is WAITING:
+            await self._waiting(item, known, gone=isinstance(event, MessageDeleted))
+        elif known is not None and known.state in FOLLOWED:
+            await self._judged(item, known)
+        else:
+            await self.store.run(lambda tx: tx.inbox.done(item.id))
+
+    async def fresh_text(self, suggestion: Suggestion) -> str | Trouble:
+        """The text of an item as the platform has it now, for platforms that tell of no edits: all its messages, in
+        their order. `Gone` when they were all deleted."""
+        return await self.reading.of(suggestion, fresh=True)
+
+    async def reread(self, suggestion: Suggestion) -> Suggestion | None:
+        """Reads an item's messages again and follows what has changed, as if the platform had told. The item as it is
+        then; None when the platform could not be asked."""
+        found = await self.fresh_text(suggestion)
+        if not isinstance(found, str | Gone):
+            return None
+        await self._apply(None, suggestion, found)
+        return await self.store.run(lambda tx: tx.suggestions.get(suggestion.id or 0), read=True)
+
+    async def _waiting(self, item: Pending, known: Suggestion, *, gone: bool) -> None:
+        """Not judged yet: it will be with the text as it is then, in the process that heard of the change last."""
+        item_id = known.id or 0
+
+        def unit(tx: Transaction) -> bool:
+            held = tx.suggestions.locked(item_id)
+            if held is None or held.state is not WAITING:
+                return False
+            if gone and held.members == 1:
+                tx.suggestions.move(item_id, (WAITING,), REMOVED)
+            elif held.lease_until is not None:
+                return False
+            else:
+                tx.suggestions.update(item_id, (WAITING,), owner=self.owner)
+            tx.inbox.done(item.id)
+            return True
+
+        if not await self.store.run(unit):
+            raise Later("the item is being judged", BEING_JUDGED, TRIES)
+
+    async def _judged(self, item: Pending, known: Suggestion) -> None:
+        found = await self.reading.of(known)
+        if isinstance(found, Retry):
+            raise Later(f"item not read: {found.why}", max(found.after, BEING_JUDGED), TRIES)
+        if isinstance(found, str | Gone):
+            await self._apply(item, known, found)
+        else:
+            await self.store.run(lambda tx: tx.inbox.done(item.id))
+
+    async def _apply(self, item: Pending | None, known: Suggestion, found: str | Gone) -> None:
+        """Acts on what an item's messages say now. `item` is the stored event that told of it, if one did."""
+        item_id = known.id or 0
+        judged = await self._verdict(known, found) if isinstance(found, str) else None
+        author = await self.jury.author(known)
+
+        def unit(tx: Transaction) -> None:
+            if item is not None and not tx.inbox.done(item.id):
+                return
+            held = tx.suggestions.locked(item_id)
+            if held is None or (isinstance(found, str) and hash_of(found) == held.seen_hash):
+                return
+            if held.state is FILED:
+                self.filed.follow(tx, held, found if isinstance(found, str) else None, author)
+            elif judged is None:
+                self._gone(tx, held)
+            elif held.state is SKIPPED and held.judge != "person":
+                self.jury.deciding.decide(tx, held, judged, author)
+            elif held.state is OPEN and (judged.is_flagged or held.judge == "person"):
+                self.jury.deciding.again(tx, held, judged, author)
+            elif held.state is OPEN:
+                score = judged.judgement.score
+                values = {"reason": SkipReason.EDITED_BELOW, "score": score, "seen_hash": judged.seen_hash}
+                moved = tx.suggestions.move(item_id, (OPEN,), SKIPPED, **values)
+                if moved is not None:
+                    self.jury.deciding.shown.take_down(tx, moved)
+
+        await self.store.run(unit)
+
+    async def _verdict(self, known: Suggestion, text: str) -> Verdict | None:
+        """The judgement of the new text; of one that a person pointed at only what it says."""
+        if hash_of(text) == known.seen_hash or known.state is FILED:
+            return Verdict.of(_as_said(text), 0.0, text)
+        if known.judge == "person":
+            return Verdict.of(_as_said(text), 0.0, text)
+        try:
+            return await self.jury.verdict(known, text)
+        except JudgeAway as away:
+            raise Later("the judge is away", away.after, TRIES) from away
+
+    def _gone(self, tx: Transaction, held: Suggestion) -> None:
+        """All its messages were deleted before anybody decided."""
+        was_shown = held.state is OPEN
+        moved = tx.suggestions.move(held.id or 0, (SKIPPED, OPEN), REMOVED, **WIPED)
+        if moved is not None and was_shown:
+            self.jury.deciding.shown.take_down(tx, moved)
+
+
+def _as_said(text: str) -> Judgement:
+    words = extract(text)
+    return Judgement(
+        kind=Kind.FEATURE_REQUEST,
+        score=1.0,
+        judge="person",
+        reason="person",
+        title=words.title,
+        text=words.problem,
+        language=words.language,
+    )

@@ -1,0 +1,82 @@
+"""Ordinary messages become items: many of them in one transaction, each claimed by its key, none of them stored.
+
+Only what is known without a model is looked at here (`bot.core.intake.filter`).
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from bot.core.inbound import Message, MessageRef
+from bot.core.intake.filter import Facts, Skip, skipped
+from bot.core.suggestions import TOGETHER, Mode
+from bot.services.batches import Batches
+from bot.services.intake.modes import Modes
+from bot.services.intake.originals import Originals
+from bot.store import Pending, Store, Transaction
+
+PLACES: Final = 1_000
+
+Heard = tuple[Pending, Message]
+
+
+class Collecting:
+    """Claims messages for intake. `owner` names this process, which holds their texts."""
+
+    def __init__(self, store: Store, modes: Modes, originals: Originals, owner: str) -> None:
+        self._store = store
+        self._modes = modes
+        self._originals = originals
+        self._owner = owner
+        self._together: Batches[Heard, None] = Batches(self._collect)
+        self._spoke: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
+
+    async def collect(self, item: Pending, message: Message) -> None:
+        """Marks the stored event handled and, where the message is worth it, claims it, in one transaction with
+        others."""
+        await self._together.add((item, message))
+
+    async def _collect(self, heard: Sequence[Heard]) -> Sequence[None]:
+        in_order = sorted(heard, key=lambda one: (one[1].sent_at, one[0].id))
+        texts = {item.id: self._text(message) for item, message in in_order}
+
+        def unit(tx: Transaction) -> None:
+            fresh = [message for item, message in in_order if tx.inbox.done(item.id) and self._is_wanted(tx, message)]
+            wanted = [message for message in fresh if message.message_id in worth]
+            if wanted:
+                tx.suggestions.collect(wanted, self._owner)
+
+        worth = {message.message_id for item, message in in_order if self._is_worth(message, texts[item.id])}
+        await self._store.run(unit)
+        await asyncio.sleep(0)
+        return [None] * len(heard)
+
+    def _text(self, message: Message) -> str | None:
+        reference = MessageRef(thread=message.thread, message_id=message.message_id)
+        return self._originals.held(reference) if message.withheld else message.text
+
+    def _is_worth(self, message: Message, text: str | None) -> bool:
+        """Whether a message may be judged, by itself or as more of what its author has just said. What is not in memory
+        any more is read when it is judged."""
+        kind = message.person.kind
+        why = skipped(text or "", Facts(by_bot=kind == "bot", by_webhook=kind == "webhook"))
+        place = (message.thread.canonical if message.in_thread else "", message.thread.channel_id)
+        if why is Skip.SHORT:
+            author, at = self._spoke.get(place, ("", message.sent_at))
+            return text is None or (author == message.person.id and abs(message.sent_at - at) <= TOGETHER)
+        if why is not None:
+            return False
+        self._spoke[place] = (message.person.id, message.sent_at)
+        self._spoke.move_to_end(place)
+        if len(self._spoke) > PLACES:
+            self._spoke.popitem(last=False)
+        return True
+
+    def _is_wanted(self, tx: Transaction, message: Message) -> bool:
+        """Whether intake is on in the channel, and the message steers no code task and no follow-up."""
+        if self._modes.of(tx, message.thread) is Mode.OFF:
+            return False
+        thread = tx.threads.find(message.thread) if message.in_thread else None
+        return thread is None or (tx.tasks.in_thread(thread.id) is None and tx.followups.in_thread(thread.id) is None)
