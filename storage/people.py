@@ -45,6 +45,19 @@ def _who(person: Person) -> dict[str, str]:
     return {"platform": person.platform, "workspace": person.workspace_id, "person": person.id}
 
 
+def _person(row: PersonRow) -> Person:
+    return Person(
+        platform=row.platform,
+        workspace_id=row.workspace_id,
+        id=row.id,
+        name=row.name,
+        kind=row.kind,  # type: ignore[arg-type]
+        roles=frozenset(json.loads(row.roles)),
+        locale=row.locale,
+        timezone=row.timezone,
+    )
+
+
 class People:
     """See `bot.store.PeopleQueries`."""
 
@@ -67,18 +80,15 @@ class People:
 
     def find(self, platform: str, workspace_id: str, person_id: str) -> Person | None:
         row = self._tx.session.get(PersonRow, (platform, workspace_id, person_id))
-        if row is None:
-            return None
-        return Person(
-            platform=platform,
-            workspace_id=workspace_id,
-            id=person_id,
-            name=row.name,
-            kind=row.kind,  # type: ignore[arg-type]
-            roles=frozenset(json.loads(row.roles)),
-            locale=row.locale,
-            timezone=row.timezone,
-        )
+        return _person(row) if row is not None else None
+
+    def known(self, after: str, limit: int) -> Sequence[Person]:
+        key = (col(PersonRow.platform), col(PersonRow.workspace_id), col(PersonRow.id))
+        query = select(PersonRow).order_by(*key).limit(limit)
+        if after:
+            platform, workspace_id, person_id = after.split(":", 2)
+            query = query.where(sa.tuple_(*key) > sa.tuple_(sa.literal(platform), workspace_id, person_id))
+        return [_person(row) for row in self._tx.session.exec(query)]
 
     def admins(self, platform: str, workspace_id: str) -> Sequence[str]:
         query = select(PersonRow.id).where(

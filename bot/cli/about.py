@@ -17,6 +17,8 @@ def whoami(output: Output = Format.TABLE, as_json: Json = False) -> None:
             "person": me["name"] or me["id"],
             "id": listed,
             "role": me["role"] or "none",
+            "groups": " ".join(me["roles"]) or DASH,
+            "linked": " ".join(me["linked"]) or DASH,
             "scopes": ", ".join(me["scopes"]) or DASH,
         }
     )

@@ -22,6 +22,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "worker": ("process:worker", "Run a worker only."),
     "db": ("db:app", "Look at the database's schema, or upgrade it."),
     "token": ("token:app", "Make, list and revoke API tokens."),
+    "person": ("person:app", "See who was seen here, and link one person's accounts."),
+    "audit": ("audit:audit", "Show who changed what, and check the record."),
     "manifest": ("manifest:app", "Print what a chat platform is told about the app."),
     "when": ("when:when", "Show which instant a time is read as."),
     "intake": ("intake:app", "Measure how requests in ordinary messages are recognised."),

@@ -8,12 +8,14 @@ from bot.core.people import TOKEN, Action, may
 from bot.services.presence import ALIVE
 from bot.services.tasks import actor_of
 from bot.store import TokenInfo, Transaction
+from bot.web.audit import router as audit
 from bot.web.auth import Caller, caller_with
 from bot.web.code_tasks import PartsOf, Reader, Writer
 from bot.web.code_tasks import router as code_tasks
 from bot.web.errors import ApiError
 from bot.web.follow_ups import router as follow_ups
 from bot.web.parts import Parts
+from bot.web.people import router as people
 from bot.web.schemas import (
     AgentList,
     AgentOut,
@@ -30,7 +32,7 @@ from bot.web.times import router as times
 from bot.web.tokens import digest, new_token, person_key
 
 router = APIRouter(prefix="/api/v1")
-for nouns in (code_tasks, follow_ups, times):
+for nouns in (code_tasks, follow_ups, times, people, audit):
     router.include_router(nouns)
 
 Anyone = Annotated[Caller, Depends(caller_with("read"))]
@@ -47,6 +49,8 @@ async def who_am_i(caller: Anyone) -> MeOut:
         name=person.name,
         role=caller.role,
         scopes=sorted(caller.scopes),
+        roles=sorted(person.roles),
+        linked=[one.account for one in person.also],
     )
 
 

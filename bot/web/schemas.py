@@ -189,6 +189,10 @@ class MeOut(BaseModel):
     name: str
     role: Role | None
     scopes: list[str]
+    roles: list[str]
+    """The platform's own words and ids of groups and roles."""
+    linked: list[str]
+    """The same person's other accounts, each `platform:workspace:id`."""
 
 
 class WorkerOut(BaseModel):
