@@ -63,7 +63,7 @@ def pull_request_body(task: CodeTask, context: PullRequestContext) -> str:
     """The description quoted, the tests, where it came from, what it cost, and what the reviewer must know."""
     parts = [quote(context.safe(task.description))]
     if task.instruction:
-        parts += ["Added on retry:", quote(cut(context.safe(task.instruction), DESCRIPTION_MAX))]
+        parts += ["Added later:", quote(cut(context.safe(task.instruction), DESCRIPTION_MAX))]
     parts += _tests(task, context)
     parts += [_origin(task, context), _effort(task, context), "Review before merging."]
     parts += [f"**Warning:** {context.line(warning, 500)}" for warning in context.warnings]

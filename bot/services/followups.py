@@ -70,6 +70,8 @@ class Wish:
     message_id: str | None = None
     source: str = "chat"
     by: SetByRun | None = None
+    goes_on: int | None = None
+    """The run of a code task that a `send` goes on with."""
     dedup_key: str | None = None
     dedup_hash: str | None = None
     thread_id: int | None = None
@@ -173,7 +175,7 @@ class FollowUps:
             requester_name=person.name,
             source=wish.source,
             by_agent=wish.by is not None,
-            origin_run_id=wish.by.run_id if wish.by else None,
+            origin_run_id=wish.by.run_id if wish.by else wish.goes_on,
             chain_depth=wish.by.follow_up.chain_depth + 1 if wish.by and wish.by.follow_up else 0,
             dedup_key=wish.dedup_key,
             dedup_hash=wish.dedup_hash,

@@ -7,11 +7,14 @@ all the time. Order of writing as everywhere: the run, the follow-up, the code t
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bot.core.cards import Doc
 from bot.core.followups import FollowUp, FollowUpReason
 from bot.core.runs import ParkedChange, RunLease, RunState
 from bot.core.send_replies import left_doc, pushed_doc, unchanged_doc
+from bot.core.task_cards import title_text
 from bot.core.task_replies import approval_reply
 from bot.core.tasks import CodeTask, Stage
+from bot.core.texts import Texts
 from bot.services.announcements import Announcer
 from bot.services.attempts import Cost
 from bot.services.branch_runs import post, tell_failed
@@ -154,7 +157,12 @@ class SendRuns:
         )
         admin = self.announcer.admin_for(tx, asked)
         key = f"{follow_up.attempt}:asks:{run.fence}"
-        post(tx, self.announcer, follow_up, key, lambda texts: approval_reply(asked, change.reasons, texts, admin))
+        topic = {"topic": f"{follow_up.ref} {title_text(task, self.announcer.redactor.mask)}"}
+
+        def draw(texts: Texts) -> Doc:
+            return approval_reply(asked, change.reasons, texts, admin).model_copy(update=topic)
+
+        post(tx, self.announcer, follow_up, key, draw)
         return task
 
     def _settle(self, tx: Transaction, task_id: int, cost: Cost, values: dict[str, Any]) -> CodeTask | None:
