@@ -8,7 +8,8 @@ from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
-from bot.core.inbound import Event, Unreadable
+from bot.core.forms import Form, filled
+from bot.core.inbound import Event, Person, ThreadRef, Unreadable
 from bot.ports import Clock, Inbox, InboxDown
 from platforms.reading import short_ref
 
@@ -65,6 +66,18 @@ class Keeper(Generic[Me]):
             log.exception("event_not_stored", ref=ref, key=event.key)
             return ref
         return None
+
+    async def prefilled(self, form: Form, person: Person, place: ThreadRef, budget: timedelta) -> Form:
+        """The form with what its fields open with; as it is where that is not known within `budget`. Never raises."""
+        if not form.prefilled or self.inbox is None:
+            return form
+        try:
+            async with asyncio.timeout(budget.total_seconds()):
+                known = await self.inbox.choices("form", form.key, person, place)
+        except Exception as error:  # an empty form is better than none
+            log.warning("form_not_filled", form=form.key, error=type(error).__name__)
+            return form
+        return filled(form, {choice.label: choice.value for choice in known})
 
     # --- What is under way --------------------------------------------------------------------------------------------
 

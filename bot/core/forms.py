@@ -5,7 +5,7 @@ and stage are checked when it is sent. A form's texts stand under `form.<verb>`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from bot.core.buttons import ButtonAction, ButtonVerb, FollowUpAction, WishAction, parse_button, value_of
@@ -47,6 +47,9 @@ class Form:
     title: str
     submit: str
     fields: tuple[Field, ...]
+    prefilled: bool = False
+    """Its fields open with what is known by now: the platform asks `Inbox.choices("form", key, ...)`, and `filled` puts
+    it in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,16 @@ def _field(
         required=required,
         instant=instant,
     )
+
+
+def filled(form: Form, known: Mapping[str, str]) -> Form:
+    """The form with what is known in its fields, by their names. A text longer than its field holds is left out: sent
+    back with its end cut off, it would take the place of the whole."""
+    fields = tuple(
+        replace(field, initial=known[field.name]) if 0 < len(known.get(field.name, "")) <= field.max_length else field
+        for field in form.fields
+    )
+    return replace(form, fields=fields)
 
 
 def read_form(key: str, fields: Mapping[str, str]) -> RetryTask | ChangeFollowUp | LaterForm | UnfitForm | None:

@@ -102,7 +102,10 @@ class Inbox(Protocol):
 
     async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
         """At most 25 completions for an option, empty when slow. `place` is the channel it is typed in, where the
-        platform tells."""
+        platform tells.
+
+        Name `form`: what the fields of the form with the key `text` open with, one choice per field: `label` is the
+        field's name, `value` all of its text. Empty where nothing is known, or the person may not see it."""
         ...
 
     async def hold(self, name: str, owner: str, ttl: timedelta) -> bool:
@@ -154,6 +157,8 @@ class Capabilities:
     """One message can hold every language; each viewer sees their own."""
     post_interval: timedelta
     """The least time between two posts in one channel."""
+    tells_edits: bool = True
+    """Whether it says when a message was changed; where not, a message is read again before its text is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +239,11 @@ class Platform(Protocol):
         ...
 
     async def permalink(self, message: MessageRef) -> str | None: ...
+
+    async def channel_name(self, thread: ThreadRef) -> str:
+        """What the channel is called now, without any mark; empty where it has no name (a direct message) or the
+        platform cannot tell. Cached."""
+        ...
 
     async def resolve(self, person: Person) -> Person | Retry:
         """The person with name, roles (`owner`, `admin`, `member`), kind, zone and locale filled in from the platform.

@@ -18,7 +18,7 @@ import discord
 from bot.core.buttons import confirmation
 from bot.core.forms import Field, Form, form_of
 from bot.core.hygiene import cut
-from bot.core.inbound import Person, ThreadRef, Unreadable
+from bot.core.inbound import ButtonPress, Person, ThreadRef, Unreadable
 from platforms.discord.cards import line, question
 from platforms.discord.commands import (
     ANSWER,
@@ -37,6 +37,8 @@ from platforms.discord.inbound import DIRECT, THREADS, is_private
 
 CHOICES_BUDGET: Final = timedelta(seconds=2)
 """Discord gives completions 3 s (ours leaves room)."""
+FILL_BUDGET: Final = timedelta(seconds=1.2)
+"""How long a form waits for what its fields open with (ours); its own answer has to come within 3 s."""
 CHOICES: Final = 8
 MODAL: Final = 9
 TEXT_INPUT, LABEL = 4, 18
@@ -90,9 +92,18 @@ async def _pressed(intake: Intake, raw: Json) -> bool:
             return await intake.answer(raw, ANSWER, whispered(shown))
         raw = {**raw, "data": {**data, "custom_id": _unnumbered(custom_id)}} if isinstance(data, Mapping) else raw
     form = form_of(value_of(custom_id), texts_for(raw)) if isinstance(custom_id, str) else None
-    if form is not None and await intake.answer(raw, MODAL, modal(form, home_of(str(custom_id)))):
+    if form is not None and await _opened(intake, raw, form, home_of(str(custom_id))):
         return True
     return await _keep(intake, raw)
+
+
+async def _opened(intake: Intake, raw: Json, form: Form, home: str) -> bool:
+    """Whether Discord took the form, with what its fields open with where something is known."""
+    if form.prefilled:
+        press = await intake.interaction(raw)
+        if isinstance(press, ButtonPress):
+            form = await intake.prefilled(form, press.person, press.thread, FILL_BUDGET)
+    return await intake.answer(raw, MODAL, modal(form, home))
 
 
 def _unnumbered(custom_id: str) -> str:
@@ -116,7 +127,7 @@ def _labelled(field: Field) -> dict[str, Any]:
         "style": PARAGRAPH if field.multiline else SHORT,
         "max_length": min(field.max_length, MAX_FIELD),
         "required": field.required,
-        **({"value": cut(field.initial, MAX_FIELD)} if field.initial else {}),
+        **({"value": field.initial} if 0 < len(field.initial) <= min(field.max_length, MAX_FIELD) else {}),
     }
     told = {"label": cut(field.label, MAX_TITLE), "description": cut(field.hint, MAX_HINT)}
     return {"type": LABEL, **told, "component": typed}

@@ -27,6 +27,8 @@ OPEN_BUDGET: Final = timedelta(seconds=2)
 """A trigger opens a form for 3 s, in which the press has to be acked too (ours leaves room)."""
 LOCALE_BUDGET: Final = timedelta(seconds=0.8)
 """How long a form waits for the language of the person (ours); then it is in English."""
+FILL_BUDGET: Final = timedelta(seconds=0.8)
+"""How long a form waits for what its fields open with (ours)."""
 MAX_TITLE: Final = 24
 MAX_LABEL: Final = 2_000
 MAX_FIELD: Final = 3_000
@@ -78,7 +80,7 @@ async def _opened(intake: Intake, press: ButtonPress) -> bool:
     try:
         async with asyncio.timeout(OPEN_BUDGET.total_seconds()):
             texts = Texts.load(await _language(intake, press.person))
-            form = form_of(press.value, texts) or form
+            form = await intake.prefilled(form_of(press.value, texts) or form, press.person, press.thread, FILL_BUDGET)
             return await intake.show(str(press.raw.get("trigger_id", "")), modal(form, press.thread, texts))
     except Exception as error:  # the person is told in words; the SDK must not see it
         log.warning("form_not_opened", form=form.key, error=type(error).__name__)
@@ -130,7 +132,7 @@ def _input(field: Field, label: str, *, optional: bool) -> dict[str, Any]:
         "action_id": field.name,
         "multiline": field.multiline,
         "max_length": min(field.max_length, MAX_FIELD),
-        **({"initial_value": cut(field.initial, MAX_FIELD)} if field.initial else {}),
+        **({"initial_value": field.initial} if 0 < len(field.initial) <= min(field.max_length, MAX_FIELD) else {}),
     }
     told = {"label": _plain(label, MAX_LABEL), "hint": _plain(field.hint, MAX_LABEL)}
     return {"type": "input", "block_id": field.name, **told, "element": element, "optional": optional}
