@@ -96,6 +96,7 @@ class ChatLater:
             at=at,
             person=said.person,
             place=origin.place,
+            channel_name=said.channel_name,
             zone=zone_key(zone),
             title=options.title or "",
             agent=options.agent or "",

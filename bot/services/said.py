@@ -16,7 +16,8 @@ from bot.store import Pending, Transaction
 @dataclass(frozen=True, slots=True)
 class Said:
     """Who said it, where, and in which language they read. `thread_id` is the thread if we know it; `context` is what
-    was said there before, as stored JSON. `origin` is the stored event that a press goes back to, with its number."""
+    was said there before, as stored JSON. `origin` is the stored event that a press goes back to, with its number;
+    `channel_name` is what the channel is called, for what is kept with it."""
 
     item: Pending
     event: Command | ButtonPress | FormSent | Message
@@ -25,6 +26,7 @@ class Said:
     wording: Wording
     context: str = ""
     origin: tuple[int, Command | ButtonPress | FormSent] | None = None
+    channel_name: str = ""
 
     @property
     def number(self) -> int:

@@ -11,6 +11,7 @@ from bot.core.followups import FollowUp, FollowUpState
 from bot.core.hygiene import clean
 from bot.core.inbound import Person, ThreadRef
 from bot.core.people import Action, Role, may
+from bot.services.channel_names import channel_name
 from bot.services.followups import Changes, FollowUpSet, Wish
 from bot.services.refusals import Refused
 from bot.services.tasks import actor_of
@@ -88,12 +89,14 @@ async def create_follow_up(
     in two ways is refused with `choices`."""
     key = dedup_key(caller.person, idempotency_key)
     place = await request.app.state.places.find(wish.channel, wish.thread)
+    called = await channel_name(place, parts.platforms)
     if not clean(wish.message).strip() and (place is None or place.root is None):
         raise ApiError(400, "empty_message", "Say what to do, in `message`.")
 
     def unit(tx: Transaction) -> tuple[FollowUpOut, bool]:
         tx.people.see(caller.person)
-        outcome = parts.followups.set(tx, _wish(tx, parts, caller, wish, place, key))
+        made = _wish(tx, parts, caller, wish, place, key)
+        outcome = parts.followups.set(tx, replace(made, channel_name=called))
         if isinstance(outcome, Refused):
             raise refused(outcome)
         if outcome.fresh and wish.requester is not None:

@@ -386,6 +386,9 @@ class DiscordPlatform:
             return place
         return inside if place.get("type") in FORUMS else thread.channel_id
 
+    async def channel_name(self, thread: ThreadRef) -> str:
+        return await self._reading.names.name(thread.channel_id)
+
     async def resolve(self, person: Person) -> Person | Retry:
         return await self._reading.resolve(person)
 

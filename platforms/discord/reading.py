@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from bot.core.inbound import MessageRef, Person, ThreadRef
 from bot.ports import AuthFailed, Clock, Gone, Posted, Retry, Trouble
+from platforms.channel_names import ChannelNames
 from platforms.discord.api import PATIENT, TROUBLE, Api
 from platforms.discord.commands import Intake
 from platforms.discord.inbound import DIRECT, GUEST, read_past, snowflake_at
@@ -37,6 +38,7 @@ class Reading:
         self._api, self._intake, self._clock = api, intake, clock
         self._people: dict[tuple[str, str], tuple[datetime, Person]] = {}
         self._guilds: dict[str, tuple[datetime, Mapping[str, Any]]] = {}
+        self.names = ChannelNames(clock, self._name)
 
     async def _get(self, path: str, **parameters: Any) -> Any:
         return await self._api.call("GET", path, patience=PATIENT, **parameters)
@@ -108,6 +110,12 @@ class Reading:
                 return found
             joined += found
         return joined
+
+    async def _name(self, channel: str) -> str | None:
+        found = await self._get("/channels/{channel_id}", channel_id=channel)
+        if isinstance(found, TROUBLE):
+            return None if isinstance(found, Retry | AuthFailed) else ""
+        return str(found.get("name") or "")
 
     async def _channels_of(self, guild_id: str) -> list[ThreadRef] | Trouble:
         guild, member = await self.guild(guild_id), await self._member(guild_id, self._me)

@@ -353,5 +353,8 @@ class SlackPlatform:
     async def permalink(self, message: MessageRef) -> str | None:
         return await self._reading.permalink(message)
 
+    async def channel_name(self, thread: ThreadRef) -> str:
+        return await self._reading.names.name(thread.channel_id)
+
     async def resolve(self, person: Person) -> Person | Retry:
         return await self._reading.resolve(person)

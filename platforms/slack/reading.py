@@ -9,6 +9,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.core.inbound import MessageRef, Person, ThreadRef
 from bot.core.when import zone_named
 from bot.ports import AuthFailed, Clock, Gone, NotAllowed, Posted, Retry, Trouble, Unsendable
+from platforms.channel_names import ChannelNames
 from platforms.slack.inbound import Me, read_past
 
 Attempt = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
@@ -30,6 +31,7 @@ class Reading:
         self._client, self._attempt, self._me, self._clock = client, attempt, me, clock
         self._people: dict[str, tuple[datetime, Person]] = {}
         self._threads_with_replies: set[tuple[str, str]] = set()
+        self.names = ChannelNames(clock, self._name)
 
     async def history(self, scope: ThreadRef, after: datetime | None, limit: int) -> list[Posted] | Trouble:
         me, now = self._me(), self._clock.now()
@@ -116,6 +118,13 @@ class Reading:
         if root is None:
             return await self._attempt(lambda: self._client.conversations_history(**asked, limit=1))
         return await self._attempt(lambda: self._client.conversations_replies(**asked, ts=root, limit=2))
+
+    async def _name(self, channel: str) -> str | None:
+        found = await self._attempt(lambda: self._client.conversations_info(channel=channel))
+        if isinstance(found, TROUBLE):
+            return None if isinstance(found, Retry | AuthFailed) else ""
+        told = found.get("channel")
+        return str(told.get("name") or "") if isinstance(told, Mapping) else ""
 
     async def permalink(self, message: MessageRef) -> str | None:
         channel, ts = message.thread.channel_id, message.message_id

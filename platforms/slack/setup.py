@@ -22,6 +22,7 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "chat.postMessage": ("chat:write",),
     "chat.update": ("chat:write",),
     "conversations.history": HISTORY,
+    "conversations.info": ("channels:read", "groups:read", "im:read"),
     "conversations.list": ("channels:read", "groups:read"),
     "conversations.open": ("im:write",),
     "conversations.replies": HISTORY,

@@ -126,6 +126,9 @@ class Chat:
     async def permalink(self, message: MessageRef) -> str | None:
         return f"https://chat.example/{message.message_id}"
 
+    async def channel_name(self, thread: ThreadRef) -> str:
+        return f"name-of-{thread.channel_id}"
+
     async def resolve(self, person: Person) -> Person:
         return person
 

@@ -141,6 +141,9 @@ class PaperPlatform:
     async def permalink(self, message: MessageRef) -> str | None:
         return None
 
+    async def channel_name(self, thread: ThreadRef) -> str:
+        return "notice board" if thread.channel_id == "board" else ""
+
     async def resolve(self, person: Person) -> Person | Retry:
         return person
 
