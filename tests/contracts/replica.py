@@ -12,7 +12,7 @@ from bot.core.followups import FollowUp
 from bot.core.inbound import Event
 from bot.core.redact import LiveRedactor
 from bot.core.tasks import CodeTask, Stage
-from bot.ports import Clock, Fatal, Platform
+from bot.ports import Clock, Fatal, Platform, Receipt
 from bot.settings import Settings
 from bot.store import Delivery, FollowUpFilter, TaskFilter, Transaction
 from storage.engine import Database, open_database
@@ -32,6 +32,8 @@ class Replica:
         self.store: Database
         self.platform: Platform
         self.app: App
+        self.heard: list[Event] = []
+        """Every event handed in, also those that came before."""
 
     async def open(self) -> None:
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -39,6 +41,19 @@ class Replica:
         self.platform = self._make_platform(self.settings)
         redactor = LiveRedactor(self.settings.secrets())
         self.app = wire(self.settings, self.store, {self.platform.name: self.platform}, {}, redactor)
+        self.heard = []
+        self._overhear()
+
+    def _overhear(self) -> None:
+        """Keeps what the adapter and the look back hand in, each time they do, whatever becomes of it then."""
+        accept = self.app.inbox.accept
+
+        async def overheard(event: Event) -> Receipt:
+            receipt = await accept(event)
+            self.heard.append(event)
+            return receipt
+
+        self.app.inbox.accept = overheard  # type: ignore[method-assign]
 
     def run(self) -> None:
         self._task = asyncio.create_task(run_parts(self.app, self._stop, None, True))

@@ -7,7 +7,7 @@ the rig leaves its door out of `doors` and the items go round it.
 
 import abc
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from platforms.registry import load_settings
 from tests.contracts.replica import Replica
 
 T = TypeVar("T")
-Call = Literal["post", "edit", "react", "whisper", "private_answer", "history", "check", "any"]
+Call = Literal["post", "edit", "react", "whisper", "private_answer", "history", "read", "check", "any"]
 """What the bot asks of a platform, whatever the platform's own names are."""
 FaultKind = Literal["busy", "down", "lost_answer", "gone", "thread_gone", "channel_gone", "not_allowed", "auth"]
 DEADLINE = 30.0
@@ -113,6 +113,17 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     status: int
+
+
+def standing(changes: Iterable[tuple[str, str, bool]]) -> list[tuple[str, str]]:
+    """What is left of reactions that were added (True) and taken away, each (message id, emoji)."""
+    left: dict[tuple[str, str], None] = {}
+    for message, emoji, added in changes:
+        if added:
+            left[message, emoji] = None
+        else:
+            left.pop((message, emoji), None)
+    return list(left)
 
 
 class Rig(abc.ABC):
@@ -362,7 +373,7 @@ class Rig(abc.ABC):
     @property
     @abc.abstractmethod
     def marks(self) -> list[tuple[str, str]]:
-        """(message id, emoji) of the bot's reactions."""
+        """(message id, emoji) of the bot's reactions that are there now."""
 
     @abc.abstractmethod
     def calls(self, call: Call) -> list[datetime]:

@@ -39,6 +39,7 @@ from tests.contracts.rig import (
     Said,
     Sent,
     Whispered,
+    standing,
 )
 from tests.contracts.sent_discord import Asked, Closed, Confirmed, Stored, Witnessed
 from tests.platforms.discord import payloads
@@ -52,6 +53,7 @@ METHODS: Mapping[Call, tuple[str, ...]] = {
     "whisper": ("create_dm",),
     "private_answer": ("update_original_webhook_message", "execute_webhook"),
     "history": ("list_messages",),
+    "read": ("get_message",),
     "check": ("get_my_user",),
     "any": ("*",),
 }
@@ -455,7 +457,7 @@ class DiscordRig(Rig):
     @property
     def marks(self) -> list[tuple[str, str]]:
         mine = self.simulator.bot_user_id
-        return [(one.message, one.name) for one in self.simulator.reactions if one.user == mine and one.added]
+        return standing((one.message, one.name, one.added) for one in self.simulator.reactions if one.user == mine)
 
     def calls(self, call: Call) -> list[datetime]:
         return [one.at for one in self.simulator.calls() if METHODS[call] == ("*",) or one.method in METHODS[call]]

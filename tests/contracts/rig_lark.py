@@ -47,6 +47,7 @@ from tests.contracts.rig import (
     Said,
     Sent,
     Whispered,
+    standing,
 )
 from tests.platforms.lark import payloads
 from tests.platforms.lark.rig import PATH, QUICK
@@ -60,6 +61,7 @@ METHODS: Mapping[Call, str] = {
     "whisper": "message.create",
     "private_answer": "",
     "history": "message.list",
+    "read": "message.get",
     "check": "bot.info",
     "any": "*",
 }
@@ -240,6 +242,7 @@ class LarkRig(Rig):
 
     def edit(self, said: Said, text: str) -> None:
         """Lark tells the bot of no edits."""
+        self.simulator.user_edits(said.native, text)
 
     def delete(self, said: Said) -> None:
         self.simulator.user_deletes(said.native)
@@ -422,7 +425,7 @@ class LarkRig(Rig):
     @property
     def marks(self) -> list[tuple[str, str]]:
         mine = self.simulator.bot_open_id
-        return [(one.message_id, one.emoji) for one in self.simulator.reactions if one.user == mine and one.added]
+        return standing((one.message_id, one.emoji, one.added) for one in self.simulator.reactions if one.user == mine)
 
     def calls(self, call: Call) -> list[datetime]:
         method = None if call == "any" else METHODS[call]

@@ -43,6 +43,7 @@ from tests.contracts.rig import (
     Said,
     Sent,
     Whispered,
+    standing,
 )
 from tests.platforms.slack import payloads
 
@@ -62,6 +63,7 @@ METHODS: Mapping[Call, str] = {
     "whisper": "chat.postEphemeral",
     "private_answer": "response_url",
     "history": "conversations.history",
+    "read": "conversations.history",
     "check": "auth.test",
     "any": "*",
 }
@@ -402,7 +404,7 @@ class SlackRig(Rig):
     @property
     def marks(self) -> list[tuple[str, str]]:
         mine = self.simulator.bot_user_id
-        return [(one.ts, one.name) for one in self.simulator.reactions if one.user == mine and one.added]
+        return standing((one.ts, one.name, one.added) for one in self.simulator.reactions if one.user == mine)
 
     def calls(self, call: Call) -> list[datetime]:
         method = None if call == "any" else METHODS[call]

@@ -138,7 +138,9 @@ class LarkSimulator(Readers):
         def add() -> User:
             user = self._world.add_user(name, **fields)
             for chat in channels:
-                self._world.find_chat(chat).members.add(user.id)
+                joined = self._world.find_chat(chat)
+                joined.members.add(user.id)
+                joined.is_external = joined.is_external or user.is_external
             return user
 
         return self._do(add)

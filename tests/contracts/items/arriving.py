@@ -126,7 +126,7 @@ async def edits_deletes_and_previews_start_nothing(rig: Rig) -> None:
     await rig.settle()
     assert [task.description for task in await app.tasks()] == [WISH]
     assert len(rig.posts) == 1
-    events = await app.events()
+    events = {event.key: event for event in app.heard}.values()
     assert len([event for event in events if isinstance(event, Message | Command)]) == 2
     kinds = [event.kind for event in events]
     assert kinds.count("message_deleted") == 2
