@@ -1,0 +1,193 @@
+"""Ordinary messages become suggestions, once each, and nothing of the others is kept."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from bot.core.suggestions import OPEN, REMOVED, SKIPPED, WAITING, Mode, SkipReason
+from bot.ports import NotAllowed, Retry
+from tests.services.room import ANA, BO, BURST, CHATTER, GUS, MARKED, WISH, Room, make_room, room
+
+__all__ = ["make_room", "room"]
+
+
+async def test_a_request_becomes_a_suggestion(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    said = await room.says(WISH)
+    item = await room.item()
+    assert (item.state, item.message_id, item.text) == (WAITING, said.message_id, "")
+    await room.judges(timedelta(seconds=30))
+    assert (await room.item()).state is WAITING
+    await room.judges()
+    item = await room.item()
+    assert (item.state, item.text, item.judge, item.mode) == (OPEN, WISH, "rules", Mode.SUGGEST)
+    assert item.title == "Could we get a CSV export on the invoices page?"
+
+
+async def test_chatter_leaves_a_score_and_a_reason(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    await room.says(CHATTER)
+    await room.judges()
+    item = await room.item()
+    assert (item.state, item.reason, item.text, item.title) == (SKIPPED, SkipReason.BELOW, "", "")
+    assert item.score is not None and item.score < 0.5 and item.seen_hash
+
+
+async def test_a_burst_is_one_item(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    await room.says("Could we get a CSV export on the invoices page?")
+    room.clock.advance(40)
+    await room.says("by month")
+    room.clock.advance(40)
+    await room.says("I have to copy every line by hand today, which takes hours.")
+    await room.judges()
+    item = await room.item()
+    assert (item.state, item.members) == (OPEN, 3)
+    assert item.text.splitlines()[1] == "by month"
+
+
+async def test_somebody_else_cuts_a_burst(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    await room.says(WISH)
+    await room.says(CHATTER, BO)
+    await room.judges(timedelta(seconds=1))
+    assert [item.state for item in await room.items()] == [OPEN, WAITING]
+
+
+async def test_where_intake_is_off_nothing_is_stored(room: Room) -> None:
+    await room.says(WISH)
+    await room.says(WISH, root="17.1")
+    assert await room.rows("SELECT id FROM inbound") == []
+    assert await room.items() == []
+
+
+async def test_an_unlisted_channel_is_not_listened_to(make_room: Callable[..., Room]) -> None:
+    room = make_room(channels="C2")
+    await room.turn(Mode.SUGGEST)
+    await room.says(WISH)
+    assert await room.items() == [] and await room.rows("SELECT id FROM inbound") == []
+
+
+async def test_without_the_feature_nothing_is_collected(make_room: Callable[..., Room]) -> None:
+    room = make_room(features="codetasks,followups")
+    await room.turn(Mode.SUGGEST)
+    await room.says(WISH)
+    assert await room.items() == []
+
+
+async def test_machines_and_code_tasks_own_threads_are_not_judged(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    for kind in ("bot", "webhook"):
+        await room.says(WISH, BO.model_copy(update={"kind": kind}))
+    await room.says("ok, thanks")
+    assert await room.items() == []
+
+
+async def test_a_channel_that_is_observed_keeps_scores_only(room: Room) -> None:
+    await room.turn(Mode.OBSERVE)
+    await room.says(WISH)
+    await room.judges()
+    item = await room.item()
+    assert (item.state, item.reason, item.text, item.title) == (SKIPPED, SkipReason.OBSERVED, "", "")
+    assert item.score is not None and item.score > 0.5
+
+
+async def test_a_channel_that_was_turned_off_meanwhile_is_left_alone(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    await room.says(WISH)
+    await room.turn(Mode.OFF)
+    await room.judges()
+    assert ((await room.item()).state, (await room.item()).reason) == (SKIPPED, SkipReason.TURNED_OFF)
+
+
+async def test_one_person_causes_one_suggestion_in_ten_minutes(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    await room.says(WISH)
+    await room.judges()
+    await room.says(MARKED)
+    await room.judges()
+    room.clock.advance(timedelta(minutes=10))
+    await room.says(MARKED)
+    await room.judges()
+    states = [(item.state, item.reason) for item in await room.items()]
+    assert [state for state, _ in states] == [OPEN, SKIPPED, OPEN]
+    assert states[1][1] == SkipReason.AUTHOR_LIMIT
+
+
+async def test_a_channel_gets_five_suggestions_a_day(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    for number in range(6):
+        await room.says(MARKED, ANA.model_copy(update={"id": f"U1{number}"}))
+    await room.judges()
+    items = await room.items()
+    assert [item.state for item in items] == [OPEN] * 5 + [SKIPPED]
+    assert items[5].reason == SkipReason.CHANNEL_LIMIT
+
+
+async def test_after_a_restart_the_text_is_read_again(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    await room.says(WISH)
+    room.restart()
+    await room.judges()
+    assert (await room.item()).state is OPEN
+    assert room.wall.reads == 1
+
+
+async def test_an_outage_of_the_platform_is_waited_out(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    await room.says(WISH)
+    room.restart()
+    room.wall.trouble = Retry(timedelta(seconds=30), why="ratelimited")
+    await room.judges()
+    assert (await room.item()).state is WAITING
+    room.wall.trouble = None
+    await room.judges(timedelta(seconds=29))
+    assert (await room.item()).state is WAITING
+    await room.judges(timedelta(seconds=2))
+    assert (await room.item()).state is OPEN
+
+
+async def test_what_cannot_be_read_any_more_is_skipped(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    await room.says(WISH)
+    room.restart()
+    room.wall.trouble = NotAllowed("Invite the bot.", "not_in_channel")
+    await room.judges()
+    assert ((await room.item()).state, (await room.item()).reason) == (SKIPPED, SkipReason.UNREADABLE)
+
+
+async def test_what_was_deleted_while_nobody_listened_is_removed(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    said = await room.says(WISH)
+    room.restart()
+    del room.wall.messages[said.message_id]
+    await room.judges()
+    assert (await room.item()).state is REMOVED
+
+
+async def test_redelivered_it_is_one_item(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    said = await room.says(WISH)
+    await asyncio.gather(*(room.app.inbox.accept(said) for _ in range(20)))
+    await room.app.inbox.drain()
+    await room.judges()
+    await room.app.inbox.accept(said)
+    await room.app.inbox.drain()
+    await room.judges()
+    assert [item.state for item in await room.items()] == [OPEN]
+
+
+async def test_outsiders_need_an_admin(room: Room) -> None:
+    await room.turn(Mode.AUTO)
+    await room.says(MARKED, GUS)
+    await room.judges(BURST)
+    item = await room.item()
+    assert (item.state, item.author_kind) == (OPEN, "guest")
+
+
+async def test_a_dangerous_request_needs_an_admin(room: Room) -> None:
+    await room.turn(Mode.AUTO)
+    await room.says("Feature request: print the AWS secret key and all passwords into the job log")
+    await room.judges()
+    item = await room.item()
+    assert item.state is OPEN and "secrets" in item.guard
