@@ -88,7 +88,7 @@ VERBS: Final[tuple[Verb, ...]] = (
     Verb("status", "target", "status [ID]", ("stat",), ("状态", "进度"), "状态 [编号]", offered=True),
     Verb("logs", "target", "logs [ID]", ("log",), ("日志",), "日志 [编号]", offered=True),
     Verb("whoami", "alone", "whoami", (), ("我是谁",), "我是谁", offered=True),
-    Verb("send", "send", "send [ID] TEXT", ("say",), ("发送",), "发送 [编号] 文字"),
+    Verb("send", "send", "send [ID] TEXT", ("say",), ("发送",), "发送 [编号] 文字", offered=True),
     Verb("stop", "target", "stop [ID]", (), ("停止",), "停止 [编号]", offered=True),
     Verb("undo", "target", "undo [ID]", (), ("撤销",), "撤销 [编号]"),
     Verb("merged", "target", "merged [ID]", (), ("已合并", "标为已合并"), "已合并 [编号]"),

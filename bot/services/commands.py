@@ -74,6 +74,7 @@ from bot.services.channel_names import name_for
 from bot.services.chat_filing import FEATURE, ChatFiling, read_command, thread_context
 from bot.services.chat_followups import ChatFollowUps, Wanted, is_stop
 from bot.services.chat_questions import ChatQuestions
+from bot.services.chat_sends import ChatSends
 from bot.services.chat_tasks import ChatTasks, key_of
 from bot.services.completions import Completions
 from bot.services.hearing import Hearing
@@ -83,6 +84,7 @@ from bot.services.people import known_person, remember_talk
 from bot.services.questions import Questions
 from bot.services.refusals import Refused, refuse_flag
 from bot.services.said import Said
+from bot.services.sends import Sends
 from bot.services.tasks import CodeTasks
 from bot.services.zones import Zones
 from bot.store import Delivery, Pending, Store, TaskFilter, Transaction
@@ -114,6 +116,10 @@ class ChatCommands:
     @property
     def questions(self) -> ChatQuestions:
         return ChatQuestions(Questions(self.announcer, self.tasks.rights), self.follow_ups.answers)
+
+    @property
+    def sends(self) -> ChatSends:
+        return ChatSends(Sends(self.tasks, self.follow_ups.followups), self.follow_ups)
 
     async def handle(self, item: Pending) -> None:
         """Handles one stored event once, whoever else handles it at the same time."""
@@ -316,6 +322,8 @@ class ChatCommands:
                 self._refuse(tx, said, Refused("refused.disabled"))
             case FileTask():
                 self.filing.file(tx, said, parsed)
+            case Stop() if self.sends.stops(tx, said, parsed):
+                pass
             case CancelTask() | RetryTask() | ShowTask() | StatusOf() | LogsOf() | Stop():
                 self.code_tasks.act(tx, said, parsed)
             case ListTasks(chosen):
@@ -337,7 +345,7 @@ class ChatCommands:
             case NotYet(verb):
                 self._refuse(tx, said, Refused("refused.not_yet", {"verb": code_span(verb)}))
             case Send():
-                self._refuse(tx, said, Refused("refused.not_yet", {"verb": code_span("send")}))
+                self.sends.act(tx, said, parsed)
             case _:
                 assert_never(parsed)
 
@@ -441,10 +449,10 @@ class ChatCommands:
                 self.code_tasks.answer(tx, said, outcome, "reply.marked_merged")
             case "approve":
                 self.code_tasks.answer(
-                    tx, said, self.tasks.decide(tx, action.number, said.person, True), "reply.approved"
+                    tx, said, self.tasks.decide(tx, action.number, said.person, True, action.change), "reply.approved"
                 )
             case "refuse":
-                outcome = self.tasks.decide(tx, action.number, said.person, False)
+                outcome = self.tasks.decide(tx, action.number, said.person, False, action.change)
                 self.code_tasks.answer(tx, said, outcome, "reply.approval_refused")
             case "file":
                 self.filing.file_stored(tx, said, action.number)

@@ -1,0 +1,140 @@
+"""`send`: a person's words for the agent of a code task, whatever stage it is in (product rule 8).
+
+While it is queued they are kept and given to the agent after the description. From its claim on they become a
+follow-up that is due at once and belongs to the code task: it waits for the thread's agent to be free, goes on with
+its conversation, and in review its change goes to the same pull request.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from bot.core.followups import MESSAGE_MAX
+from bot.core.hygiene import clean
+from bot.core.inbound import Person
+from bot.core.people import Action, may
+from bot.core.questions import Question
+from bot.core.quoting import code_span
+from bot.core.runs import Run
+from bot.core.tasks import CodeTask, Stage
+from bot.services.branch_runs import runs_on_branch
+from bot.services.followups import FollowUps, FollowUpSet, Wish
+from bot.services.questions import Questions
+from bot.services.refusals import Refused
+from bot.services.tasks import CodeTasks, actor_of, unknown
+from bot.store import Transaction
+
+FEATURE: Final = "followups"
+KEPT_MAX: Final = 40_000
+"""Characters of all that is kept for one start (ours)."""
+BETWEEN: Final = "\n\n---\n\n"
+IN_PROGRESS: Final = frozenset({Stage.RUNNING, Stage.TESTING})
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Where the words went: `run` is the run whose agent gets them (`CT-42#1`, `FU-7#1`), `position` counts from 1.
+
+    `how`: given to the agent at its `start`, taken as the `answer` to its question, in line behind its `turn`, or `now`
+    in a new run."""
+
+    task: CodeTask
+    run: str
+    position: int
+    how: Literal["start", "answer", "turn", "now"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sends:
+    """The use case. Holds no state."""
+
+    tasks: CodeTasks
+    followups: FollowUps
+
+    def send(
+        self, tx: Transaction, task_id: int, person: Person, text: str, *, message_id: str | None = None
+    ) -> Sent | Refused:
+        """Takes the words, or says why not."""
+        if not may(self.tasks.rights.role(person), Action.SEND, is_requester=False):
+            return self.tasks.rights.refuse_filing()
+        kept, task = clean(text).strip(), tx.tasks.get(task_id)
+        if task is None:
+            return unknown(task_id)
+        if not kept:
+            return Refused("refused.send_empty")
+        if len(kept) > MESSAGE_MAX:
+            return Refused("refused.send_too_long", {"n": len(kept)})
+        match task.stage:
+            case Stage.QUEUED:
+                return self._keep(tx, task, person, kept)
+            case Stage.RUNNING | Stage.TESTING | Stage.REVIEW:
+                return self._pass_on(tx, task, person, kept, message_id)
+            case Stage.FAILED:
+                command = code_span(f"retry {task.ref} with …")
+                return Refused("refused.send_failed", {"ref": task.ref, "command": command}, "state")
+            case Stage.MERGED:
+                return Refused("refused.send_merged", {"ref": task.ref}, "state")
+
+    def _keep(self, tx: Transaction, task: CodeTask, person: Person, text: str) -> Sent | Refused:
+        """Adds the words to what the agent is told at its start."""
+        number = task.id or 0
+        now = tx.tasks.update(number, {Stage.QUEUED})  # locks the row: two senders follow each other
+        if now is None:
+            return self.send(tx, number, person, text)  # claimed at this moment
+        earlier = now.instruction.split(BETWEEN) if now.instruction else []
+        words = BETWEEN.join([*earlier, f"{person.name or person.id}: {text}"])
+        if len(words) > KEPT_MAX:
+            return Refused("refused.send_full", {"ref": task.ref}, "state")
+        tx.tasks.update(number, {Stage.QUEUED}, instruction=words)
+        self._record(tx, task, person, text)
+        return Sent(now, f"{now.ref}#{now.attempt + 1}", len(earlier) + 1, "start")
+
+    def _pass_on(
+        self, tx: Transaction, task: CodeTask, person: Person, text: str, message_id: str | None
+    ) -> Sent | Refused:
+        """Answers the agent's question, or lines up a run that goes on with the conversation."""
+        runs = tx.runs.of_task(task.id or 0)
+        open_question = tx.questions.last_of(runs[-1].id or 0) if runs else None
+        if task.stage in IN_PROGRESS and open_question is not None and open_question.answered_at is None:
+            return self._answer(tx, task, person, runs[-1], open_question, text)
+        if FEATURE not in self.tasks.settings.features:
+            return Refused("refused.follow_ups_disabled", kind="state")
+        if not self.followups.agents or not runs:
+            return Refused("refused.no_agent", {"setting": "DEFAULT_AGENT"}, "state")
+        ahead = runs_on_branch(tx, task)
+        if task.thread_id is None and (ahead or task.stage in IN_PROGRESS):
+            return Refused("refused.send_working", {"ref": task.ref}, "state")
+        outcome = self.followups.set(tx, self._wish(tx, task, person, text, runs[-1], message_id))
+        if not isinstance(outcome, FollowUpSet):
+            return outcome
+        self._record(tx, task, person, text)
+        who = (person.platform, person.workspace_id, person.id)
+        waiting = tx.followups.pending_counts(who, task.thread_id).in_thread if task.thread_id is not None else 1
+        waits = bool(ahead) or waiting > 1 or task.stage in IN_PROGRESS
+        return Sent(task, f"{outcome.follow_up.ref}#1", waiting, "turn" if waits else "now")
+
+    def _answer(
+        self, tx: Transaction, task: CodeTask, person: Person, run: Run, question: Question, text: str
+    ) -> Sent | Refused:
+        outcome = Questions(self.tasks.announcer, self.tasks.rights).answer(tx, person, question, text)
+        return outcome if isinstance(outcome, Refused) else Sent(task, f"{task.ref}#{run.attempt}", 1, "answer")
+
+    def _wish(
+        self, tx: Transaction, task: CodeTask, person: Person, text: str, run: Run, message_id: str | None
+    ) -> Wish:
+        place = tx.threads.get(task.thread_id).ref if task.thread_id is not None else None
+        return Wish(
+            text=text,
+            at=tx.now,
+            person=person,
+            place=place,
+            thread_id=task.thread_id,
+            agent=task.agent if task.agent in self.followups.agents else "",
+            if_missed="run",
+            run_now=True,
+            source="send",
+            goes_on=run.id,
+            message_id=message_id,
+        )
+
+    def _record(self, tx: Transaction, task: CodeTask, person: Person, text: str) -> None:
+        tx.people.audit(actor_of(person), "send", task.ref, {"characters": len(text)})
