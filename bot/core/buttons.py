@@ -61,6 +61,8 @@ _NUMBER: Final = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 _HASH: Final = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _SUGGESTION_ARGUMENTS: Final = {"file": _HASH, "allow": _HASH, "same": _NUMBER}
 _URL_MAX: Final = 3000
+CHANGE_MARK: Final = 12
+"""How many digits of a commit a button names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,10 @@ class ButtonAction:
     verb: ButtonVerb
     number: int
     other: int | None = None
-    """The number of the other code task, for `same`."""
+    """The number of the other code task, for `same`; for `cancel`, how many others asked for it when its button was
+    made, which only the question before it says."""
+    change: str = ""
+    """The beginning of the commit that was shown, for `approve` and `refuse`: no click decides about another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +116,14 @@ def parse_button(value: str) -> Action | None:
         return None
     if found[2] == "RQ":
         return _parse_suggestion(found[1], int(found[3]), found[4] or "")
-    if found[2] == "CT" and found[1] == "same":
+    if found[2] == "CT" and (found[1] == "same" or (found[1] == "cancel" and found[4])):
         other = _NUMBER.fullmatch(found[4] or "")
-        return ButtonAction("same", int(found[3]), int(other[0])) if other else None
+        verb: ButtonVerb = "same" if found[1] == "same" else "cancel"
+        return ButtonAction(verb, int(found[3]), int(other[0])) if other else None
+    if found[2] == "CT" and found[1] in ("approve", "refuse") and found[4] is not None:
+        bound = _HASH.fullmatch(found[4])
+        verb = "approve" if found[1] == "approve" else "refuse"
+        return ButtonAction(verb, int(found[3]), change=bound[0]) if bound else None
     if found[4] is not None:
         return None
     if found[2] == "FU":
@@ -121,8 +131,7 @@ def parse_button(value: str) -> Action | None:
         return FollowUpAction(known, int(found[3])) if known is not None else None
     if found[1] not in _VERBS or (found[1] == "file") != (found[2] == "IN"):
         return None
-    verb: ButtonVerb = next(verb for verb in get_args(ButtonVerb) if verb == found[1])
-    return ButtonAction(verb, int(found[3]))
+    return ButtonAction(next(verb for verb in get_args(ButtonVerb) if verb == found[1]), int(found[3]))
 
 
 def _parse_suggestion(name: str, number: int, argument: str) -> SuggestionAction | None:
@@ -177,32 +186,40 @@ def follow_up_button(verb: FollowUpVerb, follow_up: FollowUp, texts: Texts, *, n
     )
 
 
-def task_buttons(task: CodeTask, texts: Texts) -> tuple[Button, ...]:
-    """The buttons of a code task's card: what its stage allows, `Details` always last."""
-    return (*_stage_buttons(task, texts), details(task, texts))
+def task_buttons(task: CodeTask, texts: Texts, others: int = 0) -> tuple[Button, ...]:
+    """The buttons of a code task's card: what its stage allows, `Details` always last. `others` besides its requester
+    asked for it."""
+    return (*_stage_buttons(task, texts, others), details(task, texts))
 
 
-def _stage_buttons(task: CodeTask, texts: Texts) -> tuple[Button, ...]:
+def _stage_buttons(task: CodeTask, texts: Texts, others: int) -> tuple[Button, ...]:
     match task.stage:
         case Stage.QUEUED | Stage.RUNNING | Stage.TESTING:
-            return (cancel(task, texts),)
+            return (cancel(task, texts, others),)
         case Stage.REVIEW:
             first = open_pull_request(task, texts) if task.pr_number is not None else (mark_merged(task, texts),)
-            return (*first, cancel(task, texts))
+            return (*first, cancel(task, texts, others))
         case Stage.MERGED:
             return open_pull_request(task, texts)
         case Stage.FAILED:
             return retries(task, texts)
 
 
-def cancel(task: CodeTask, texts: Texts) -> Button:
+def cancel(task: CodeTask, texts: Texts, others: int = 0) -> Button:
+    """Asks before it counts, and says then how many `others` asked for it, too."""
+    value = value_of("cancel", task.id or 0)
     return Button(
         label=texts.say("button.cancel"),
         name=texts.say("button_name.cancel", ref=task.ref),
-        value=value_of("cancel", task.id or 0),
+        value=f"{value}-{others}" if others else value,
         style="danger",
-        confirm=texts.say("confirm.cancel", ref=task.ref),
+        confirm=_before_cancel(task.ref, others, texts),
     )
+
+
+def _before_cancel(ref: str, others: int, texts: Texts) -> str:
+    known = (texts.say("ledger.others", n=others),) if others else ()
+    return texts.sentences((texts.say("confirm.cancel", ref=ref), *known))
 
 
 def details(task: CodeTask, texts: Texts) -> Button:
@@ -255,20 +272,25 @@ def mark_merged(task: CodeTask, texts: Texts) -> Button:
     )
 
 
-def approve(task: CodeTask, texts: Texts) -> Button:
+def decision_value(verb: Literal["approve", "refuse"], number: int, sha: str) -> str:
+    """The value of a button that decides about one commit, and so about its tree and what it is based on."""
+    return f"{value_of(verb, number)}-{sha[:CHANGE_MARK]}"
+
+
+def approve(task: CodeTask, texts: Texts, sha: str) -> Button:
     return Button(
         label=texts.say("button.approve"),
         name=texts.say("button_name.approve", ref=task.ref),
-        value=value_of("approve", task.id or 0),
+        value=decision_value("approve", task.id or 0, sha),
         style="primary",
     )
 
 
-def refuse(task: CodeTask, texts: Texts) -> Button:
+def refuse(task: CodeTask, texts: Texts, sha: str) -> Button:
     return Button(
         label=texts.say("button.refuse"),
         name=texts.say("button_name.refuse", ref=task.ref),
-        value=value_of("refuse", task.id or 0),
+        value=decision_value("refuse", task.id or 0, sha),
         style="danger",
     )
 
@@ -301,4 +323,6 @@ def confirmation(value: str, texts: Texts) -> tuple[str, str] | None:
         return None
     name = "cancel" if action.verb == "cancel" else "mark_merged"
     ref = f"CT-{action.number}"
+    if action.verb == "cancel":
+        return _before_cancel(ref, action.other or 0, texts), texts.say("button_name.cancel", ref=ref)
     return texts.say(f"confirm.{name}", ref=ref), texts.say(f"button_name.{name}", ref=ref)

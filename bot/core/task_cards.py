@@ -50,12 +50,14 @@ def task_card(
     position_in_queue: int | None = None,
     merged_by: str = "",
     no_worker: bool = False,
+    others: int = 0,
     mask: Mask = mask_formats,
 ) -> Card:
     """The card as it should look now. `run` is the latest attempt, `position_in_queue` counts from 1.
 
-    `no_worker`: nobody is there to do it, so the card says what an admin can do. Rendering the same row twice gives the
-    same card, except for the wait of a retry.
+    `no_worker`: nobody is there to do it, so the card says what an admin can do; `others` besides its requester asked
+    for it, which the question before a cancel says. Rendering the same row twice gives the same card, except for the
+    wait of a retry.
     """
     view = View(task, run, texts, now, position_in_queue, merged_by)
     title, steps = _title(view, mask), steps_of(view)
@@ -67,7 +69,7 @@ def task_card(
         meta=_meta(view),
         steps=steps,
         body=_body(view, no_worker, mask),
-        buttons=task_buttons(task, texts),
+        buttons=task_buttons(task, texts, others),
         foot=_foot(view),
         colour=_COLOURS[view.shown],
     )

@@ -3,7 +3,7 @@
 Everything here only enqueues deliveries in the transaction that made the change; `services/outbox.py` sends them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,11 +11,12 @@ from bot.core.cards import Card, Doc
 from bot.core.inbound import MessageRef, Person, ReplyToken
 from bot.core.quoting import escape
 from bot.core.redact import LiveRedactor
-from bot.core.runs import Run
+from bot.core.runs import ParkedChange, Run
 from bot.core.task_cards import person_name, task_card, title_text
 from bot.core.task_replies import approval_reply, cancelled_reply, failed_reply, review_reply
-from bot.core.tasks import CodeTask, FailureReason, Stage
+from bot.core.tasks import ACTIVE, CodeTask, FailureReason, Stage
 from bot.core.texts import Texts
+from bot.services.asker_news import AskerNews
 from bot.services.languages import Languages, Wording
 from bot.services.presence import ALIVE
 from bot.store import Delivery, Transaction
@@ -46,8 +47,13 @@ class Announcer:
         task: CodeTask,
         run: Run | None,
         actor: Person | None = None,
+        *,
+        told: bool = True,
     ) -> None:
-        """Shows a stage change on the card at once, and posts the reply that goes with it."""
+        """Shows a stage change on the card at once, and posts the reply that goes with it; `told` with False leaves the
+        threads of those who asked too untold."""
+        if told:
+            self.asker_news.tell(tx, task, actor)
         if task.thread_id is None:
             return
         seq = tx.tasks.moves(task.id or 0)
@@ -61,6 +67,19 @@ class Announcer:
         if task.stage is Stage.MERGED:
             tx.outbox.add(task.thread_id, Delivery("react", f"{key}:done", target={"card": task.ref, "mark": "done"}))
 
+    @property
+    def asker_news(self) -> AskerNews:
+        """What threads are told that asked for a code task of another thread."""
+        return AskerNews(self.languages, self.redactor)
+
+    def recounted(self, tx: Transaction, task: CodeTask) -> None:
+        """Shows on the card that more or fewer people ask for it: its question before a cancel names them."""
+        if task.thread_id is not None and task.stage in ACTIVE:
+            runs, others = tx.runs.of_task(task.id or 0), len(tx.subscriptions.askers(task.id or 0))
+            key = f"{task.ref}:askers:{others}:{int(tx.now.timestamp() * 1000)}"
+            card = self._wording(tx, task.thread_id).make(self.card(tx, task, runs[-1] if runs else None))
+            tx.outbox.add(task.thread_id, Delivery("edit", key, card, card_key=task.ref))
+
     def changed(self, tx: Transaction, task: CodeTask, run: Run, what: str) -> None:
         """Shows on the card at once that a run goes on, without a stage change."""
         if task.thread_id is not None:
@@ -68,14 +87,14 @@ class Announcer:
             card = self._wording(tx, task.thread_id).make(self.card(tx, task, run))
             tx.outbox.add(task.thread_id, Delivery("edit", key, card, card_key=task.ref))
 
-    def ask_approval(self, tx: Transaction, task: CodeTask, run: Run, reasons: Sequence[str]) -> None:
+    def ask_approval(self, tx: Transaction, task: CodeTask, run: Run, change: ParkedChange) -> None:
         """The card says "Needs you"; a reply asks an admin to allow the change."""
         if task.thread_id is None:
             return
         self.changed(tx, task, run, "asks")
         admin = self.admin_for(tx, task)
         wording = self._wording(tx, task.thread_id)
-        doc = self._titled(task, wording.make(lambda texts: approval_reply(task, reasons, texts, admin)))
+        doc = self._titled(task, wording.make(lambda texts: approval_reply(task, change, texts, admin)))
         tx.outbox.add(task.thread_id, Delivery("post", f"{task.ref}:{run.id}:asks:{run.fence}:reply", doc))
 
     def admin_for(self, tx: Transaction, task: CodeTask) -> Person | None:
@@ -114,6 +133,7 @@ class Announcer:
         now, queued = tx.now, task.stage is Stage.QUEUED
         position = tx.tasks.queue_position(task.id or 0) if queued else None
         no_worker = queued and not tx.figures.workers(ALIVE)
+        others = len(tx.subscriptions.askers(task.id or 0)) if task.stage in ACTIVE else 0
 
         def draw(texts: Texts) -> Card:
             return task_card(
@@ -124,6 +144,7 @@ class Announcer:
                 position_in_queue=position,
                 merged_by=task.merged_by or "",
                 no_worker=no_worker,
+                others=others,
                 mask=self.redactor.mask,
             )
 

@@ -12,18 +12,21 @@ from typing import Final
 from bot.core.commands import Accepted, Options, Target, TaskId, TaskName, TooLong, TooShort, check_description
 from bot.core.inbound import MessageRef, Person, ReplyToken, ThreadRef
 from bot.core.people import Action, is_requester, may
-from bot.core.runs import Run, RunLease
+from bot.core.runs import ParkedChange, Run, RunLease
 from bot.core.tasks import ACTIVE, CodeTask, FailureReason, Priority, Stage, slug_of, title_of
 from bot.ports import Repo
 from bot.services.announcements import Announcer
 from bot.services.attempts import Attempts
 from bot.services.branch_runs import end_on_branch, refuse_change, waiting_on_branch
+from bot.services.ledger import Ledger
 from bot.services.people import Rights
 from bot.services.refusals import Refused, stage_word
 from bot.settings import Settings
 from bot.store import RunAgain, TaskFilter, Transaction
 
 NAME_TRIES: Final = 1_000
+BY_SUGGESTION: Final = frozenset({"suggestion", "auto"})
+"""Sources of code tasks whose suggestion has shown which others are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class CodeTasks:
         if known is not None:
             if filing.dedup_hash is not None and known.dedup_hash != filing.dedup_hash:
                 return Refused("refused.idempotency", kind="state")
+            if may(self.rights.role(filing.person), Action.FILE, is_requester=False):
+                self.ledger.ask(tx, known, filing.person)
             return Filed(known, fresh=False)
         if not may(self.rights.role(filing.person), Action.FILE, is_requester=False):
             return self.rights.refuse_filing()
@@ -90,7 +95,14 @@ class CodeTasks:
         tx.people.remember_repo(filing.person, repo.alias)
         tx.people.audit(actor_of(filing.person), "file", task.ref, {"repo": repo.alias, "agent": agent})
         self.announcer.filed(tx, task, filing.person, filing.reply_token)
+        if filing.source not in BY_SUGGESTION:
+            self.ledger.offer(tx, task, filing.person)
         return Filed(task, fresh=True, removed_hidden=accepted.removed_hidden)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Who else asked for a code task."""
+        return Ledger(self.announcer, self.rights)
 
     def find(
         self, tx: Transaction, target: Target, thread_id: int | None = None, person: Person | None = None
@@ -118,11 +130,12 @@ class CodeTasks:
         return list(tx.tasks.list(which))
 
     def cancel(
-        self, tx: Transaction, task_id: int, person: Person, *, confirmed_it: bool = False
+        self, tx: Transaction, task_id: int, person: Person, *, confirmed_it: bool = False, told: bool = True
     ) -> CodeTask | Refused:
         """Queued, running, testing or review -> failed (cancelled). A second cancel changes nothing.
 
-        `confirmed_it`: the person filed it for somebody else, by a suggestion, and may take that back."""
+        `confirmed_it`: the person filed it for somebody else, by a suggestion, and may take that back. `told` with
+        False: those who asked for it too hear of it in another way."""
         task = tx.tasks.get(task_id)
         if task is None:
             return unknown(task_id)
@@ -150,7 +163,7 @@ class CodeTasks:
         if moved.failed_at_stage is Stage.REVIEW:
             end_on_branch(tx, self.announcer, task)
         tx.people.audit(actor_of(person), "cancel", task.ref, {"from": moved.failed_at_stage or ""})
-        self.announcer.moved(tx, moved, run, actor=person)
+        self.announcer.moved(tx, moved, run, actor=person, told=told)
         return moved
 
     def retry(self, tx: Transaction, task_id: int, person: Person, instruction: str | None) -> CodeTask | Refused:
@@ -211,9 +224,10 @@ class CodeTasks:
         self.announcer.moved(tx, moved, None, actor=person)
         return moved
 
-    def decide(self, tx: Transaction, task_id: int, person: Person, approved: bool) -> CodeTask | Refused:
-        """An admin allows or refuses the waiting change of a code task. The one who asked may not allow it, unless the
-        settings say so or there is no other admin."""
+    def decide(self, tx: Transaction, task_id: int, person: Person, approved: bool, change: str) -> CodeTask | Refused:
+        """An admin allows or refuses the waiting change of a code task. `change` is the beginning of the commit that
+        was shown: another one, or one that has waited for 72 h, needs a new question. The one who asked may not allow
+        it, unless the settings say so or there is no other admin."""
         task = tx.tasks.get(task_id)
         if task is None:
             return unknown(task_id)
@@ -225,10 +239,17 @@ class CodeTasks:
         asker = sent[1] if sent is not None else task
         if approved and is_requester(person, asker) and not self.may_approve_own(tx, person):
             return Refused("refused.own_approval", {"ref": task.ref}, "not_allowed")
-        if run is None or not self._decide(tx, run, person, approved):
+        parked = tx.runs.parked(run.id or 0) if run is not None else None
+        if run is None or parked is None:
+            return Refused("refused.nothing_to_approve", {"ref": task.ref}, "state")
+        if not change or not parked.sha.startswith(change):
+            return Refused("refused.approval_changed", {"ref": task.ref}, "state")
+        if parked.is_expired(tx.now):
+            return Refused("refused.approval_expired", {"ref": task.ref}, "state")
+        if not self._decide(tx, run, person, approved):
             return Refused("refused.nothing_to_approve", {"ref": task.ref}, "state")
         decided = tx.tasks.get(task_id) or task
-        tx.people.audit(actor_of(person), "approve" if approved else "refuse", task.ref, {"run": run.id})
+        tx.people.audit(actor_of(person), "approve" if approved else "refuse", task.ref, _verdict(run, parked))
         return decided
 
     def _decide(self, tx: Transaction, run: Run, person: Person, approved: bool) -> bool:
@@ -245,8 +266,7 @@ class CodeTasks:
         """Whether someone may allow what they asked for themselves: as the settings say, else as the only admin."""
         if self.settings.requester_may_approve is not None:
             return self.settings.requester_may_approve
-        admins = set(self.settings.admins) or set(tx.people.admins(person.platform, person.workspace_id))
-        return len(admins) <= 1
+        return self.rights.is_only_admin(tx, person)
 
     def delete(self, tx: Transaction, task_id: int, person: Person) -> CodeTask | Refused:
         """Removes a merged or failed code task with its logs; its branch and pull request stay."""
@@ -364,6 +384,11 @@ def message_key(message: MessageRef) -> str:
     """What makes the filing of a message unique, by whichever door (product rule P06)."""
     where = message.thread
     return f"m:{where.platform}:{where.workspace_id}:{where.channel_id}:{message.message_id}"
+
+
+def _verdict(run: Run, parked: ParkedChange) -> dict[str, object]:
+    """What the audit trail keeps of a decision about a change."""
+    return {"run": run.id, "base": parked.base_sha, "tree": parked.tree_sha, "commit": parked.sha}
 
 
 def actor_of(person: Person) -> str:
