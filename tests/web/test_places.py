@@ -35,7 +35,7 @@ async def test_p37_a_channel_is_named_in_three_ways(house: House, slack: SlackSi
     ids = {"team": slack.team_id, "channel": slack.channel("dev").id}
     made = await ana.later(channel=form.format(**ids))
     assert made["channel"] == {
-        "platform": "slack", "workspace_id": ids["team"], "channel_id": ids["channel"], "name": "",
+        "platform": "slack", "workspace_id": ids["team"], "channel_id": ids["channel"], "name": "dev",
     }  # fmt: skip
     assert (made["thread"], made["anchored"], made["notes"]) == (None, False, [])
     for asked in (form.format(**ids), ids["channel"]):
