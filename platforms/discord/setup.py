@@ -37,8 +37,8 @@ PERMISSIONS: Final[Mapping[str, int]] = {
 INVITE_PERMISSIONS: Final = sum(PERMISSIONS.values())
 SCOPES: Final = ("bot", "applications.commands")
 CONTENT_FIX: Final = (
-    "Enable the Message Content Intent on the application's page Bot. Without it Codetask reads only mentions, "
-    "direct messages, its commands and its menu."
+    "Enable the Message Content Intent on the application's page Bot, if you want suggestions or !codetask. Without it "
+    "Codetask reads only mentions, direct messages, its commands and its menu."
 )
 ENDPOINT_FIX: Final = (
     "Remove the Interactions Endpoint URL on the application's page General Information: commands sent there never "
@@ -72,7 +72,7 @@ def setup_steps(request_url: str = "", application_id: str = "APPLICATION_ID") -
     return (
         "Open https://discord.com/developers/applications and create an application.",
         "Bot: reset the token and set DISCORD_TOKEN to it.",
-        f"Bot: {CONTENT_FIX[0].lower()}{CONTENT_FIX[1:]}",
+        f"Bot (only for suggestions and !codetask): {CONTENT_FIX[0].lower()}{CONTENT_FIX[1:]}",
         "General Information: leave the Interactions Endpoint URL empty.",
         f"Invite the bot, with the Application ID in place: {invite_link(application_id)}",
         "Check it: codetask doctor",

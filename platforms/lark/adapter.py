@@ -6,6 +6,7 @@ The SDK serves the long connection alone (connection.py); REST goes through our 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -37,7 +38,7 @@ from platforms.lark.reading import TROUBLE, Reader
 from platforms.lark.rest import Json, LarkApi
 from platforms.lark.sending import Writer
 from platforms.lark.settings import LarkSettings
-from platforms.lark.setup import missing_scopes
+from platforms.lark.setup import SENSITIVE_FIX, SENSITIVE_SCOPE, missing_scopes
 from platforms.lark.supervision import Checked, LarkLine, Timings
 from platforms.supervision import Supervision, in_time, noted, preflight_answer
 
@@ -61,7 +62,7 @@ class LarkPlatform:
         forms=False,
         whisper=True,
         activity=False,
-        sees_all_messages=False,  # in groups only with the sensitive scope
+        sees_all_messages=False,  # in groups only with the sensitive scope: `_identify` asks
         max_text=26_000,
         max_buttons=10,
         edit_window=timedelta(days=13),
@@ -159,7 +160,11 @@ class LarkPlatform:
             return tenant
         me = Me(self._app_id, tenant, open_id)
         self.intake.me = me
-        return Identity("lark", me.app_id, me.workspace_id, open_id, str(bot.get("app_name") or ""), self._granted)
+        sees = SENSITIVE_SCOPE in self._granted
+        self.capabilities = replace(self.capabilities, sees_all_messages=sees)
+        less = SENSITIVE_FIX if self._granted and not sees else ""
+        name = str(bot.get("app_name") or "")
+        return Identity("lark", me.app_id, me.workspace_id, open_id, name, self._granted, less)
 
     async def _scopes(self) -> frozenset[str]:
         """What the app was granted; empty where Lark does not tell."""

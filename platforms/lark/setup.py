@@ -16,6 +16,12 @@ from platforms.lark.settings import LarkSettings
 SENSITIVE_SCOPE: Final = "im:message.group_msg"
 """Sees every message of the bot's groups, not only mentions: for `!codetask`, reading back and suggestions."""
 
+SENSITIVE_FIX: Final = (
+    f"Add {SENSITIVE_SCOPE} (Permissions & Scopes; an admin must approve it) and publish a version. Without it "
+    "Codetask hears only mentions in groups: it suggests nothing there, misses !codetask, and cannot "
+    "read back what it missed."
+)
+
 SEND: Final = ("im:message:send_as_bot", "im:message")
 READ: Final = ("im:message:readonly", "im:message")
 REACT: Final = ("im:message.reactions:write_only", "im:message")
@@ -102,7 +108,8 @@ def build_manifest(request_url: str = "") -> dict[str, Any]:
             {
                 "name": SENSITIVE_SCOPE,
                 "optional": True,
-                "why": "An admin must approve it. Without it the bot hears only mentions and cannot read groups back.",
+                "why": "For suggestions and !codetask. An admin must approve it. Without it the bot hears only "
+                "mentions and cannot read groups back.",
             }
         ],
         "events": list(EVENTS),
@@ -150,8 +157,8 @@ def setup_steps(request_url: str = "") -> tuple[str, ...]:
         f"for Feishu also CODETASK_LARK_API_URL={DOMAINS['feishu']}."
     )
     sensitive = (
-        f"For !codetask without a mention, and to read back what was missed, also add {SENSITIVE_SCOPE}; "
-        "an admin must approve it."
+        "Only for suggestions, for !codetask without a mention, and to read back what was missed: add "
+        f"{SENSITIVE_SCOPE}, which sees every message of the bot's groups; an admin must approve it."
     )
     return (
         f"Open {DOMAINS['lark']}/app (Feishu: {DOMAINS['feishu']}/app), create a custom app and add the Bot feature.",
