@@ -41,7 +41,17 @@ def test_all_but_the_peers_are_held_to_their_promise() -> None:
     assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} >= set(NAMES)
 
 
-@pytest.mark.parametrize("name", sorted(PROMISED))
+SLOW = {"followup_lateness", "idle", "chat_ack", "stage_to_chat"}
+"""These wait for real seconds to pass: they run with `make faults`."""
+LONG = os.environ.get("CODETASK_FAULT_ROUNDS") == "long"
+
+
+def _names() -> list[object]:
+    slow = [pytest.param(name, marks=[pytest.mark.fault]) for name in sorted(SLOW)] if LONG else []
+    return [*sorted(set(PROMISED) - SLOW), *slow]
+
+
+@pytest.mark.parametrize("name", _names())
 def test_a_benchmark_runs_and_gives_its_figures(name: str, postgres_url: str, tmp_path: Path) -> None:
     output = tmp_path / "bench.json"
     command = [sys.executable, "-m", "benchmarks", name, "--quick", "--output", str(output)]

@@ -9,7 +9,7 @@ from typing import Any
 from bot.app import App, run_parts, wire
 from bot.core.cards import Content
 from bot.core.followups import FollowUp
-from bot.core.inbound import Event
+from bot.core.inbound import Event, Gap
 from bot.core.redact import LiveRedactor
 from bot.core.tasks import CodeTask, Stage
 from bot.ports import Clock, Fatal, Platform, Receipt
@@ -158,6 +158,11 @@ class Replica:
         numbers = [number for (number,) in self.rows("SELECT id FROM inbound ORDER BY id")]
         found = await self.store.run(lambda tx: [tx.inbox.event(number) for number in numbers], read=True)
         return [event for event in found if event is not None]
+
+    async def told(self) -> int:
+        """How many events are stored that somebody told the bot: an adapter's own notes of what it may have missed come
+        when they may."""
+        return sum(not isinstance(event, Gap) for event in await self.events())
 
     # --- What a worker does, without an agent -------------------------------------------------------------------------
 

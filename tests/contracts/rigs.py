@@ -15,3 +15,6 @@ RIGS: dict[str, Callable[[Path], Rig]] = {
     "lark-webhook": lambda data: LarkRig(data, "webhook"),
     "discord": DiscordRig,
 }
+
+SECOND_TRANSPORTS = frozenset({"slack-http", "lark-webhook"})
+"""Rigs of a platform that has another rig: they differ in how events come in, not in what is sent."""

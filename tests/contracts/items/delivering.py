@@ -136,7 +136,7 @@ async def refused_credentials_end_the_process(rig: Rig) -> None:
     assert await app.parked() == 0
 
 
-@item(15)
+@item(15, outgoing=True)
 async def nothing_that_is_said_pings_or_links_by_itself(rig: Rig) -> None:
     app = await rig.start()
     bo = rig.person("bo").id
@@ -217,13 +217,13 @@ def worst_cases(rig: Rig) -> list[Content]:
     return found
 
 
-@item(33)
+@item(33, outgoing=True)
 async def the_worst_input_stays_inside_the_limits(rig: Rig) -> None:
     for number, content in enumerate(worst_cases(rig)):
         assert rig.problems(content) == [], (number, content.kind)
 
 
-@item(21)
+@item(21, outgoing=True)
 async def every_kind_of_content_is_taken(rig: Rig) -> None:
     app = await rig.start()
     for number, content in enumerate(worst_cases(rig)):
@@ -250,7 +250,7 @@ def _cards(rig: Rig) -> list[tuple[str, Stage, dict[str, object]]]:
     return cases
 
 
-@item(33)
+@item(33, outgoing=True)
 async def cards_look_as_agreed_in_every_stage(rig: Rig) -> None:
     import os
     from datetime import UTC, datetime
