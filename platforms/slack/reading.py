@@ -164,7 +164,11 @@ def describe(person: Person, user: Mapping[str, Any]) -> Person:
     kind = person.kind
     if user.get("is_bot") or user.get("id") == "USLACKBOT":
         kind, roles = "bot", set[str]()
-    elif user.get("is_stranger") or (isinstance(team, str) and team.startswith("T") and team != person.workspace_id):
+    elif (
+        user.get("is_stranger")
+        or user.get("deleted")  # deactivated: not one of the workspace's people any more
+        or (isinstance(team, str) and team.startswith("T") and team != person.workspace_id)
+    ):
         kind, roles = "external", set[str]()
     elif "member" not in roles:
         kind = "guest"

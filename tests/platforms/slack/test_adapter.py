@@ -286,6 +286,13 @@ async def test_people_are_described_once(rig: Rig) -> None:
     assert await rig.platform.resolve(stranger) == stranger
 
 
+async def test_whoever_left_the_workspace_has_no_role_there(rig: Rig) -> None:
+    rig.simulator.user("ana").deleted = True
+    ana = await rig.platform.resolve(person(rig, "ana"))
+    assert isinstance(ana, Person)
+    assert (ana.kind, ana.roles) == ("external", frozenset())
+
+
 @pytest.mark.parametrize("fault", [{"status": 429, "retry_after": 1}, {"status": 500}, {"error": "invalid_auth"}])
 async def test_a_person_whom_slack_cannot_describe_now_is_unknown(rig: Rig, fault: dict[str, Any]) -> None:
     rig.simulator.fail_next("users.info", **fault, times=2)
