@@ -19,7 +19,8 @@ from pathlib import Path
 import structlog
 
 from bot.core.redact import LiveRedactor
-from bot.ports import Clock, Fatal, Forge, Platform, Sandbox, SandboxRefused
+from bot.model_client import ModelClient, open_model
+from bot.ports import Clock, Fatal, Forge, Model, Platform, Sandbox, SandboxRefused
 from bot.scheduler import Scheduler
 from bot.services.announcements import Announcer
 from bot.services.attempts import Attempts
@@ -40,9 +41,13 @@ from bot.services.intake.filed_changes import FiledChanges
 from bot.services.intake.judges import RulesJudge
 from bot.services.intake.judging import Judging, Jury, Reading
 from bot.services.intake.listening import Listening
+from bot.services.intake.llm import LlmJudge
 from bot.services.intake.modes import Modes
+from bot.services.intake.news import SuggestionNews
 from bot.services.intake.originals import Originals
+from bot.services.intake.suggestions import Suggestions
 from bot.services.languages import Languages
+from bot.services.ledger import Ledger
 from bot.services.merges import Merges, Reconciler
 from bot.services.outbox import Relay
 from bot.services.people import Rights
@@ -75,6 +80,7 @@ class Intake:
 
     modes: Modes
     originals: Originals
+    suggestions: Suggestions
     listening: Listening
     judging: Judging
     changes: Changes
@@ -127,7 +133,10 @@ async def open_app(
         forges = open_forges(settings, clock or SystemClock(), redactor)
         for forge in forges.values():
             stack.push_async_callback(forge.aclose)
-        yield wire(settings, store, platforms, forges, redactor)
+        model = open_judge(settings)
+        if model is not None:
+            stack.push_async_callback(model.aclose)
+        yield wire(settings, store, platforms, forges, redactor, model)
 
 
 def wire(
@@ -136,8 +145,9 @@ def wire(
     platforms: Mapping[str, Platform],
     forges: Mapping[str, Forge],
     redactor: LiveRedactor | None = None,
+    model: Model | None = None,
 ) -> App:
-    """Builds the services over an open store."""
+    """Builds the services over an open store. `model` judges ordinary messages; None: the local rules."""
     redactor = redactor or LiveRedactor(settings.secrets())
     languages = Languages.of(settings.default_language, platforms)
     announcer = Announcer(languages, redactor)
@@ -152,14 +162,16 @@ def wire(
     backfill = Backfill(store, platforms)
     follow_ups_in_chat = ChatFollowUps.of(followups, news, announcer)
     tasks_in_chat = ChatTasks(tasks, follow_ups_in_chat.answers, follow_ups_in_chat.offer_follow_up)
-    intake = open_intake(settings, store, platforms, announcer, rights)
+    intake = open_intake(settings, store, platforms, tasks, model)
     commands = ChatCommands(
         store, tasks, announcer, tasks_in_chat, follow_ups_in_chat, platforms, backfill.gap, intake.listening
     )
     inbox = InboxService(store, commands, intake.originals, intake.modes.wants)
     backfill.inbox = inbox
     reconciler = Reconciler(store, merges, forges)
-    scheduler = Scheduler(store, settings, attempts, followup_runs, reconciler, backfill.everywhere)
+    scheduler = Scheduler(
+        store, settings, attempts, followup_runs, reconciler, backfill.everywhere, intake.suggestions.expire
+    )
     relay = Relay(store, platforms, settings.lease, languages, news.rehome)
     return App(
         settings,
@@ -182,26 +194,38 @@ def wire(
 
 
 def open_intake(
-    settings: Settings, store: Database, platforms: Mapping[str, Platform], announcer: Announcer, rights: Rights
+    settings: Settings,
+    store: Database,
+    platforms: Mapping[str, Platform],
+    tasks: CodeTasks,
+    model: Model | None,
 ) -> Intake:
     """The parts that make suggestions and code tasks of ordinary messages. This process is their `owner`."""
-    owner, modes, originals = uuid.uuid4().hex, Modes(rights), Originals(platforms)
+    announcer, rights, owner = tasks.announcer, tasks.rights, uuid.uuid4().hex
+    ledger = Ledger(announcer, rights)
+    suggestions = Suggestions(settings, tasks, ledger, SuggestionNews(announcer), rights)
+    modes, originals = Modes(rights), Originals(platforms)
     rules = RulesJudge(settings.intake_threshold)
-    deciding = Deciding(settings, modes, rights, Quiet(), Quiet())
-    jury = Jury(store, deciding, originals, rules, rules, platforms)
+    judge = rules if model is None else LlmJudge(settings, rules, model)
+    jury = Jury(store, Deciding(settings, modes, rights, ledger, suggestions), originals, judge, rules, platforms)
     reading = Reading(store, originals)
     changes = Changes(store, reading, jury, FiledChanges(announcer, rights), owner)
     listening = Listening(originals, Collecting(store, modes, originals, owner), changes)
-    return Intake(modes, originals, listening, Judging(store, reading, jury, owner), changes)
+    return Intake(modes, originals, suggestions, listening, Judging(store, reading, jury, owner), changes)
 
 
-class Quiet:
-    def show(self, tx, suggestion) -> None: ...
-    def changed(self, tx, suggestion) -> None: ...
-    def take_down(self, tx, suggestion) -> None: ...
-    def file(self, tx, suggestion, person, *, by_itself=False) -> None: ...
-    def similar(self, tx, text, repo, *, person, exclude=None) -> list:
-        return []
+def open_judge(settings: Settings) -> ModelClient | None:
+    """The model that judges ordinary messages; None where the rules do, also for want of a usable one."""
+    if settings.intake_judge != "llm":
+        return None
+    try:
+        model = open_model(settings)
+    except ValueError as error:
+        log.error("intake_model_refused", why=str(error), say="The local rules judge instead.")
+        return None
+    if model is None:
+        log.warning("no_intake_model", say="INTAKE_JUDGE=llm needs LLM_BASE_URL and LLM_MODEL; the rules judge.")
+    return model
 
 
 def open_forges(settings: Settings, clock: Clock, redactor: LiveRedactor) -> dict[str, Forge]:

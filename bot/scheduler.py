@@ -17,7 +17,7 @@ from bot.services.attempts import Attempts
 from bot.services.followup_runs import FollowUpRuns
 from bot.services.merges import Reconciler
 from bot.settings import Settings
-from bot.store import Forgotten, Store, StoreDown, Topic
+from bot.store import Forgotten, Store, StoreDown, Topic, Transaction
 
 log = structlog.get_logger(__name__)
 BACKFILL_EVERY: Final = timedelta(minutes=5)
@@ -30,7 +30,8 @@ DUE_TOPICS: Final[tuple[Topic, ...]] = ("run", "outbox", "inbound", "follow_up",
 
 
 class Scheduler:
-    """Start it once per process; `stop` ends it. `backfill` reads missed messages every five minutes."""
+    """Start it once per process; `stop` ends it. `backfill` reads missed messages every five minutes; `expire` closes
+    suggestions that nobody decided in time, and answers how many it closed."""
 
     def __init__(
         self,
@@ -40,13 +41,16 @@ class Scheduler:
         followup_runs: FollowUpRuns,
         reconciler: Reconciler,
         backfill: Callable[[], Awaitable[None]],
+        expire: Callable[[Transaction], int],
     ) -> None:
         self._store = store
         self._settings = settings
+        self._listens = "intake" in settings.features
         self._attempts = attempts
         self._followup_runs = followup_runs
         self._reconciler = reconciler
         self._backfill = backfill
+        self._expire = expire
         self._backfilled_at: datetime = store.now()
         self._ticking = asyncio.Lock()
         self._looking: set[asyncio.Task[None]] = set()
@@ -82,6 +86,9 @@ class Scheduler:
             reaped = await self._attempts.reap(self._store) + await self._followup_runs.reap_all(self._store)
             if reaped:
                 log.warning("reaped", count=reaped)
+            expired = await self._store.run(self._expire) if self._listens else 0
+            if expired:
+                log.info("suggestions_expired", count=expired)
             await self._store.run(lambda tx: [tx.wake(topic) for topic in DUE_TOPICS])
             due = await self._store.run(lambda tx: tx.runs.next_available_at(), read=True)
         except StoreDown:
