@@ -49,7 +49,7 @@ class Weights:
     """A model ready to score: one array of `BUCKETS` signed bytes for each class, in the order of `KINDS`."""
 
     head: Head
-    classes: tuple[Sequence[int], ...]
+    classes: tuple[Sequence[float], ...]
 
 
 def pack(weights: Weights) -> bytes:
