@@ -296,6 +296,7 @@ class Runs:
             facts=facts["facts"],
             bundle=row.bundle,
             approved=row.verdict == "approved",
+            asked_at=row.asked_at,
         )
 
     def decide(self, task_id: int, approved: bool, by: str) -> Run | None:

@@ -111,7 +111,7 @@ def _role_of_account(person: Person, policy: RolePolicy) -> Role | None:
         return Role.ADMIN
     if person.platform == TOKEN:
         return next((role for role in Role if role.value in person.roles), None)
-    ids = _ids(person)
+    ids = ids_of(person)
     if policy.admins & ids:
         return Role.ADMIN
     if person.kind != "human":
@@ -156,7 +156,7 @@ def channel_is_heard(listed: Collection[str], where: ThreadRef, *, direct: bool)
     return not listed or any(f"{place}{name}" in listed for place in places for name in names if name)
 
 
-def _ids(person: Person) -> frozenset[str]:
+def ids_of(person: Person) -> frozenset[str]:
     """Every way in which a list of ids can name this person. Groups and roles count for people only."""
     names = {person.id} | (person.roles if person.kind == "human" else frozenset[str]())
     places = ("", f"{person.platform}:", f"{person.platform}:{person.workspace_id}:")

@@ -103,6 +103,11 @@ class ParkedChange:
     facts: dict[str, Any]
     bundle: bytes = field(repr=False)
     approved: bool = False
+    asked_at: datetime | None = None
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether it has waited for too long: nobody may allow it any more."""
+        return self.asked_at is not None and now - self.asked_at > APPROVAL_WAIT
 
 
 APPROVAL_WAIT: Final = timedelta(hours=72)

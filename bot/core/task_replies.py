@@ -14,7 +14,7 @@ from bot.core.moments import ago, clock
 from bot.core.progress import View, reason_text, shown_stage
 from bot.core.quoting import Markdown, code_span, escape, fence
 from bot.core.redact import mask_formats
-from bot.core.runs import Run, RunLogEntry, RunState
+from bot.core.runs import ParkedChange, Run, RunLogEntry, RunState
 from bot.core.task_cards import (
     Mask,
     change_text,
@@ -124,12 +124,14 @@ def _next_step(task: CodeTask, reason: FailureReason, texts: Texts) -> str:
     return texts.say(key)
 
 
-def approval_reply(task: CodeTask, reasons: Sequence[str], texts: Texts, admin: Person | None = None) -> Doc:
-    """Says what in the change has to be allowed, with Approve and Refuse; pings an admin where one is known."""
+def approval_reply(task: CodeTask, change: ParkedChange, texts: Texts, admin: Person | None = None) -> Doc:
+    """Says what in the change has to be allowed, with Approve and Refuse for exactly this commit; pings an admin where
+    one is known."""
     who = person_name(task.requester_name, task.requester_id)
-    shown = texts.listed(code_span(cut(clean(texts.reword(reason, "finding")), 200)) for reason in reasons[:5])
+    shown = texts.listed(code_span(cut(clean(texts.reword(reason, "finding")), 200)) for reason in change.reasons[:5])
     text = say_markdown(texts, "reply.approval", ref=task.ref, what=Markdown(shown), requester=who)
-    return Doc(text=text, mention=admin, buttons=(buttons.approve(task, texts), buttons.refuse(task, texts)))
+    both = (buttons.approve(task, texts, change.sha), buttons.refuse(task, texts, change.sha))
+    return Doc(text=text, mention=admin, buttons=both)
 
 
 def cancelled_reply(task: CodeTask, by: str, texts: Texts, mention: bool = False) -> Doc:

@@ -151,7 +151,7 @@ class Attempts:
         if task is None:
             raise _TornRunError(lease)
         tx.people.audit(f"run:{lease.run_id}", "ask_approval", task.ref, {"tree": change.tree_sha})
-        self.announcer.ask_approval(tx, task, run, change.reasons)
+        self.announcer.ask_approval(tx, task, run, change)
         _keep(tx, task, session)
         return task
 

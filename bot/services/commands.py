@@ -52,6 +52,7 @@ from bot.core.inbound import (
     MessageDeleted,
     MessageEdited,
     Person,
+    Reaction,
     ThreadRef,
     Unreadable,
 )
@@ -78,6 +79,7 @@ from bot.services.chat_sends import ChatSends
 from bot.services.chat_tasks import ChatTasks, key_of
 from bot.services.completions import Completions
 from bot.services.hearing import Hearing
+from bot.services.intake.chat import ChatIntake
 from bot.services.intake.listening import Listening
 from bot.services.later import Later
 from bot.services.people import known_person, remember_talk
@@ -104,10 +106,11 @@ class ChatCommands:
     platforms: Mapping[str, Platform]
     backfill: Callable[[Gap], Awaitable[None]]
     listening: Listening
+    intake: ChatIntake
 
     @property
     def filing(self) -> ChatFiling:
-        return ChatFiling(self.tasks, self.follow_ups.answers, self.follow_ups)
+        return ChatFiling(self.tasks, self.follow_ups.answers, self.follow_ups, self.intake)
 
     @property
     def hearing(self) -> Hearing:
@@ -136,6 +139,8 @@ class ChatCommands:
                 await self._ordinary(item, item.event)
             case MessageEdited() | MessageDeleted():
                 await self.listening.changed(item, item.event)
+            case Reaction():
+                await self._reaction(item, item.event)
             case Gap():
                 await self.backfill(item.event)
                 await self._done(item)
@@ -279,6 +284,25 @@ class ChatCommands:
 
         await self.store.run(unit)
 
+    async def _reaction(self, item: Pending, event: Reaction) -> None:
+        """An emoji on a message: where it is the one that files messages, the message is filed."""
+        found = await self.intake.pointed_at(item, event)
+        if found is None:
+            await self._done(item)
+            return
+        person = await self._who(event.person)
+
+        def unit(tx: Transaction) -> None:
+            if not tx.inbox.done(item.id):
+                return
+            if isinstance(found, Refused):
+                self._refuse(tx, self._said(tx, item, event, person), found)
+                return
+            there = event.model_copy(update={"thread": found.message.thread})
+            self.intake.reacted(tx, self._said(tx, item, there, person), found)
+
+        await self.store.run(unit)
+
     async def _who(self, person: Person) -> Person:
         return await known_person(person, self.platforms, self.store, self.tasks.rights)
 
@@ -286,7 +310,7 @@ class ChatCommands:
         self,
         tx: Transaction,
         item: Pending,
-        event: Command | ButtonPress | FormSent | Message,
+        event: Command | ButtonPress | FormSent | Message | Reaction,
         person: Person,
         context: str = "",
         called: str = "",
@@ -359,6 +383,8 @@ class ChatCommands:
     async def _press(self, item: Pending, event: ButtonPress) -> None:
         person = await self._who(event.person)
         action = read_answer(event.value) or parse_button(event.value)
+        if isinstance(action, SuggestionAction):
+            await self.intake.before_press(action)
         called = await name_for(event, self.platforms)
 
         def unit(tx: Transaction) -> None:
@@ -373,6 +399,8 @@ class ChatCommands:
                 self.follow_ups.press(tx, said, action)
             elif isinstance(action, WishAction):
                 self.follow_ups.wish(tx, said, action, partial(self._redo, tx))
+            elif isinstance(action, SuggestionAction):
+                self.intake.press(tx, said, action)
             elif FEATURE in self.tasks.settings.features:
                 self._pressed(tx, said, action)
             else:
@@ -426,8 +454,8 @@ class ChatCommands:
 
         await self.store.run(unit)
 
-    def _pressed(self, tx: Transaction, said: Said, action: ButtonAction | SuggestionAction | None) -> None:
-        if not isinstance(action, ButtonAction):
+    def _pressed(self, tx: Transaction, said: Said, action: ButtonAction | None) -> None:
+        if action is None:
             self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
             return
         target = TaskId("CT", action.number)
@@ -457,7 +485,7 @@ class ChatCommands:
             case "file":
                 self.filing.file_stored(tx, said, action.number)
             case "undo" | "start" | "same" | "different":
-                self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
+                self.intake.task_press(tx, said, action)
             case _:
                 assert_never(action.verb)
 

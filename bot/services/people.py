@@ -6,7 +6,7 @@ from typing import Final
 
 from bot.core.followups import FollowUp
 from bot.core.inbound import Person, ThreadRef
-from bot.core.people import CONSOLE, TOKEN, Role, RolePolicy, channel_is_heard, role_of
+from bot.core.people import CONSOLE, TOKEN, Role, RolePolicy, channel_is_heard, ids_of, role_of
 from bot.core.tasks import CodeTask
 from bot.core.texts import Word
 from bot.ports import Platform, Retry
@@ -17,6 +17,7 @@ from bot.store import Store, Transaction
 
 ROLE_TRIES: Final = 5
 """How often a person's roles are asked for before the person is told that it did not work."""
+PAGE: Final = 500
 TALK: Final = "direct"
 """The channel setting that remembers a talk with the bot alone, for platforms whose buttons do not tell."""
 
@@ -35,6 +36,20 @@ class Rights:
     def role(self, person: Person) -> Role | None:
         """The person's role, None for none."""
         return role_of(person, self.policy)
+
+    def is_only_admin(self, tx: Transaction, person: Person) -> bool:
+        """Whether nobody else is known who is an admin here. Whoever ADMINS names and nobody has seen is somebody else;
+        the console and tokens are nobody's second account."""
+        own, named, after = {one.account for one in (person, *person.also)}, set(self.settings.admins), ""
+        for one in (person, *person.also):
+            named -= ids_of(one)
+        while page := tx.people.known(after, PAGE):
+            for one in page:
+                named -= ids_of(one)
+                if one.account not in own and one.platform not in (CONSOLE, TOKEN) and self.role(one) is Role.ADMIN:
+                    return False
+            after = page[-1].account
+        return not named
 
     def hears(self, tx: Transaction, where: ThreadRef | None, direct: bool | None = None) -> bool:
         """Whether the bot is used in a channel. `direct` as the event tells it; None: as it was told before. A place

@@ -160,7 +160,7 @@ class SendRuns:
         topic = {"topic": f"{follow_up.ref} {title_text(task, self.announcer.redactor.mask)}"}
 
         def draw(texts: Texts) -> Doc:
-            return approval_reply(asked, change.reasons, texts, admin).model_copy(update=topic)
+            return approval_reply(asked, change, texts, admin).model_copy(update=topic)
 
         post(tx, self.announcer, follow_up, key, draw)
         return task

@@ -12,6 +12,7 @@ from bot.core.followups import FollowUp, FollowUpReason, FollowUpState
 from bot.core.runs import RunLease
 from bot.core.tasks import Stage
 from bot.services.refusals import Refused
+from bot.store import Transaction
 from tests.simulators.github.repositories import git
 from tests.worker.house import ADMIN, SECRET, house, processes_below
 from tests.worker.review import Review, in_review, local_repo
@@ -105,21 +106,29 @@ async def test_a_protected_path_waits_for_an_admin(tmp_path: Path, database_url:
 
         first = await asked()
         assert "CT-1 needs you" in await place.said(first) and place.tip == before
-        own = house_.run(lambda tx: house_.app.tasks.decide(tx, 1, ADMIN, True))
+        own = house_.run(lambda tx: house_.app.tasks.decide(tx, 1, ADMIN, True, _asked(tx, first)))
         assert isinstance(own, Refused) and own.key == "refused.own_approval", "who asked may not allow it"
-        house_.run(lambda tx: house_.app.tasks.decide(tx, 1, OTHER, False))
+        house_.run(lambda tx: house_.app.tasks.decide(tx, 1, OTHER, False, _asked(tx, first)))
         refused = await house_.ended(first)
         assert refused.failure_reason is FollowUpReason.REFUSED and "Bo did not allow" in await place.said(refused)
         assert place.tip == before
 
         second = await asked()
         parked = house_.run(lambda tx: tx.runs.parked(tx.runs.of_follow_up(second.id or 0)[-1].id or 0))
-        allowed = house_.run(lambda tx: house_.app.tasks.decide(tx, 1, OTHER, True))
+        stale = house_.run(lambda tx: house_.app.tasks.decide(tx, 1, OTHER, True, _asked(tx, first)))
+        assert isinstance(stale, Refused) and stale.key == "refused.approval_changed"
+        allowed = house_.run(lambda tx: house_.app.tasks.decide(tx, 1, OTHER, True, _asked(tx, second)))
         assert not isinstance(allowed, Refused) and parked is not None
         assert (await house_.ended(second)).state is FollowUpState.SUCCESS, house_.log(second)
         assert place.tip == parked.sha and ".github/workflows/ci.yml" in place.files
         said = await place.said(second)
         assert "shop#1 is updated (+2 −0, tests passed)." in said and "heard 2:" in said
+
+
+def _asked(tx: Transaction, follow_up: FollowUp) -> str:
+    """The beginning of the commit that an admin was asked about."""
+    parked = tx.runs.parked(tx.runs.of_follow_up(follow_up.id or 0)[-1].id or 0)
+    return parked.sha[:12] if parked is not None else ""
 
 
 def _state(place: Review, follow_up: FollowUp) -> RunLease | None:
@@ -136,7 +145,7 @@ async def test_a_waiting_change_ends_with_its_code_task(tmp_path: Path, url: str
         house_.run(lambda tx: house_.app.merges.apply(tx, task, "merged", "bo", "webhook"))
         assert (await house_.ended(follow_up)).state is FollowUpState.CANCELLED
         assert "FU-1 was stopped: CT-1 is no longer in review" in await place.said(follow_up)
-        late = house_.run(lambda tx: house_.app.tasks.decide(tx, 1, OTHER, True))
+        late = house_.run(lambda tx: house_.app.tasks.decide(tx, 1, OTHER, True, _asked(tx, follow_up)))
         assert isinstance(late, Refused) and place.tip == before
 
 

@@ -246,7 +246,8 @@ async def test_an_approved_change_is_pushed_as_it_was_tested(tmp_path: Path, dat
         requester, other = ADMIN, replace_person("U2")
 
         def decide(tx: Transaction, who: Person, number: int, approved: bool) -> CodeTask | Refused:
-            return place.app.tasks.decide(tx, number, who, approved)
+            asked = tx.runs.parked(tx.runs.of_task(number)[-1].id or 0)
+            return place.app.tasks.decide(tx, number, who, approved, asked.sha if asked else "")
 
         run = place.app.store.run
         own = await run(lambda tx: decide(tx, requester, numbers[0], True))
