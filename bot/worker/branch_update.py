@@ -190,7 +190,7 @@ class BranchUpdate:
         if stage is None:
             raise Interrupted("lost")
         if stage is not Stage.REVIEW:
-            why = f"{self.task.ref} left review meanwhile: nothing was pushed."
+            why = f"{self.task.ref} is no longer in review: nothing was pushed."
             raise Stopped(Failure(FailureReason.REFUSED, why))
 
     async def _write(self, unit: Callable[[Transaction], T]) -> T:

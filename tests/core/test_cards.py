@@ -196,7 +196,7 @@ def docs(texts: Texts) -> dict[str, Doc]:
         "logs_empty": logs_doc(task(), [], texts),
         "help": help_doc(texts),
         "help_cancel": help_doc(texts, "cancel"),
-        "help_not_yet": help_doc(texts, "send"),
+        "help_not_yet": help_doc(texts, "delete"),
         "help_latest": help_doc(texts, latest=LISTED, now=NOW),
         "near_miss": near_miss_doc(MISS, texts, inbox_row=9),
         "near_miss_without_row": near_miss_doc(MISS, texts),

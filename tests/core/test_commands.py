@@ -300,12 +300,9 @@ def test_a_near_miss_needs_a_rest_that_fits(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "verb"),
     [
-        ("send 42 use tabs", "send"),
-        ("say CT-42 use tabs", "send"),
         ("undo", "undo"),
         ("merged 42", "merged"),
         ("edit 42 new text", "edit"),
-        ("发送42 请用制表符", "send"),
         ("需求建议", "suggestions"),
         ("标为已合并 42", "merged"),
         ("设置 repo acme/web", "settings"),
@@ -335,10 +332,14 @@ def test_leading_dashes_force_text() -> None:
     assert read("— cancel 42 --draft") == FileTask("cancel 42 --draft")
 
 
+@pytest.mark.parametrize("text", ["send 42 use tabs", "say CT-42 use tabs", "发送42 use tabs"])
+def test_words_are_sent_by_id_from_anywhere(text: str) -> None:
+    assert read(text) == Send(CT42, "use tabs")
+
+
 def test_in_the_thread_of_a_code_task_text_goes_to_its_agent() -> None:
-    assert read("please use tabs", in_task_thread=True) == NotYet("send")
-    assert read("please use tabs", in_task_thread=True, everything=True) == Send(ThisThread(), "please use tabs")
-    assert read("send use tabs", in_task_thread=True, everything=True) == Send(ThisThread(), "use tabs")
+    assert read("please use tabs", in_task_thread=True) == Send(ThisThread(), "please use tabs")
+    assert read("send use tabs", in_task_thread=True) == Send(ThisThread(), "use tabs")
     assert read("retry with tabs", in_task_thread=True) == RetryTask(ThisThread(), "tabs")
     assert read("--repo web fix the footer too", in_task_thread=True) == FileTask("fix the footer too", Options("web"))
 

@@ -18,10 +18,10 @@ from bot.core.commands import (
     ListFollowUps,
     LogsOf,
     NearMiss,
-    NotYet,
     Parsed,
     RetryTask,
     RunNow,
+    Send,
     SetFollowUp,
     Setting,
     ShowTask,
@@ -188,7 +188,7 @@ AT_ITS_OWN_DOOR = [
     ("delete 7", DeleteFollowUp(FU7)),
     ("rm 7", DeleteFollowUp(FU7)),
     ("help", Help()),
-    ("send 7 look again", NotYet("send")),
+    ("send 7 look again", Send(FU7, "look again")),
 ]
 
 
