@@ -35,6 +35,7 @@ from bot.services.followups import FollowUps
 from bot.services.fresh_roles import FreshRoles
 from bot.services.inbox import InboxService
 from bot.services.intake.changes import Changes
+from bot.services.intake.chat import ChatIntake
 from bot.services.intake.collecting import Collecting
 from bot.services.intake.deciding import Deciding
 from bot.services.intake.filed_changes import FiledChanges
@@ -53,7 +54,9 @@ from bot.services.outbox import Relay
 from bot.services.people import Rights
 from bot.services.presence import keep_seen
 from bot.services.questions import Questions
+from bot.services.queued import QueuedTasks
 from bot.services.run_tools import RunTools
+from bot.services.said import Answers
 from bot.services.tasks import CodeTasks
 from bot.settings import Settings
 from bot.web import serve_web
@@ -164,7 +167,15 @@ def wire(
     tasks_in_chat = ChatTasks(tasks, follow_ups_in_chat.answers, follow_ups_in_chat.offer_follow_up)
     intake = open_intake(settings, store, platforms, tasks, model)
     commands = ChatCommands(
-        store, tasks, announcer, tasks_in_chat, follow_ups_in_chat, platforms, backfill.gap, intake.listening
+        store,
+        tasks,
+        announcer,
+        tasks_in_chat,
+        follow_ups_in_chat,
+        platforms,
+        backfill.gap,
+        intake.listening,
+        in_chat(intake, store, tasks, follow_ups_in_chat.answers, platforms),
     )
     inbox = InboxService(store, commands, intake.originals, intake.modes.wants)
     backfill.inbox = inbox
@@ -212,6 +223,14 @@ def open_intake(
     changes = Changes(store, reading, jury, FiledChanges(announcer, rights), owner)
     listening = Listening(originals, Collecting(store, modes, originals, owner), changes)
     return Intake(modes, originals, suggestions, listening, Judging(store, reading, jury, owner), changes)
+
+
+def in_chat(
+    intake: Intake, store: Database, tasks: CodeTasks, answers: Answers, platforms: Mapping[str, Platform]
+) -> ChatIntake:
+    """What people press and type about suggestions."""
+    parts = intake.suggestions
+    return ChatIntake(store, parts, QueuedTasks(tasks), parts.ledger, answers, intake.modes, intake.changes, platforms)
 
 
 def open_judge(settings: Settings) -> ModelClient | None:

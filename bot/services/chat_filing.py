@@ -12,6 +12,7 @@ from bot.core.quoting import code_span
 from bot.core.tasks import CodeTask
 from bot.ports import Platform, Retry
 from bot.services.chat_followups import ChatFollowUps
+from bot.services.intake.chat import ChatIntake
 from bot.services.later import Later
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
@@ -34,6 +35,7 @@ class ChatFiling:
     tasks: CodeTasks
     answers: Answers
     follow_ups: ChatFollowUps
+    intake: ChatIntake
 
     def file(self, tx: Transaction, said: Said, wish: FileTask, origin: Command | None = None) -> None:
         """Files a wish. `origin` is the command it was first said in, where a later press asks for the filing."""
@@ -41,6 +43,10 @@ class ChatFiling:
         assert isinstance(event, Command), "only commands file"
         if origin is None and tx.now - event.sent_at > SEEN_LATE:
             self.answers.say(tx, said, "reply.seen_late")
+            return
+        known = self.intake.claimed(tx, said, event, wish)
+        if known is not None:
+            self._answer_filing(tx, said, known)
             return
         thread = tx.threads.open(event.thread)
         filing = Filing(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.core.cards import Doc
-from bot.core.inbound import ButtonPress, Command, FormSent, Message, Person, ReplyToken
+from bot.core.inbound import ButtonPress, Command, FormSent, Message, Person, Reaction, ReplyToken
 from bot.core.task_cards import say_doc
 from bot.core.texts import Texts
 from bot.services.announcements import Announcer
@@ -20,7 +20,7 @@ class Said:
     `channel_name` is what the channel is called, for what is kept with it."""
 
     item: Pending
-    event: Command | ButtonPress | FormSent | Message
+    event: Command | ButtonPress | FormSent | Message | Reaction
     person: Person
     thread_id: int | None
     wording: Wording
@@ -40,7 +40,7 @@ class Said:
 
     @property
     def reply_token(self) -> ReplyToken | None:
-        return None if isinstance(self.event, Message) else self.event.reply_token
+        return None if isinstance(self.event, Message | Reaction) else self.event.reply_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Answers:
         self.announcer.whisper(tx, lane, said.person, doc, f"{said.key}:answer", said.reply_token)
 
 
-def _lane(tx: Transaction, event: Command | ButtonPress | FormSent | Message) -> int:
+def _lane(tx: Transaction, event: Command | ButtonPress | FormSent | Message | Reaction) -> int:
     """Where someone is answered who wrote in a thread that we did not know: there, not beside it in the channel."""
     if isinstance(event, Command) and event.in_thread and event.thread.root is not None:
         return tx.threads.open(event.thread).id

@@ -6,13 +6,14 @@ message finds the same one. Its requester is the message's author where they may
 it; the audit trail names both.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from bot.core.commands import Options
-from bot.core.hygiene import cut
+from bot.core.hygiene import count_hidden, cut
 from bot.core.inbound import MessageRef, Person, ReplyToken
+from bot.core.intake.extract import extract
 from bot.core.intake.guard import guard
 from bot.core.people import Action, may
 from bot.core.suggestion_replies import OUTSIDE, REFUSED, Line
@@ -35,36 +36,19 @@ from bot.core.suggestions import (
 from bot.core.tasks import TITLE_MAX, CodeTask, Stage, title_of
 from bot.services.intake.modes import SETTING
 from bot.services.intake.news import SuggestionNews, channel_of, thread_of
+from bot.services.ledger import Ledger
 from bot.services.people import Rights
+from bot.services.queued import AUTO, can_undo
 from bot.services.refusals import Refused
 from bot.services.tasks import CodeTasks, Filed, Filing, actor_of, checked, message_key, unknown
 from bot.settings import Settings
 from bot.store import SuggestionFilter, Transaction
 
-AUTO: Final = "auto"
-"""`decided_by` of what intake filed by itself, and the source of its code task."""
 SINCE: Final = "intake_since"
 """The channel setting that remembers when intake was last switched on: refusals before that do not pause it."""
 AT_ONCE: Final = 100
 """How many suggestions one call of `expire` closes."""
 LOOKED_BACK: Final = 30
-
-
-class Joins(Protocol):
-    """Who is told of which code task (`bot.services.ledger`)."""
-
-    def join(
-        self,
-        tx: Transaction,
-        task: CodeTask,
-        thread_id: int,
-        person: Person,
-        *,
-        suggestion_id: int | None = None,
-        from_task_id: int | None = None,
-    ) -> object: ...
-
-    def leave(self, tx: Transaction, task: CodeTask, thread_id: int, person: Person) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +57,7 @@ class Suggestions:
 
     settings: Settings
     tasks: CodeTasks
-    ledger: Joins
+    ledger: Ledger
     news: SuggestionNews
     rights: Rights
 
@@ -143,10 +127,14 @@ class Suggestions:
         by_itself: bool = False,
         text: str | None = None,
         source: str = "suggestion",
+        options: Options | None = None,
+        context: str = "",
         reply_token: ReplyToken | None = None,
     ) -> Filed | Refused:
-        """Files it as a code task, once. `text` goes for a text that is not stored; `by_itself`: nobody pressed, so
-        the code task waits `UNDO` before a worker may take it. A second filing finds the first."""
+        """Files it as a code task, once. A second filing finds the first.
+
+        `text` goes for a text that is not stored. `by_itself`: nobody pressed, so the code task waits `UNDO` before a
+        worker may take it."""
         found = tx.suggestions.locked(suggestion.id or 0)
         if found is None:
             return unknown_suggestion(suggestion.ref)
@@ -156,8 +144,18 @@ class Suggestions:
         refused = None if by_itself else self.may_file(tx, found, person)
         if refused is not None:
             return refused
-        words = {} if text is None else words_of(text)
-        filed = self._as_code_task(tx, found, person, words, AUTO if by_itself else source, reply_token)
+        words = {} if text is None else self._pointed_at(text)
+        if isinstance(words, Refused):
+            return words
+        told = Filing(
+            text=words.get("text") or found.text,
+            person=person,
+            options=options or self._options(found),
+            source=AUTO if by_itself else source,
+            context=context,
+            reply_token=reply_token,
+        )
+        filed = self._as_code_task(tx, found, told)
         if isinstance(filed, Refused):
             return filed
         moved = tx.suggestions.move(
@@ -198,6 +196,9 @@ class Suggestions:
             return unknown(task_id)
         if found.state is SAME and found.code_task_id == task_id:
             return task
+        refused = self.ledger.may_join(task)
+        if refused is not None:
+            return refused
         thread_id = found.thread_id or tx.threads.open(thread_of(found)).id
         moved = tx.suggestions.move(
             found.id or 0, (OPEN,), SAME, code_task_id=task_id, decided_by=actor_of(person), thread_id=thread_id
@@ -220,7 +221,8 @@ class Suggestions:
         if refused is not None:
             return refused
         joined = tx.tasks.get(found.code_task_id)
-        filed = self._as_code_task(tx, found, person, {}, "suggestion", reply_token)
+        told = Filing(found.text, person, self._options(found), source="suggestion", reply_token=reply_token)
+        filed = self._as_code_task(tx, found, told)
         if isinstance(filed, Refused):
             return filed
         if joined is not None and found.thread_id is not None:
@@ -298,6 +300,14 @@ class Suggestions:
             self.news.muted(tx, place, person.name or person.id)
         return None
 
+    def taken_back(self, tx: Transaction, suggestion: Suggestion, person: Person) -> None:
+        """[Undo]: its code task is cancelled already; it counts as "Not a request"."""
+        moved = tx.suggestions.move(suggestion.id or 0, (FILED,), DISMISSED, decided_by=actor_of(person))
+        if moved is not None:
+            self._audit(tx, actor_of(person), "undo", moved, task=f"CT-{moved.code_task_id}")
+            self.changed(tx, moved)
+            self._pause(tx, moved)
+
     # --- What time decides --------------------------------------------------------------------------------------------
 
     def expire(self, tx: Transaction) -> int:
@@ -324,35 +334,48 @@ class Suggestions:
         if suggestion.thread_id is not None and self.news.is_told(tx, suggestion):
             self.news.line(tx, suggestion.thread_id, self.line(tx, suggestion), key=key)
 
+    def offer(self, tx: Transaction, suggestion: Suggestion, text: str) -> Suggestion | Refused:
+        """Shows a message that someone without the right to file has pointed at, for a filer to decide."""
+        words = self._pointed_at(text)
+        if isinstance(words, Refused):
+            return words
+        guards = {"guard": " ".join(guard(words["text"])), "hidden": count_hidden(text)}
+        moved = tx.suggestions.move(suggestion.id or 0, (suggestion.state,), OPEN, **words, **guards)
+        if moved is None:
+            return over(suggestion)
+        self.show(tx, moved)
+        return moved
+
     # --- Parts --------------------------------------------------------------------------------------------------------
 
-    def _as_code_task(
-        self,
-        tx: Transaction,
-        found: Suggestion,
-        person: Person,
-        words: dict[str, Any],
-        source: str,
-        reply_token: ReplyToken | None,
-    ) -> Filed | Refused:
-        author = self.author(tx, found)
-        place = thread_of(found)
+    def _as_code_task(self, tx: Transaction, found: Suggestion, told: Filing) -> Filed | Refused:
+        """Files what was told, for the author where they may, in the thread and under the key of the first message."""
+        author, place = self.author(tx, found), thread_of(found)
         thread = tx.threads.open(place)
-        filing = Filing(
-            text=words.get("text") or found.text,
-            person=author if self._may(author, Action.FILE) else person,
-            options=Options(repo=found.repo if found.repo in self.settings.repositories else None),
+        filing = replace(
+            told,
+            person=author if self._may(author, Action.FILE) else told.person,
             thread_id=thread.id,
             channel=place,
-            source=source,
             dedup_key=message_key(MessageRef(thread=place, message_id=found.message_id)),
-            reply_token=reply_token,
-            start_at=tx.now + UNDO if source == AUTO else None,
+            start_at=tx.now + UNDO if told.source == AUTO else None,
         )
         outcome = self.tasks.file(tx, filing)
-        if found.thread_id is None:
+        if found.thread_id is None and not isinstance(outcome, Refused):
             tx.suggestions.update(found.id or 0, (found.state,), thread_id=thread.id)
+        elif found.thread_id is None:
+            tx.threads.discard(thread.id)
         return outcome
+
+    def _options(self, found: Suggestion) -> Options:
+        return Options(repo=found.repo if found.repo in self.settings.repositories else None)
+
+    def _pointed_at(self, text: str) -> dict[str, Any] | Refused:
+        """The words of a message that a person pointed at."""
+        accepted = checked(text)
+        if isinstance(accepted, Refused):
+            return accepted
+        return words_of(accepted.text) | {"seen_hash": hash_of(text), "judge": "person", "score": 1.0}
 
     def _tell_filed(self, tx: Transaction, suggestion: Suggestion, task: CodeTask, by_itself: bool) -> None:
         """Its line says so. One that was filed by itself gets a line for [Undo]; beside the card of one that a person
@@ -402,13 +425,8 @@ class Suggestions:
 
 def words_of(text: str) -> dict[str, Any]:
     """A text as the fields of a suggestion. `text` is cleaned already, as `check_description` gives it."""
-    return {"text": text, "text_hash": hash_of(text), "title": cut(title_of(text), TITLE_MAX)}
-
-
-def can_undo(task: CodeTask, tx: Transaction) -> bool:
-    """Whether a code task was filed by itself and its undo time is not over."""
-    waits = task.stage is Stage.QUEUED and task.next_attempt_at is not None and task.next_attempt_at > tx.now
-    return waits and task.source == AUTO and task.attempt == 0
+    title = extract(text).title or title_of(text)
+    return {"text": text, "text_hash": hash_of(text), "title": cut(title, TITLE_MAX)}
 
 
 def unknown_suggestion(ref: str) -> Refused:

@@ -1,0 +1,381 @@
+"""Suggestions in chat: presses, typed commands, the form of [Edit], and a reaction or a menu on a message.
+
+Rights, state and the text's hash are checked at every act, however old the button is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, assert_never
+
+import structlog
+
+from bot.core.buttons import ButtonAction, SuggestionAction
+from bot.core.commands import FileTask, Options
+from bot.core.emoji import emoji_name
+from bot.core.inbound import Command, Message, MessageRef, Person, Reaction, ThreadRef
+from bot.core.ledger_replies import TOP_PAGE, top_doc
+from bot.core.people import Action, Role, may
+from bot.core.quoting import code_span
+from bot.core.suggestion_replies import Line, line_doc, list_doc
+from bot.core.suggestions import (
+    EXPIRED,
+    FILED,
+    OPEN,
+    PER_AUTHOR,
+    PER_CHANNEL_AND_DAY,
+    REMOVED,
+    SAME,
+    Suggestion,
+)
+from bot.core.tasks import CodeTask
+from bot.core.verbs import TaskId, verb_word
+from bot.ports import Choice, Platform, Posted, Retry
+from bot.services.intake.changes import Changes
+from bot.services.intake.modes import Modes
+from bot.services.intake.suggestions import Suggestions, over, unknown_suggestion
+from bot.services.later import Later
+from bot.services.ledger import Ledger
+from bot.services.queued import QueuedTasks
+from bot.services.refusals import Refused
+from bot.services.said import Answers, Said
+from bot.services.tasks import Filed, unknown
+from bot.store import Pending, Store, SuggestionFilter, Transaction
+
+log = structlog.get_logger(__name__)
+
+EMOJI: Final = "reaction"
+"""The channel setting that names the emoji that files a message."""
+BULB: Final = "bulb"
+LISTED: Final = 50
+READ_TRIES: Final = 10
+DAY: Final = timedelta(days=1)
+SOURCE: Final = "reaction"
+
+
+@dataclass(frozen=True, slots=True)
+class Pointed:
+    """A message that someone reacted to: where it stands, who wrote it, and all the words of its item."""
+
+    message: Message
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatIntake:
+    """Acts on what was pressed, typed or pointed at. Holds no state."""
+
+    store: Store
+    suggestions: Suggestions
+    queued: QueuedTasks
+    ledger: Ledger
+    answers: Answers
+    modes: Modes
+    changes: Changes
+    platforms: Mapping[str, Platform]
+
+    @property
+    def on(self) -> bool:
+        return self.modes.on
+
+    # --- Presses ------------------------------------------------------------------------------------------------------
+
+    async def before_press(self, action: SuggestionAction) -> None:
+        """Reads the message again where its platform tells of no edits: what is confirmed is what stands there now."""
+        if not self.on or action.verb not in ("file", "allow"):
+            return
+        found = await self.store.run(lambda tx: tx.suggestions.get(action.number), read=True)
+        platform = self.platforms.get(found.platform) if found is not None else None
+        if found is not None and found.state is OPEN and platform is not None and not platform.capabilities.tells_edits:
+            await self.changes.reread(found)
+
+    def press(self, tx: Transaction, said: Said, action: SuggestionAction) -> None:
+        """A button of a suggestion."""
+        found = tx.suggestions.locked(action.number) if self.on else None
+        if found is None:
+            missing = unknown_suggestion(f"RQ-{action.number}")
+            self.answers.refuse(tx, said, missing if self.on else Refused("refused.intake_disabled"))
+            return
+        person, shown = said.person, self.suggestions
+        match action.verb:
+            case "file" | "allow":
+                self._confirm(tx, said, found, action.argument)
+            case "edit":
+                example = code_span(f"{verb_word('edit', said.wording.texts.language)} {found.ref} …")
+                self.answers.say(tx, said, "form.type_it", command=example)
+            case "same":
+                self._same(tx, said, found, int(action.argument))
+            case "not_request":
+                outcome = shown.dismiss(tx, found, person)
+                self._answer(tx, said, outcome, "suggestion.dismissed")
+            case "deny":
+                outcome = shown.deny(tx, found, person)
+                self._answer(tx, said, outcome, "suggestion.refused", ref=found.ref)
+            case "mute":
+                self._answer(tx, said, shown.mute(tx, found, person), "suggestion.muted")
+            case "different":
+                self._answer_filing(tx, said, shown.different(tx, found, person, said.reply_token))
+            case _:
+                assert_never(action.verb)
+
+    def _confirm(self, tx: Transaction, said: Said, found: Suggestion, shown: str) -> None:
+        """[File as code task], [Allow]: for exactly the text that the button stood under."""
+        if found.state is OPEN and not (shown and found.text_hash.startswith(shown)):
+            self.answers.refuse(tx, said, Refused("refused.suggestion_changed", {}, "state"))
+        elif found.state in (OPEN, FILED, SAME):
+            outcome = self.suggestions.file(tx, found, said.person, reply_token=said.reply_token)
+            self._answer_filing(tx, said, outcome)
+        else:
+            self.answers.refuse(tx, said, over(found))
+
+    def _same(self, tx: Transaction, said: Said, found: Suggestion, number: int) -> None:
+        if number not in found.similar_ids:
+            self.answers.refuse(tx, said, unknown(number))
+            return
+        outcome = self.suggestions.same(tx, found, number, said.person)
+        if isinstance(outcome, Refused):
+            self.answers.refuse(tx, said, outcome)
+        else:
+            self.answers.say(tx, said, "reply.already_filed", ref=outcome.ref)
+
+    def task_press(self, tx: Transaction, said: Said, action: ButtonAction) -> None:
+        """[Undo], [Start now], [Same as CT-12] and [This is different] of a code task."""
+        match action.verb:
+            case "undo":
+                self.undo(tx, said, action.number)
+            case "start":
+                self._start(tx, said, action.number)
+            case "same":
+                outcome = self.ledger.same(tx, self.queued.tasks, action.number, action.other or 0, said.person)
+                self._answer(tx, said, outcome, "reply.already_filed", ref=f"CT-{action.other}")
+            case "different":
+                outcome = self.ledger.different(tx, self.queued.tasks, action.number, said.person)
+                self._answer(tx, said, outcome, "reply.queued_again", ref=f"CT-{action.number}")
+            case _:
+                self.answers.refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
+
+    def undo(self, tx: Transaction, said: Said, number: int) -> None:
+        """Takes back what intake filed by itself; it counts as "Not a request"."""
+        outcome = self.queued.undo(tx, number, said.person)
+        found = self._of_task(tx, outcome) if isinstance(outcome, CodeTask) else None
+        if found is not None:
+            self.suggestions.taken_back(tx, found, said.person)
+        self._answer(tx, said, outcome, "suggestion.task_undone", ref=f"CT-{number}")
+
+    def _start(self, tx: Transaction, said: Said, number: int) -> None:
+        outcome = self.queued.start(tx, number, said.person)
+        found = self._of_task(tx, outcome) if isinstance(outcome, CodeTask) else None
+        if found is not None:
+            self.suggestions.changed(tx, found, "start")
+        self._answer(tx, said, outcome, "suggestion.task_starts", ref=f"CT-{number}")
+
+    def _of_task(self, tx: Transaction, task: CodeTask) -> Suggestion | None:
+        """The suggestion that a code task was filed for."""
+        parts = (task.dedup_key or "").split(":", 4)
+        if len(parts) != 5 or parts[0] != "m":
+            return None
+        where = ThreadRef(platform=parts[1], workspace_id=parts[2], channel_id=parts[3])
+        found = tx.suggestions.of_message(MessageRef(thread=where, message_id=parts[4]))
+        return found if found is not None and found.code_task_id == task.id else None
+
+    # --- Typed commands and the form ----------------------------------------------------------------------------------
+
+    def edit(self, tx: Transaction, said: Said, target: TaskId, text: str) -> None:
+        """`edit RQ-3 TEXT`, and the form of [Edit]: other words for the agent."""
+        found = self._find(tx, said, target.number)
+        outcome = found if isinstance(found, Refused) else self.suggestions.edit(tx, found, said.person, text)
+        self._answer(tx, said, outcome, "suggestion.edited", ref=str(target))
+
+    def edit_task(self, tx: Transaction, said: Said, number: int, text: str) -> None:
+        """`edit CT-42 TEXT`."""
+        outcome = self.queued.edit(tx, number, said.person, text)
+        self._answer(tx, said, outcome, "suggestion.task_edited", ref=f"CT-{number}")
+
+    def show(self, tx: Transaction, said: Said, number: int) -> None:
+        """One suggestion with all of its text, and its buttons."""
+        found = self._find(tx, said, number)
+        if isinstance(found, Refused):
+            self.answers.refuse(tx, said, found)
+            return
+        line, now, mask = self.suggestions.line(tx, found), tx.now, self.answers.announcer.redactor.mask
+        self.answers.whisper(tx, said, lambda texts: line_doc(line, texts, now, mask, whole=True))
+
+    def other_verb(self, tx: Transaction, said: Said, verb: str, target: TaskId) -> None:
+        """A verb that suggestions do not know."""
+        language = said.wording.texts.language
+        values = {
+            "verb": code_span(verb_word(verb, language)),
+            "ref": str(target),
+            "command": code_span(f"{verb_word('show', language)} {target}"),
+        }
+        self.answers.refuse(tx, said, Refused("refused.verb_of_suggestion", values))
+
+    def show_all(self, tx: Transaction, said: Said) -> None:
+        """Open suggestions: of this channel, for admins of all."""
+        refused = self._unseeing(said)
+        if refused is not None:
+            self.answers.refuse(tx, said, refused)
+            return
+        lines, now, mask = self._open(tx, said), tx.now, self.answers.announcer.redactor.mask
+        self.answers.whisper(tx, said, lambda texts: list_doc(lines, texts, now, mask))
+
+    def top(self, tx: Transaction, said: Said) -> None:
+        """What most people ask for."""
+        if not may(self.suggestions.rights.role(said.person), Action.VIEW, is_requester=False):
+            self.answers.refuse(tx, said, self.suggestions.rights.refuse_viewing())
+            return
+        wanted = [(demand.task, demand.askers) for demand in self.ledger.top(tx, TOP_PAGE, said.person)]
+        waiting = [line.suggestion for line in self._open(tx, said)] if self.on else []
+        now, mask = tx.now, self.answers.announcer.redactor.mask
+        self.answers.whisper(tx, said, lambda texts: top_doc(wanted, texts, now, mask, waiting))
+
+    def form_text(self, tx: Transaction, number: int, person: Person) -> list[Choice]:
+        """What the form of [Edit] opens with: one choice per field; nothing for one who may not edit."""
+        found = tx.suggestions.get(number) if self.on else None
+        judges = may(self.suggestions.rights.role(person), Action.JUDGE, is_requester=False)
+        return [Choice("text", found.text)] if found is not None and found.state is OPEN and judges else []
+
+    def _open(self, tx: Transaction, said: Said) -> list[Line]:
+        here = said.event.thread
+        admin = self.suggestions.rights.role(said.person) is Role.ADMIN
+        channel = None if admin else (here.platform, here.workspace_id, here.channel_id)
+        found = tx.suggestions.list(SuggestionFilter(states=(OPEN,), channel=channel, limit=LISTED))
+        return [self.suggestions.line(tx, one) for one in found]
+
+    def _unseeing(self, said: Said) -> Refused | None:
+        if not self.on:
+            return Refused("refused.intake_disabled")
+        rights = self.suggestions.rights
+        return None if may(rights.role(said.person), Action.VIEW, is_requester=False) else rights.refuse_viewing()
+
+    def _find(self, tx: Transaction, said: Said, number: int) -> Suggestion | Refused:
+        """The suggestion, known in its channel and to admins: its words may come from a private talk."""
+        refused = self._unseeing(said)
+        if refused is not None:
+            return refused
+        found, here = tx.suggestions.locked(number), said.event.thread
+        place = (here.platform, here.workspace_id, here.channel_id)
+        admin = self.suggestions.rights.role(said.person) is Role.ADMIN
+        if found is None or not (admin or (found.platform, found.workspace_id, found.channel_id) == place):
+            return unknown_suggestion(f"RQ-{number}")
+        return found
+
+    # --- Messages that somebody points at -----------------------------------------------------------------------------
+
+    def claimed(self, tx: Transaction, said: Said, event: Command, wish: FileTask) -> Filed | Refused | None:
+        """Files a message that belongs to an item, or is to belong to one from now on; None for any other command, and
+        for one who may not file."""
+        if not self.on or not event.message_id:
+            return None
+        if not may(self.suggestions.rights.role(said.person), Action.FILE, is_requester=False):
+            return None
+        message = MessageRef(thread=event.thread, message_id=event.message_id)
+        found = tx.suggestions.of_message(message)
+        if found is None and event.door not in ("shortcut", "menu"):
+            return None
+        if found is None:
+            found = tx.suggestions.take(message, event.author or said.person, event.sent_at)
+        return self._file(tx, said, found, wish.text, event.door, wish.options, said.context)
+
+    def _file(
+        self,
+        tx: Transaction,
+        said: Said,
+        found: Suggestion,
+        text: str,
+        source: str,
+        options: Options | None = None,
+        context: str = "",
+    ) -> Filed | Refused:
+        """Files an item by a door of its message; whoever comes second asks for it too."""
+        outcome = self.suggestions.file(
+            tx,
+            found,
+            said.person,
+            text=None if found.state is OPEN else text,
+            source=source,
+            options=options if options != Options() else None,
+            context=context,
+            reply_token=said.reply_token,
+        )
+        if isinstance(outcome, Filed) and not outcome.fresh:
+            self.ledger.ask(tx, outcome.task, said.person)
+        return outcome
+
+    async def pointed_at(self, item: Pending, event: Reaction) -> Pointed | Refused | None:
+        """The message that a reaction asks to file; None when the reaction is none of ours. Raises `Later` while the
+        message cannot be read."""
+        platform = self.platforms.get(event.platform)
+        if not self.on or not event.added or platform is None or event.person.kind in ("bot", "webhook"):
+            return None
+        if not await self.store.run(lambda tx: self._may_be_ours(tx, event), read=True):
+            return None
+        posted = await platform.read(MessageRef(thread=event.thread, message_id=event.message_id))
+        if isinstance(posted, Retry):
+            raise Later(f"message not read: {posted.why}", max(posted.after, timedelta(seconds=1)), READ_TRIES)
+        if not isinstance(posted, Posted):
+            log.warning("message_not_read", inbound=item.id, trouble=type(posted).__name__)
+            return Refused("refused.cannot_read")
+        message = posted.message
+        if posted.own or not await self.store.run(lambda tx: self._is_ours(tx, event, message.thread), read=True):
+            return None
+        reference = MessageRef(thread=message.thread, message_id=message.message_id)
+        found = await self.store.run(lambda tx: tx.suggestions.of_message(reference), read=True)
+        text: str = message.text
+        if found is not None and found.members > 1 and found.state is not OPEN:
+            whole = await self.changes.reading.of(found)
+            text = whole if isinstance(whole, str) else text
+        return Pointed(message, text)
+
+    def _may_be_ours(self, tx: Transaction, event: Reaction) -> bool:
+        """Whether its emoji files messages in its channel; a channel that is not known yet may have its own."""
+        return not event.thread.channel_id or self._is_ours(tx, event, event.thread)
+
+    def _is_ours(self, tx: Transaction, event: Reaction, place: ThreadRef) -> bool:
+        chosen = tx.people.setting(place, EMOJI) or self.suggestions.settings.intake_emoji or BULB
+        return emoji_name(event.emoji) == emoji_name(chosen)
+
+    def reacted(self, tx: Transaction, said: Said, pointed: Pointed) -> None:
+        """The emoji that files a message, on a message: filed by whoever may, else shown to those who may."""
+        message = pointed.message
+        reference = MessageRef(thread=message.thread, message_id=message.message_id)
+        found = tx.suggestions.take(reference, message.person, message.sent_at)
+        if found.state is REMOVED:
+            return
+        if may(self.suggestions.rights.role(said.person), Action.FILE, is_requester=False):
+            self._answer_filing(tx, said, self._file(tx, said, found, pointed.text, SOURCE))
+        elif found.state in (FILED, SAME):
+            task = tx.tasks.get(found.code_task_id or 0)
+            if task is not None:
+                self.ledger.ask(tx, task, said.person)
+                self.answers.say(tx, said, "suggestion.asked_too", ref=task.ref)
+        else:
+            self._offer(tx, said, found, pointed.text)
+
+    def _offer(self, tx: Transaction, said: Said, found: Suggestion, text: str) -> None:
+        place = (found.platform, found.workspace_id, found.channel_id)
+        author = (found.platform, found.workspace_id, found.author_id)
+        if found.state is OPEN:
+            self.answers.say(tx, said, "suggestion.shown_already", ref=found.ref)
+            return
+        often = tx.suggestions.shown_in(place, tx.now - DAY) >= PER_CHANNEL_AND_DAY
+        if often or found.state is EXPIRED or tx.suggestions.shown_to(author, tx.now - PER_AUTHOR):
+            self.answers.refuse(tx, said, self.suggestions.rights.refuse_filing())
+            return
+        outcome = self.suggestions.offer(tx, found, text)
+        self._answer(tx, said, outcome, "suggestion.shown", ref=found.ref)
+
+    # --- Answers ------------------------------------------------------------------------------------------------------
+
+    def _answer_filing(self, tx: Transaction, said: Said, outcome: Filed | Refused) -> None:
+        """The card and the line say what was filed; only what they cannot say is whispered."""
+        if isinstance(outcome, Refused):
+            self.answers.refuse(tx, said, outcome)
+        elif not outcome.fresh:
+            self.answers.say(tx, said, "reply.already_filed", ref=outcome.task.ref)
+
+    def _answer(self, tx: Transaction, said: Said, outcome: object, key: str, **values: object) -> None:
+        if isinstance(outcome, Refused):
+            self.answers.refuse(tx, said, outcome)
+        else:
+            self.answers.say(tx, said, key, **values)
