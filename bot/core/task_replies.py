@@ -44,6 +44,7 @@ from bot.core.verbs import (
     OnFollowUp,
     RetryTask,
     RunNow,
+    Send,
     ShowTask,
     StatusOf,
     Stop,
@@ -310,7 +311,7 @@ def help_doc(
 def _help_lines(texts: Texts) -> list[str]:
     one, language = TaskId("CT", 42), texts.language
     looking = (ListTasks(), ListTasks("failed"), ShowTask(one), StatusOf(one), LogsOf(one), WhoAmI())
-    acting = (CancelTask(one), Stop(one), RetryTask(one), RetryTask(one, "…"))
+    acting = (CancelTask(one), Stop(one), RetryTask(one), RetryTask(one, "…"), Send(one, "…"))
     seven = TaskId("FU", 7)
     following = (ListFollowUps(), ShowTask(seven), ChangeFollowUp(seven, "…"), RunNow(seven), CancelTask(seven))
     options = [flag.usage(language) for flag in FLAGS if flag.offered]
