@@ -34,6 +34,7 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID", help="One or more code t
 Until = Annotated[str | None, typer.Option("--until", help=f"End at this stage: {', '.join(STAGES)}.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Print every change until it ends.")]
 LIST_LIMIT: Final = 50
+NOTHING_TO_SEND: Final = "Say what the agent should do, or pipe it in: codetask task send ID < FILE"
 MISSING: Final = "Say what to change, or pipe it in: codetask task create < FILE"
 
 
@@ -186,6 +187,25 @@ def retry(
     with Api() as api:
         done = api.call("POST", task_path(task_id, "retry"), json={"with": note} if note else {})
     _answer([done], "is queued again", quiet, wants_json(output, as_json))
+
+
+@app.command("send")
+def send(
+    task_id: Id,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT|-", help="Words for its agent; - reads stdin.")] = None,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Read the words from stdin.")] = False,
+    quiet: Quiet = False,
+    output: Output = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """Pass words on to the agent of a code task; in review, its change goes to the same pull request."""
+    words = read_text(text, stdin, NOTHING_TO_SEND)
+    with Api() as api:
+        sent = api.call("POST", task_path(task_id, "send"), json={"text": words})
+    if wants_json(output, as_json):
+        out_json(sent)
+    else:
+        out(sent["run"] if quiet else f"Sent: the agent reads it in {sent['run']}, number {sent['position']} in line.")
 
 
 @app.command("merged")

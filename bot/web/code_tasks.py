@@ -1,4 +1,4 @@
-"""`/api/v1/code-tasks`: file, list, look, cancel, retry, mark merged, delete, logs and history."""
+"""`/api/v1/code-tasks`: file, list, look, cancel, retry, send, mark merged, delete, logs and history."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
@@ -13,7 +13,9 @@ from bot.core.people import Action, may
 from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.ports import MergingForge, PullRequest, Repo
 from bot.services.refusals import Refused
+from bot.services.sends import Sends
 from bot.services.tasks import Filed, Filing
+from bot.services.visibility import may_see, seen_by
 from bot.store import TaskFilter, Transaction
 from bot.web.auth import Caller, caller_with
 from bot.web.errors import ApiError, refused
@@ -29,6 +31,8 @@ from bot.web.schemas import (
     LogList,
     MoveList,
     RetryIn,
+    SendIn,
+    SentOut,
     show_move,
     show_task,
 )
@@ -85,6 +89,7 @@ async def list_code_tasks(
             text=q,
             since=since,
             before_id=_read_cursor(cursor),
+            seen_by=seen_by(caller.role, caller.person),
             limit=limit + 1 if limit < PAGE_MAX else limit,
         )
         found = parts.tasks.list(tx, which)
@@ -238,6 +243,24 @@ async def retry_code_task(parts: PartsOf, caller: Writer, task_id: str, wish: Re
     return await parts.store.run(unit)
 
 
+@router.post("/{task_id:path}/send", status_code=202)
+async def send_to_code_task(parts: PartsOf, caller: Writer, task_id: str, words: SendIn) -> SentOut:
+    """Passes words on to the agent of a code task that is queued, at work or in review.
+
+    Queued: it reads them at its start. Running or testing: in a run that follows this one. In review: in a new run on
+    the same branch, whose change goes to the same pull request."""
+
+    def unit(tx: Transaction) -> SentOut:
+        task = _visible(tx, parts, caller, task_id)
+        tx.people.see(caller.person)
+        outcome = Sends(parts.tasks, parts.followups).send(tx, task.id or 0, caller.person, words.text)
+        if isinstance(outcome, Refused):
+            raise refused(outcome)
+        return SentOut(run=outcome.run, position=outcome.position)
+
+    return await parts.store.run(unit)
+
+
 @router.post("/{task_id:path}/merged")
 async def mark_merged(parts: PartsOf, caller: Writer, task_id: str) -> CodeTaskOut:
     """Marks a code task in review as merged when no pull request is tracked. On the built-in forge the pull request
@@ -317,6 +340,8 @@ def _visible(tx: Transaction, parts: Parts, caller: Caller, task_id: str) -> Cod
     found = parts.tasks.find(tx, target)
     if isinstance(found, Refused):
         raise refused(found)
+    if not may_see(tx, caller.role, caller.person, found):
+        raise refused(unknown)
     return found
 
 

@@ -172,6 +172,20 @@ class RetryIn(BaseModel):
     with_: str | None = Field(None, alias="with", max_length=100_000)
 
 
+class SendIn(BaseModel):
+    """Words for the agent of a code task."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str = Field(max_length=100_000)
+
+
+class SentOut(BaseModel):
+    """Where the words went: the run whose agent gets them (`CT-42#1`, `FU-7#1`), and their place in line, from 1."""
+
+    run: str
+    position: int
+
+
 class AgentOut(BaseModel):
     name: str
     default: bool
