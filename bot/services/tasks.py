@@ -256,11 +256,10 @@ class CodeTasks:
         """Lets a waiting run go on, or ends it; False when it waits no more."""
         if approved:
             return tx.runs.decide_run(run.id or 0, approved=True, by=actor_of(person)) is not None
-        who = person.name or person.id
-        error = f"Refused: {who} did not allow the change."
+        error = f"Refused: {person.name or person.id} did not allow the change."
         if run.kind == "follow_up":
-            return refuse_change(tx, self.announcer, run, error, who) is not None
-        return self.attempts.refuse_waiting(tx, run, error, who) is not None
+            return refuse_change(tx, self.announcer, run, error, actor_of(person)) is not None
+        return self.attempts.refuse_waiting(tx, run, error, actor_of(person)) is not None
 
     def may_approve_own(self, tx: Transaction, person: Person) -> bool:
         """Whether someone may allow what they asked for themselves: as the settings say, else as the only admin."""
