@@ -93,7 +93,8 @@ class Intake(Keeper[Me]):
             log.warning("place_not_read", kind=name, error=type(error).__name__)
             joined = []
         if name == "MESSAGE_DELETE_BULK":
-            for id in data.get("ids") or []:
+            ids = data.get("ids")
+            for id in ids if isinstance(ids, list) else []:
                 self.spawn(self.dispatch({"t": "MESSAGE_DELETE", "d": {**data, "id": id}}))
         elif name == "GUILD_CREATE" or (name.startswith(("CHANNEL_", "GUILD_ROLE_", "GUILD_MEMBER_")) and joined):
             for channel in joined:

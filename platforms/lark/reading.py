@@ -22,6 +22,8 @@ CHATS: Final = 100
 MAX_PAGES: Final = 100
 UNKNOWN_ID: Final = "230001"
 """Lark's complaint about a parameter; the id is the only one there is when one message is read."""
+MAX_LISTED: Final = 50
+"""In how many groups someone is looked for whose company Lark did not tell (ours)."""
 PERSON_LIFE: Final = timedelta(minutes=10)
 """How long a person's name and roles are remembered (ours)."""
 UNIDENTIFIED: Final = Retry(timedelta(seconds=1), why="not identified yet")
@@ -127,12 +129,15 @@ class Reader:
         return first if isinstance(first, Mapping) else Gone("message", "no such message")
 
     async def _pages(self, kind: str, id: str, limit: int | None, **query: Any) -> list[Json] | Trouble:
+        where = {"container_id_type": kind, "container_id": id}
+        return await self._every(f"{IM}/messages", limit, **where, page_size=PAGE, **query)
+
+    async def _every(self, path: str, limit: int | None = None, **query: Any) -> list[Json] | Trouble:
+        """The items of all pages of a list, or of as many as hold `limit`."""
         found: list[Json] = []
         token: str | None = None
         for _ in range(MAX_PAGES):
-            page = await self.get(
-                f"{IM}/messages", container_id_type=kind, container_id=id, page_size=PAGE, page_token=token, **query
-            )
+            page = await self.get(path, page_token=token, **query)
             if isinstance(page, TROUBLE):
                 return page
             items = page.get("items")
@@ -146,17 +151,9 @@ class Reader:
 
     async def chats(self) -> list[Json] | Trouble:
         """The groups the bot is in."""
-        found: list[Json] = []
-        token: str | None = None
-        for _ in range(MAX_PAGES):
-            page = await self.get(f"{IM}/chats", page_size=CHATS, page_token=token)
-            if isinstance(page, TROUBLE):
-                return page
-            items = page.get("items")
-            found += [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
-            token = str(page.get("page_token") or "")
-            if not page.get("has_more") or not token:
-                break
+        found = await self._every(f"{IM}/chats", page_size=CHATS)
+        if isinstance(found, TROUBLE):
+            return found
         self._groups = {str(chat.get("chat_id")) for chat in found}
         self._direct -= self._groups
         return found
@@ -217,11 +214,28 @@ class Reader:
             # Without the scope for it, or for someone hidden from the app, an open id of ours still is a member.
             told = person.model_copy(update={"kind": "human"})
             return describe(told, user if isinstance(user, Mapping) else {})
-        chats = await self.chats()
-        if isinstance(chats, Retry):
-            return chats
-        mixed = isinstance(chats, TROUBLE) or any(chat.get("external") is not False for chat in chats)
-        return person if mixed else describe(person.model_copy(update={"kind": "human"}), {})
+        ours = await self._is_ours(person)
+        if isinstance(ours, Retry):
+            return ours
+        return describe(person.model_copy(update={"kind": "human"}), {}) if ours else person
+
+    async def _is_ours(self, person: Person) -> bool | Retry:
+        """Whether someone who is in a group with the bot is of its company: so is everyone where no group has people of
+        others; else a group's list of members has to say so. Who left all of them, or is in the 51st, stays unknown."""
+        me, chats = self._me(), await self.chats()
+        if isinstance(chats, TROUBLE) or me is None:
+            return chats if isinstance(chats, Retry) else False
+        if all(chat.get("external") is False for chat in chats):
+            return True
+        for chat_id in [chat.get("chat_id") for chat in chats[:MAX_LISTED]]:
+            members = await self._every(f"{IM}/chats/{chat_id}/members", page_size=CHATS, member_id_type="open_id")
+            if isinstance(members, Retry):
+                return members
+            told = [] if isinstance(members, TROUBLE) else members
+            found = next((one.get("tenant_key") for one in told if one.get("member_id") == person.id), None)
+            if found is not None:
+                return found == me.workspace_id
+        return False
 
 
 def describe(person: Person, user: Json) -> Person:

@@ -45,6 +45,7 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "GET /open-apis/im/v1/messages/:id/reactions": REACTIONS,
     "DELETE /open-apis/im/v1/messages/:id/reactions/:id": REACT,
     "GET /open-apis/im/v1/chats": CHATS,
+    "GET /open-apis/im/v1/chats/:id/members": CHATS,
     "GET /open-apis/im/v1/chats/:id": CHATS,
     "GET /open-apis/contact/v3/users/:id": NAMES,
 }

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.inbound import EVENT, BotAdded, ButtonPress, Command, FormSent, Message, MessageEdited, Unreadable
+from bot.core.inbound import (
+    EVENT,
+    BotAdded,
+    ButtonPress,
+    Command,
+    FormSent,
+    Message,
+    MessageDeleted,
+    MessageEdited,
+    Unreadable,
+)
 from platforms.discord.custom_ids import at_home, home_of, value_of
 from platforms.discord.inbound import instant, plain, read, read_past, snowflake_at, tidy
 from platforms.discord.places import Places
@@ -134,6 +144,41 @@ def test_an_edit_has_a_key_of_its_own_and_a_preview_is_none() -> None:
     assert found.key == f"{APP}:e:{MESSAGE}:2026-03-06T14:03:00.000000+00:00"
     assert found.text == "now this"
     assert see(edited("x", edited_timestamp=None)) is None
+
+
+def test_a_preview_after_an_edit_is_the_same_edit() -> None:
+    first, second = see(edited("now this")), see(edited("now this", embeds=[{"type": "link", "url": "https://x.io"}]))
+    assert first.key == second.key
+    assert (first.text, first.message_id, first.thread) == (second.text, second.message_id, second.thread)
+
+
+def test_a_deletion_names_the_message_and_its_thread() -> None:
+    gone = event("MESSAGE_DELETE", {"id": MESSAGE, "channel_id": THREAD, "guild_id": GUILD})
+    found = see({**gone, "place": IN_THREAD})
+    assert isinstance(found, MessageDeleted)
+    assert (found.key, found.message_id) == (f"{APP}:d:{MESSAGE}", MESSAGE)
+    assert (found.thread.channel_id, found.thread.root, found.thread.native) == (DEV, THREAD, THREAD)
+
+
+@pytest.mark.parametrize(
+    ("emoji", "name"),
+    [
+        ({"id": None, "name": "💡"}, "bulb"),
+        ({"id": None, "name": "👍🏽"}, "+1"),
+        ({"id": None, "name": "✔️"}, "heavy_check_mark"),
+        ({"id": OTHER, "name": "file_this", "animated": False}, "file_this"),
+        ({"id": OTHER, "name": None}, OTHER),
+    ],
+)
+def test_an_emoji_has_the_name_it_has_everywhere(emoji: dict[str, Any], name: str) -> None:
+    found = see(event("MESSAGE_REACTION_ADD", reaction(emoji=emoji)))
+    assert found.emoji == name
+    assert found.key.startswith(f"{APP}:r:{MESSAGE}:{ANA}:")
+
+
+def test_reactions_of_bots_are_theirs() -> None:
+    told = reaction(member={"user": user(ANA, "ci", bot=True), "roles": []})
+    assert see(event("MESSAGE_REACTION_ADD", told)).person.kind == "bot"
 
 
 def test_reactions_come_with_person_and_emoji() -> None:

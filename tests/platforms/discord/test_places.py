@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bot.core.cards import Doc
-from bot.core.inbound import Command, Message, MessageRef, Reaction, ThreadRef
+from bot.core.inbound import Command, Message, MessageDeleted, MessageRef, Reaction, ThreadRef
 from bot.ports import NotAllowed
 from platforms.discord.commands import Intake
 from platforms.discord.places import Places
@@ -148,3 +148,13 @@ async def test_a_thread_is_looked_up_once_for_all_that_is_said_in_it(rig: Rig) -
     assert [event.message_id for event in events if isinstance(event, Message)] == [one.id for one in said]
     assert {event.thread.native for event in events if isinstance(event, Message)} == {thread.id}
     assert [call.path for call in rig.simulator.calls("get_channel") if call.path == path] == [path]
+
+
+async def test_messages_deleted_together_are_told_one_by_one(rig: Rig) -> None:
+    ids = [str(1_300_000_000_000_000_000 + number) for number in range(3)]
+    where = {"channel_id": rig.place().channel_id, "guild_id": rig.simulator.guild_id}
+    rig.platform.intake.hear("MESSAGE_DELETE_BULK", {**where, "ids": ids})
+    rig.platform.intake.hear("MESSAGE_DELETE_BULK", {**where, "ids": 7})
+    gone = [event for event in await rig.seen(3) if isinstance(event, MessageDeleted)]
+    assert sorted(event.message_id for event in gone) == ids
+    assert {event.thread.channel_id for event in gone} == {where["channel_id"]}

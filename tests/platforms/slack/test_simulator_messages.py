@@ -275,3 +275,22 @@ def test_people_write_only_where_they_are(sim: SlackSimulator) -> None:
         sim.user_says("zed", "hello")
     with pytest.raises(LookupError, match="no channel 'void'"):
         sim.user_says("ana", "hello", "void")
+
+
+async def test_a_deleted_root_leaves_a_tombstone_while_answers_hang_on_it(
+    sim: SlackSimulator, client: AsyncWebClient
+) -> None:
+    root, lone = sim.user_says("ana", "a wish", "dev"), sim.user_says("ana", "another", "dev")
+    answer = sim.user_says("bo", "yes", "dev", thread_ts=root.ts)
+    sim.user_deletes(root)
+    sim.user_deletes(lone)
+    where = sim.channel("dev").id
+    told = (await client.conversations_history(channel=where))["messages"]
+    assert [(one["ts"], one["subtype"]) for one in told] == [(root.ts, "tombstone")]
+    thread = (await client.conversations_replies(channel=where, ts=root.ts))["messages"]
+    assert [one["ts"] for one in thread] == [root.ts, answer.ts]
+    assert "a wish" not in str(thread)
+    sim.user_deletes(answer)
+    assert (await client.conversations_history(channel=where))["messages"] == []
+    with pytest.raises(SlackApiError, match="thread_not_found"):
+        await client.conversations_replies(channel=where, ts=root.ts)
