@@ -101,6 +101,40 @@ def _in_tests(root: Path) -> list[NewContent]:
     return edits
 
 
+def add_reminder(root: Path) -> list[NewContent]:
+    """`reminder(name, days)` at the end of `invoices/letter.py`, with a test in a file of its own."""
+    source = _read(root, "invoices/letter.py")
+    if not source or "def reminder(" in source:
+        return []
+    added = '''
+
+def reminder(name, days):
+    """The letter for an invoice that is overdue by so many days."""
+    late = "1 day" if days == 1 else f"{days} days"
+    return f"Dear {name}, your invoice is {late} overdue."
+'''
+    test = '''import unittest
+
+from invoices.letter import reminder
+
+
+class ReminderTest(unittest.TestCase):
+    def test_it_names_the_customer_and_the_delay(self):
+        self.assertEqual(reminder("Ana", 3), "Dear Ana, your invoice is 3 days overdue.")
+
+    def test_one_day_is_no_plural(self):
+        self.assertIn("1 day overdue", reminder("Ana", 1))
+
+
+if __name__ == "__main__":
+    unittest.main()
+'''
+    return [
+        NewContent("invoices/letter.py", source.rstrip("\n") + "\n" + added),
+        NewContent("tests/test_reminder.py", test),
+    ]
+
+
 def add_note(root: Path, request: str) -> list[NewContent]:
     """The request as a file of its own below notes/, so that two requests never change the same lines."""
     entry = " ".join(request.split())[:_NOTE_CHARS] or "(an empty request)"
@@ -121,6 +155,12 @@ RECIPES = (
         re.compile(r"\b(greet(ing)?|welcome|hello)\b", re.I),
         change_greeting,
         "Changed the greeting to Welcome.",
+    ),
+    Recipe(
+        "reminder",
+        re.compile(r"\breminder letters?\b", re.I),
+        add_reminder,
+        "Added reminder(name, days) to invoices/letter.py, and tests for it.",
     ),
 )
 

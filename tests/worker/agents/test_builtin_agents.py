@@ -134,6 +134,17 @@ async def test_demo_changes_a_greeting_and_its_test(checkout: Path) -> None:
     assert "Welcome there" in (checkout / "tests/test_page.py").read_text()
 
 
+async def test_demo_adds_a_reminder_letter_whose_tests_pass(checkout: Path) -> None:
+    (checkout / "invoices").mkdir()
+    (checkout / "invoices/letter.py").write_text('def greeting(name):\n    return f"Hello {name},"\n')
+    await ask("demo", NoSandbox(), checkout, "could we get a reminder letter for overdue invoices?")
+    done = run_tests(checkout, "tests/test_reminder.py")
+    assert done.returncode == 0, done.stderr
+    again = (checkout / "invoices/letter.py").read_text()
+    await ask("demo", NoSandbox(), checkout, "a reminder letter, please")
+    assert (checkout / "invoices/letter.py").read_text() == again, "what is there is not added again"
+
+
 async def test_demo_notes_what_it_has_no_script_for(checkout: Path) -> None:
     ended = await ask("demo", NoSandbox(), checkout, "Rewrite it\nin COBOL")
     (note,) = (checkout / "notes").iterdir()
