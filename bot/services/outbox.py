@@ -255,11 +255,14 @@ class Relay:
         return None
 
     async def _react(self, platform: Platform, delivery: Outgoing, key: str) -> MessageRef | Trouble:
+        """Puts the target's `mark` on its `message_id`, or on the message of its `card`; takes it away when `on` is
+        False."""
         message_id = delivery.target.get("message_id") or await self._card_message(delivery.target.get("card"))
         if not message_id:
             return Gone("message", "no card to react to")
         message = MessageRef(thread=delivery.to, message_id=message_id)
-        return await platform.react(message, str(delivery.target["mark"]), True, key)
+        on = delivery.target.get("on") is not False
+        return await platform.react(message, str(delivery.target["mark"]), on, key)
 
     async def _card_message(self, card_key: Any) -> str | None:
         if not card_key:

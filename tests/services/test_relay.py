@@ -108,3 +108,23 @@ async def test_a_link_that_cannot_be_had_costs_nothing(
     await asyncio.wait_for(Relay(store, {"slack": chat}).drain(), 10)
     assert len(chat.said) == 1 and deliveries(store) == {}
     assert store.run_sync(lambda tx: tx.outbox.card_message("CT-1")) == chat.said[0].id
+
+
+async def test_a_line_is_changed_in_place_and_its_mark_taken_away(store: Database, chat: Odd) -> None:
+    line, mark = "RQ-3", {"message_id": "1.5", "mark": "idea"}
+
+    def send(*deliveries: Delivery) -> None:
+        store.run_sync(lambda tx: [tx.outbox.add(tx.threads.open(CHANNEL).id, one) for one in deliveries])
+
+    send(
+        Delivery("post", "RQ-3:line", Doc(text="A request?"), card_key=line), Delivery("react", "RQ-3:on", target=mark)
+    )
+    await asyncio.wait_for(Relay(store, {"slack": chat}).drain(), 10)
+    assert chat.marks == {("1.5", "idea")}
+    send(
+        Delivery("edit", "RQ-3:line:2", Doc(text="Filed as CT-1."), card_key=line),
+        Delivery("react", "RQ-3:off", target={**mark, "on": False}),
+    )
+    await asyncio.wait_for(Relay(store, {"slack": chat}).drain(), 10)
+    assert chat.marks == set() and deliveries(store) == {}
+    assert [[one.text for one in said.edits] for said in chat.said] == [["Filed as CT-1."]]
