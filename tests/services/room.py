@@ -1,7 +1,7 @@
 """A channel where people talk, its platform, and a bot that listens: what intake is tried on."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ class Wall(Chat):
         found = self.messages.get(message.message_id)
         return Gone("message", "message_not_found") if found is None else Posted(found, own=False, event=found)
 
+    async def resolve(self, person: Person) -> Person:
+        """The platform knows its members' roles."""
+        return person.model_copy(update={"roles": frozenset({"member"} if person.kind == "human" else ())})
+
 
 @dataclass
 class Room:
@@ -70,8 +74,7 @@ class Room:
             "filers": "member",
             **self.settings,
         }
-        app = wire(load_settings(**chosen), self.store, {"slack": self.wall}, {})  # type: ignore[dict-item]
-        self.app = replace(app, tasks=replace(app.tasks, agents=("demo",)))
+        self.app = wire(load_settings(**chosen), self.store, {"slack": self.wall}, {})  # type: ignore[dict-item]
 
     async def turn(self, mode: Mode, channel: ThreadRef = CHANNEL) -> None:
         await self.store.run(lambda tx: tx.people.set_setting(channel, "intake", mode.value))
