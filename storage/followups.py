@@ -17,7 +17,7 @@ from bot.core.followups import FollowUp, FollowUpKind, FollowUpReason, FollowUpS
 from bot.core.inbound import Person
 from bot.store import REVIVABLE, Due, FollowUpFilter, PendingCounts
 from storage.models import FollowUpRow, RunLogRow, RunRow, ThreadRow
-from storage.statements import IDS_POSTGRES, IDS_SQLITE, columns_of
+from storage.statements import IDS_POSTGRES, IDS_SQLITE, belongs_to, columns_of
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
@@ -143,6 +143,8 @@ class FollowUps:
             )
         if which.thread_id is not None:
             query = query.where(FollowUpRow.thread_id == which.thread_id)
+        if which.seen_by is not None:
+            query = query.where(sa.or_(col(FollowUpRow.platform) == "", belongs_to(FollowUpRow, which.seen_by)))
         if which.channel:
             query = self._in_channel(query, which.channel, which.root)
         return self._tx.session.exec(query).all()
@@ -176,6 +178,11 @@ class FollowUps:
 
     def set_by_run(self, run_id: int) -> int:
         return self._tx.scalar("SELECT count(*) FROM follow_up WHERE origin_run_id = :run_id", run_id=run_id)
+
+    def sent_to(self, task_id: int) -> int:
+        runs = "SELECT id FROM run WHERE code_task_id = :task_id"
+        where = f"origin_run_id IN ({runs}) AND NOT by_agent AND state IN ('pending', 'running')"
+        return self._tx.scalar(f"SELECT count(*) FROM follow_up WHERE {where}", task_id=task_id)
 
     def due(self, limit: int) -> Sequence[Due]:
         now = self._tx.now

@@ -101,7 +101,7 @@ class Sends:
         if not self.followups.agents or not runs:
             return Refused("refused.no_agent", {"setting": "DEFAULT_AGENT"}, "state")
         ahead = runs_on_branch(tx, task)
-        if task.thread_id is None and (ahead or task.stage in IN_PROGRESS):
+        if task.thread_id is None and (tx.followups.sent_to(task.id or 0) or task.stage in IN_PROGRESS):
             return Refused("refused.send_working", {"ref": task.ref}, "state")
         outcome = self.followups.set(tx, self._wish(tx, task, person, text, runs[-1], message_id))
         if not isinstance(outcome, FollowUpSet):

@@ -297,6 +297,10 @@ class FollowUpQueries(Protocol):
         """How many a run has set, whatever became of them."""
         ...
 
+    def sent_to(self, task_id: int) -> int:
+        """How many that people sent to a code task are pending or running."""
+        ...
+
     def due(self, limit: int) -> Sequence[Due]:
         """Pending ones whose time has come and whose thread is free (or that do not wait for it), oldest first, each
         locked: no two transactions get the same one."""
