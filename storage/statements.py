@@ -5,7 +5,7 @@ database gets and literal states reach the partial indexes. Values go through th
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -15,6 +15,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import UTCDateTime
+
+from bot.store import Requester
 
 Bound = Mapping[str, Any]
 IDS_SQLITE, IDS_POSTGRES = "id IN (SELECT value FROM json_each(:ids))", "id = ANY(CAST(:ids AS integer[]))"
@@ -26,6 +28,13 @@ NEW, OLD = "new_", "old_"
 def columns_of(table: type[SQLModel]) -> sa.Table:
     """The SQLAlchemy table of a model."""
     return table.__table__  # type: ignore[attr-defined, no-any-return]
+
+
+def belongs_to(table: type[SQLModel], people: Collection[Requester]) -> sa.ColumnElement[bool]:
+    """Whether a code task's or follow-up's requester is one of these."""
+    of = columns_of(table).c
+    theirs = sa.tuple_(of.requester_platform, of.requester_workspace, of.requester_id)
+    return sa.or_(sa.false(), *(theirs == sa.tuple_(*map(sa.literal, one)) for one in people))
 
 
 @cache

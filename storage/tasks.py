@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from bot.core.tasks import CodeTask, Stage, may_move
 from bot.store import Move, TaskFilter
 from storage.models import ApprovalRow, CodeTaskRow, RunLogRow, RunRow, TaskEventRow, ThreadRow
+from storage.statements import belongs_to
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
@@ -36,6 +37,10 @@ FILED_IN = """
 SELECT count(*) FROM code_task t JOIN thread h ON h.id = t.thread_id
 WHERE h.platform = :platform AND h.workspace_id = :workspace AND h.channel_id = :channel AND t.created_at >= :since
 """
+IN_NO_TALK = """NOT EXISTS (SELECT 1 FROM thread h JOIN channel_setting c ON c.platform = h.platform
+AND c.workspace_id = h.workspace_id AND c.channel_id = h.channel_id AND c.key = 'direct'
+WHERE h.id = code_task.thread_id)"""
+"""It was not filed in a talk with the bot alone (`bot.services.people.TALK`)."""
 ENTERED_AT = {Stage.RUNNING: "started_at", Stage.TESTING: "testing_at", Stage.REVIEW: "review_at"}
 
 
@@ -112,6 +117,8 @@ class Tasks:
             query = query.where(CodeTaskRow.failure_reason == which.reason)
         if which.since:
             query = query.where(col(CodeTaskRow.created_at) >= which.since)
+        if which.seen_by is not None:
+            query = query.where(sa.or_(sa.text(IN_NO_TALK), belongs_to(CodeTaskRow, which.seen_by)))
         if which.before_id is not None:
             query = query.where(col(CodeTaskRow.id) < which.before_id)
         return self._tx.session.exec(query).all()

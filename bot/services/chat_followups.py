@@ -45,6 +45,7 @@ from bot.services.followup_news import FollowUpNews
 from bot.services.followups import Changes, FollowUps, FollowUpSet, Wish, unknown_follow_up
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
+from bot.services.visibility import may_see
 from bot.services.zones import Zones, zone_key
 from bot.store import FollowUpFilter, Transaction
 
@@ -119,17 +120,15 @@ class ChatFollowUps:
         if isinstance(command.id, TaskId) and command.id.kind != "FU":
             verb = verb_word(_verb_of(command), said.wording.texts.language)
             return Refused("refused.only_follow_ups", {"verb": code_span(verb), "ref": str(command.id)})
-        return self._visible(said, self.followups.find(tx, command.id, said.thread_id))
+        return self._visible(tx, said, self.followups.find(tx, command.id, said.thread_id))
 
-    def _visible(self, said: Said, found: FollowUp | Refused) -> FollowUp | Refused:
+    def _visible(self, tx: Transaction, said: Said, found: FollowUp | Refused) -> FollowUp | Refused:
         """Elsewhere than in its channel a follow-up is known only to whoever set it and to admins: its text may come
         from a private talk."""
         if isinstance(found, Refused):
             return found
-        here, person = said.event.thread, said.person
-        there = (found.platform, found.workspace_id, found.channel_id)
-        same = there == (here.platform, here.workspace_id, here.channel_id)
-        known = same or is_requester(person, found) or self.followups.rights.role(person) is Role.ADMIN
+        role = self.followups.rights.role(said.person)
+        known = may_see(tx, role, said.person, found, said.event.thread)
         return found if known else unknown_follow_up(found.id or 0)
 
     # --- Commands -----------------------------------------------------------------------------------------------------
@@ -269,7 +268,7 @@ class ChatFollowUps:
         """Offers the follow-up of a number that is no code task's; False when there is none."""
         number = command.id.number if isinstance(command.id, TaskId) and command.id.kind == "CT" else None
         other = tx.followups.get(number) if number is not None and self.on else None
-        if other is None or isinstance(self._visible(said, other), Refused):
+        if other is None or isinstance(self._visible(tx, said, other), Refused):
             return False
         self.answers.whisper(tx, said, lambda texts: instead_doc(command, other, texts))
         return True
@@ -316,11 +315,11 @@ class ChatFollowUps:
 
     def shown(self, tx: Transaction, said: Said, number: int) -> FollowUp | Refused:
         """The follow-up of a number, if whoever speaks may see it."""
-        return self._visible(said, self.followups.find(tx, TaskId("FU", number)))
+        return self._visible(tx, said, self.followups.find(tx, TaskId("FU", number)))
 
     def _own(self, tx: Transaction, said: Said, action: FollowUpAction) -> FollowUp | Refused:
         """The follow-up, if the person may decide about it: whoever set it, or an admin."""
-        found = self._visible(said, self.followups.find(tx, TaskId("FU", action.number)))
+        found = self._visible(tx, said, self.followups.find(tx, TaskId("FU", action.number)))
         rights = self.followups.rights
         if isinstance(found, Refused):
             return found

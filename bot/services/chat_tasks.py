@@ -1,7 +1,7 @@
 """One code task, or a list of them, in chat: cancel, retry, show, status, logs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from bot.core.commands import render
@@ -14,7 +14,8 @@ from bot.core.tasks import ACTIVE, CodeTask, Stage
 from bot.core.verbs import CancelTask, ListFilter, LogsOf, RetryTask, ShowTask, StatusOf, Stop, TaskId
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
-from bot.services.tasks import CodeTasks
+from bot.services.tasks import CodeTasks, unknown
+from bot.services.visibility import may_see, seen_by
 from bot.store import TaskFilter, Transaction
 
 LOG_ENTRIES: Final = 20
@@ -37,6 +38,9 @@ class ChatTasks:
             self.answers.refuse(tx, said, self.tasks.rights.refuse_viewing())
             return
         task = self.tasks.find(tx, command.id, said.thread_id, said.person)
+        role = self.tasks.rights.role(said.person)
+        if isinstance(task, CodeTask) and not may_see(tx, role, said.person, task, said.event.thread):
+            task = unknown(task.id or 0)
         if isinstance(task, Refused):
             if not self.offer_follow_up(tx, said, command):
                 self.answers.refuse(tx, said, task)
@@ -105,7 +109,8 @@ class ChatTasks:
         if not may(self.tasks.rights.role(said.person), Action.VIEW, is_requester=False):
             self.answers.refuse(tx, said, self.tasks.rights.refuse_viewing())
             return
-        tasks = self.tasks.list(tx, list_filter(chosen, said.person))
+        seen = seen_by(self.tasks.rights.role(said.person), said.person)
+        tasks = self.tasks.list(tx, replace(list_filter(chosen, said.person), seen_by=seen))
         if chosen in ("failed", "cancelled"):
             tasks = [task for task in tasks if task.is_cancelled == (chosen == "cancelled")]
         mask = self.answers.announcer.redactor.mask

@@ -88,6 +88,7 @@ from bot.services.refusals import Refused, refuse_flag
 from bot.services.said import Said
 from bot.services.sends import Sends
 from bot.services.tasks import CodeTasks
+from bot.services.visibility import seen_by
 from bot.services.zones import Zones
 from bot.store import Delivery, Pending, Store, TaskFilter, Transaction
 
@@ -184,7 +185,8 @@ class ChatCommands:
             return []
         zones = Zones(self.tasks.settings.default_timezone)
         found = Completions(self.announcer.languages, zones, self.announcer.redactor.mask)
-        return await self.store.run(lambda tx: found.offer(tx, name, text, person, place), read=True)
+        seen = seen_by(self.tasks.rights.role(person), person)
+        return await self.store.run(lambda tx: found.offer(tx, name, text, person, place, seen), read=True)
 
     async def _bot_added(self, item: Pending, event: BotAdded) -> None:
         """Introduces the bot once per channel, and sends what could not be sent before it joined."""

@@ -1,7 +1,7 @@
 """What a person may mean while they type: the code task or follow-up of an id, the instant of a time."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Final
@@ -19,7 +19,7 @@ from bot.core.when import Ask, Reading, When, read_when, split_later
 from bot.ports import Choice
 from bot.services.languages import WHOLE_WORKSPACE, Languages
 from bot.services.zones import Zones
-from bot.store import FollowUpFilter, TaskFilter, Transaction
+from bot.store import FollowUpFilter, Requester, TaskFilter, Transaction
 
 OFFERED: Final = 25
 RECENT: Final = 200
@@ -54,38 +54,48 @@ class Completions:
     zones: Zones
     mask: Mask
 
-    def offer(self, tx: Transaction, name: str, text: str, person: Person, place: ThreadRef | None) -> list[Choice]:
+    def offer(
+        self,
+        tx: Transaction,
+        name: str,
+        text: str,
+        person: Person,
+        place: ThreadRef | None,
+        seen: Collection[Requester] | None = (),
+    ) -> list[Choice]:
         """At most 25 choices for the option `id` or `when`; none for any other. Without a place a channel's own zone
-        and language play no part."""
+        and language play no part. `seen` is what `seen_by` answers for the person."""
         whole = ThreadRef(platform=person.platform, workspace_id=person.workspace_id, channel_id=WHOLE_WORKSPACE)
         here = place or whole
         texts = self.languages.personal(tx, person, here).texts
         match name:
             case "id":
-                return offer_ids(tx, text, person, texts, self.mask)
+                return offer_ids(tx, text, person, texts, self.mask, seen)
             case "when":
                 return offer_times(text, tx.now, self.zones.of(tx, person, here), texts)
             case _:
                 return []
 
 
-def offer_ids(tx: Transaction, text: str, person: Person, texts: Texts, mask: Mask) -> list[Choice]:
-    """At most 25 code tasks and own follow-ups that match the text."""
-    found = [] if _FOLLOW_UP.fullmatch(text.strip().lower()) else matching_tasks(tx, text)
+def offer_ids(
+    tx: Transaction, text: str, person: Person, texts: Texts, mask: Mask, seen: Collection[Requester] | None
+) -> list[Choice]:
+    """At most 25 code tasks that the person may see, and own follow-ups, that match the text."""
+    found = [] if _FOLLOW_UP.fullmatch(text.strip().lower()) else matching_tasks(tx, text, seen)
     later = matching_follow_ups(tx, text, person)[: FOLLOW_UPS if found else OFFERED]
     shown = [choice_of(task, texts, mask) for task in found[: OFFERED - len(later)]]
     return shown + [_follow_up_choice(follow_up, texts, mask) for follow_up in later]
 
 
-def matching_tasks(tx: Transaction, text: str) -> list[CodeTask]:
+def matching_tasks(tx: Transaction, text: str, seen: Collection[Requester] | None) -> list[CodeTask]:
     """At most 25 code tasks whose number, title or name the text is part of, the most recent first."""
     wanted = " ".join(clean(text).split()).lower()
     if not wanted:
-        return list(tx.tasks.list(TaskFilter(limit=OFFERED)))
+        return list(tx.tasks.list(TaskFilter(limit=OFFERED, seen_by=seen)))
     number = _NUMBER.fullmatch(wanted)
-    exact = tx.tasks.get(int(number[1])) if number else None
-    found = {task.id: task for task in (exact,) if task is not None}
-    for which in (TaskFilter(limit=RECENT), TaskFilter(text=wanted, limit=RECENT)):
+    exact = TaskFilter(limit=1, before_id=int(number[1]) + 1, seen_by=seen) if number else None
+    found = {task.id: task for task in (tx.tasks.list(exact) if exact else ()) if _matches(task, wanted, number)}
+    for which in (TaskFilter(limit=RECENT, seen_by=seen), TaskFilter(text=wanted, limit=RECENT, seen_by=seen)):
         found |= {task.id: task for task in tx.tasks.list(which) if _matches(task, wanted, number)}
         if len(found) >= OFFERED:
             break

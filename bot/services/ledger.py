@@ -10,14 +10,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from bot.core.inbound import Person
-from bot.core.people import Action, Role, is_requester, may
+from bot.core.people import is_requester
 from bot.core.similar import Similar, similar
 from bot.core.tasks import ACTIVE, CodeTask, Stage
 from bot.core.texts import Word
 from bot.services.announcements import Announcer
 from bot.services.asker_news import AskerNews
-from bot.services.people import TALK, Rights
+from bot.services.people import Rights
 from bot.services.refusals import Refused, stage_word
+from bot.services.visibility import may_see
 from bot.store import Demand, Transaction
 
 if TYPE_CHECKING:
@@ -63,14 +64,8 @@ class Ledger:
         return other
 
     def may_see(self, tx: Transaction, task: CodeTask, person: Person) -> bool:
-        """Whether someone may see a code task: one that was filed in a talk with the bot alone is its requester's and
-        admins' only."""
-        role = self.rights.role(person)
-        if not may(role, Action.VIEW, is_requester=False):
-            return False
-        if role is Role.ADMIN or is_requester(person, task) or task.thread_id is None:
-            return True
-        return tx.people.setting(tx.threads.get(task.thread_id).ref, TALK) is None
+        """Whether someone may see a code task (`bot.services.visibility`)."""
+        return may_see(tx, self.rights.role(person), person, task)
 
     # --- Askers -------------------------------------------------------------------------------------------------------
 
@@ -114,6 +109,29 @@ class Ledger:
             return False
         self._asked(tx, task)
         return True
+
+    def subscribe(
+        self, tx: Transaction, task: CodeTask, thread_id: int | None, asker: Person, actor: Person
+    ) -> bool | Refused:
+        """`join` at somebody's word, for themselves or (admins) for another; whether it was new."""
+        if not may(self.rights.role(actor), Action.JUDGE, is_requester=False):
+            return self.rights.refuse_filing()
+        refused = self.may_join(task)
+        if refused is not None:
+            return refused
+        fresh = self.join(tx, task, thread_id, asker)
+        if fresh:
+            tx.people.audit(_actor(actor), "ask", task.ref, {"asker": asker.account})
+        return fresh
+
+    def forget(self, tx: Transaction, task: CodeTask, asker: Person, actor: Person) -> bool:
+        """Takes somebody out of those who asked, with all their accounts; their threads are told nothing more. False
+        when they were not among them."""
+        gone = [tx.subscriptions.forget(task.id or 0, account) for account in (asker, *asker.also)]
+        if any(gone):
+            tx.people.audit(_actor(actor), "unask", task.ref, {"asker": asker.account})
+            self._asked(tx, task)
+        return any(gone)
 
     def askers(self, tx: Transaction, task: CodeTask) -> Sequence[Person]:
         """Distinct people besides the requester who asked for it."""

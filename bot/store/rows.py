@@ -120,6 +120,10 @@ class Move:
     run_id: int | None
 
 
+Requester = tuple[str, str, str]
+"""(platform, workspace id, id) of whoever a code task or follow-up belongs to."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
     """Which code tasks to list. Empty fields do not filter. `before_id` pages backwards (newest first)."""
@@ -135,6 +139,8 @@ class TaskFilter:
     reason: FailureReason | None = None
     since: datetime | None = None
     """Filed at or after this instant."""
+    seen_by: Collection[Requester] | None = None
+    """Of those that were filed in a talk with the bot alone, only these people's; None for all."""
     before_id: int | None = None
     limit: int = 20
 
@@ -151,6 +157,8 @@ class FollowUpFilter:
     """(platform, workspace id, channel id); an empty one of the first two matches any."""
     root: str | None = None
     """The root, or the native id, of one thread in `channel`."""
+    seen_by: Collection[Requester] | None = None
+    """Of those that belong to a chat, only these people's; None for all."""
     limit: int = 20
     offset: int = 0
 

@@ -42,12 +42,12 @@ WORKING: Final = frozenset({Stage.QUEUED, Stage.RUNNING, Stage.TESTING})
 INSTRUCTION_MAX: Final = 8_000
 
 
-async def _codetasks_on(request: Request) -> None:
+async def codetasks_on(request: Request) -> None:
     if "codetasks" not in request.app.state.parts.settings.features:
         raise ApiError(404, "disabled", "Code tasks are disabled here.")
 
 
-router = APIRouter(prefix="/code-tasks", tags=["code tasks"], dependencies=[Depends(_codetasks_on)])
+router = APIRouter(prefix="/code-tasks", tags=["code tasks"], dependencies=[Depends(codetasks_on)])
 
 Reader = Annotated[Caller, Depends(caller_with("read"))]
 Writer = Annotated[Caller, Depends(caller_with("write"))]
@@ -77,7 +77,7 @@ async def list_code_tasks(
     cursor: Annotated[str | None, Query(max_length=40)] = None,
 ) -> CodeTaskList:
     """Code tasks, newest first. `requester` is `me`, `platform:workspace:id`, an id or a name."""
-    _may_view(parts, caller)
+    may_view(parts, caller)
 
     def unit(tx: Transaction) -> CodeTaskList:
         which = TaskFilter(
@@ -160,7 +160,7 @@ async def read_logs(
     As `text/event-stream`: every entry as it is written, following later attempts too, until no run is open."""
 
     def first(tx: Transaction) -> tuple[int, list[LogEntryOut]]:
-        task = _visible(tx, parts, caller, task_id)
+        task = visible(tx, parts, caller, task_id)
         return task.id or 0, read_page(tx, _worked(tx, task), run, tail, after)
 
     number, items = await parts.store.run(first, read=True)
@@ -186,7 +186,7 @@ async def read_events(request: Request, parts: PartsOf, caller: Reader, task_id:
     changed; the stream ends when the code task is deleted, or when the client goes."""
 
     def first(tx: Transaction) -> tuple[int, MoveList]:
-        task = _visible(tx, parts, caller, task_id)
+        task = visible(tx, parts, caller, task_id)
         number = task.id or 0
         return number, MoveList(items=[show_move(move) for move in tx.tasks.history(number)])
 
@@ -225,7 +225,7 @@ async def cancel_code_task(parts: PartsOf, caller: Writer, task_id: str) -> Code
     """Ends a code task that is queued, running, testing or in review. A second cancel changes nothing."""
 
     def unit(tx: Transaction) -> CodeTaskOut:
-        task = _visible(tx, parts, caller, task_id)
+        task = visible(tx, parts, caller, task_id)
         return _answer(tx, parts, parts.tasks.cancel(tx, task.id or 0, caller.person))
 
     return await parts.store.run(unit)
@@ -237,7 +237,7 @@ async def retry_code_task(parts: PartsOf, caller: Writer, task_id: str, wish: Re
     instruction = _instruction(wish.with_ if wish else None)
 
     def unit(tx: Transaction) -> CodeTaskOut:
-        task = _visible(tx, parts, caller, task_id)
+        task = visible(tx, parts, caller, task_id)
         return _answer(tx, parts, parts.tasks.retry(tx, task.id or 0, caller.person, instruction))
 
     return await parts.store.run(unit)
@@ -251,7 +251,7 @@ async def send_to_code_task(parts: PartsOf, caller: Writer, task_id: str, words:
     the same branch, whose change goes to the same pull request."""
 
     def unit(tx: Transaction) -> SentOut:
-        task = _visible(tx, parts, caller, task_id)
+        task = visible(tx, parts, caller, task_id)
         tx.people.see(caller.person)
         outcome = Sends(parts.tasks, parts.followups).send(tx, task.id or 0, caller.person, words.text)
         if isinstance(outcome, Refused):
@@ -267,7 +267,7 @@ async def mark_merged(parts: PartsOf, caller: Writer, task_id: str) -> CodeTaskO
     itself is merged: that forge has no other door."""
 
     def look(tx: Transaction) -> CodeTask:
-        return _visible(tx, parts, caller, task_id)
+        return visible(tx, parts, caller, task_id)
 
     task = await parts.store.run(look, read=True)
     repo = parts.settings.repositories.get(task.repo)
@@ -291,7 +291,7 @@ async def _merge(parts: Parts, caller: Caller, task: CodeTask, repo: Repo, forge
         raise ApiError(409, "not_merged", getattr(pull, "say", "The pull request could not be merged."))
 
     def unit(tx: Transaction) -> CodeTaskOut:
-        now = _visible(tx, parts, caller, str(task.id))
+        now = visible(tx, parts, caller, str(task.id))
         parts.merges.apply(tx, now, pull.state, pull.merged_by, "console")
         return _answer(tx, parts, tx.tasks.get(task.id or 0) or now)
 
@@ -303,7 +303,7 @@ async def show_code_task(parts: PartsOf, caller: Reader, task_id: str) -> CodeTa
     """One code task by `CT-12`, `12`, `#12`, its uuid, its name or `requester/name`."""
 
     def unit(tx: Transaction) -> CodeTaskOut:
-        return show_task(tx, _visible(tx, parts, caller, task_id), parts.settings)
+        return show_task(tx, visible(tx, parts, caller, task_id), parts.settings)
 
     return await parts.store.run(unit, read=True)
 
@@ -313,7 +313,7 @@ async def delete_code_task(parts: PartsOf, caller: Writer, task_id: str) -> None
     """Removes a merged or failed code task with its logs. Its branch and pull request stay."""
 
     def unit(tx: Transaction) -> None:
-        task = _visible(tx, parts, caller, task_id)
+        task = visible(tx, parts, caller, task_id)
         outcome = parts.tasks.delete(tx, task.id or 0, caller.person)
         if isinstance(outcome, Refused):
             raise refused(outcome)
@@ -324,12 +324,12 @@ async def delete_code_task(parts: PartsOf, caller: Writer, task_id: str) -> None
 # --- Shared by the routes ---------------------------------------------------------------------------------------------
 
 
-def _may_view(parts: Parts, caller: Caller) -> None:
+def may_view(parts: Parts, caller: Caller) -> None:
     if not may(caller.role, Action.VIEW, is_requester=False):
         raise refused(parts.tasks.rights.refuse_viewing())
 
 
-def _visible(tx: Transaction, parts: Parts, caller: Caller, task_id: str) -> CodeTask:
+def visible(tx: Transaction, parts: Parts, caller: Caller, task_id: str) -> CodeTask:
     """The code task, if there is one that the caller may see; the two are not told apart."""
     unknown = Refused("refused.unknown_id", {"id": clean(task_id)[:80], "command": ""}, "not_found")
     target = read_target(task_id)

@@ -15,6 +15,7 @@ from bot.services.channel_names import channel_name
 from bot.services.followups import Changes, FollowUpSet, Wish
 from bot.services.refusals import Refused
 from bot.services.tasks import actor_of
+from bot.services.visibility import may_see, seen_by
 from bot.services.zones import read_zone, zone_key
 from bot.store import FollowUpFilter, Transaction
 from bot.web.auth import Caller
@@ -67,6 +68,7 @@ async def list_follow_ups(
             **_place_filter(channel, thread),
             limit=limit + 1 if limit < PAGE_MAX else limit,
             offset=start,
+            seen_by=seen_by(caller.role, caller.person),
         )
         found = parts.followups.list(tx, which)
         more = len(found) > limit or (limit == PAGE_MAX and len(found) == limit)
@@ -301,6 +303,8 @@ def _visible(tx: Transaction, parts: Parts, caller: Caller, follow_up_id: str) -
     found = parts.followups.find(tx, target)
     if isinstance(found, Refused):
         raise refused(found)
+    if not may_see(tx, caller.role, caller.person, found):
+        raise refused(unknown)
     return found
 
 
