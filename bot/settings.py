@@ -244,7 +244,9 @@ class Settings(SourcedSettings):
     intake_threshold: float | None = Field(
         None, gt=0, le=1, description="Score from which on it suggests; unset: its own."
     )
-    intake_emoji: str = Field("", description="Name of the emoji that files a message; empty: bulb (on Lark: IDEA).")
+    intake_emoji: str = Field(
+        "", description="Name of the emoji that files a message, the same on every platform; empty: bulb."
+    )
     intake_daily_cap: int = Field(
         10, ge=0, description="Code tasks that intake may file by itself in one channel a day."
     )
