@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
-from bot.core import followup_commands
+from bot.core import followup_commands, setting_commands
 from bot.core.hygiene import clean, count_hidden, is_blank
 from bot.core.options import (
     Given,
@@ -29,15 +29,16 @@ from bot.core.verbs import (
     OFFERED,
     OFFERED_FLAGS,
     SETTING_KEYS,
+    SETTING_WORDS,
     SHOWN_FILTERS,
     SHOWN_FOLLOW_UP_FILTERS,
     VERBS,
-    ZONE_SETTINGS,
     BadFlag,
     CancelTask,
     ChangeFollowUp,
     Command,
     DeleteFollowUp,
+    EditText,
     Empty,
     FileTask,
     Flag,
@@ -46,6 +47,7 @@ from bot.core.verbs import (
     Kind,
     ListFilter,
     ListFollowUps,
+    ListSuggestions,
     ListTasks,
     LogsOf,
     NearMiss,
@@ -65,6 +67,8 @@ from bot.core.verbs import (
     TaskName,
     TaskWord,
     ThisThread,
+    Top,
+    Undo,
     Verb,
     WhoAmI,
 )
@@ -98,6 +102,7 @@ __all__ = [
     "ChangeFollowUp",
     "Command",
     "DeleteFollowUp",
+    "EditText",
     "Empty",
     "FileTask",
     "Flag",
@@ -106,6 +111,7 @@ __all__ = [
     "Kind",
     "ListFilter",
     "ListFollowUps",
+    "ListSuggestions",
     "ListTasks",
     "LogsOf",
     "NearMiss",
@@ -127,6 +133,8 @@ __all__ = [
     "ThisThread",
     "TooLong",
     "TooShort",
+    "Top",
+    "Undo",
     "Verb",
     "WhoAmI",
     "check_description",
@@ -141,6 +149,7 @@ _DOOR: Final = re.compile(r"[/!@／！＠]codetask(?=\s|$|[:：,，])[:：,，]?
 _FOLLOW_UP_DOOR: Final = re.compile(r"[/!／！]followup(?=\s|$|[:：,，])[:：,，]?\s*", re.IGNORECASE)
 _WITH: Final = frozenset({"with", WITH_CHINESE})
 _VERBS_BY_NAME: Final = {verb.name: verb for verb in VERBS}
+_ALONE: Final[dict[str, Command]] = {"whoami": WhoAmI(), "top": Top(), "suggestions": ListSuggestions()}
 _KIND_NOT_YET: Final[dict[Kind, str]] = {"FU": "followups", "RQ": "suggestions"}
 
 
@@ -238,6 +247,14 @@ def render(command: FileTask | Command, language: str = "en") -> str:
             return form("send", id, text) if str(id) else f"-- {text}"
         case Stop(id):
             return form("stop", id)
+        case Undo(id):
+            return form("undo", id)
+        case EditText(id, text):
+            return form("edit", id, text)
+        case Top():
+            return form("top")
+        case ListSuggestions():
+            return form("suggestions")
         case SetFollowUp(text, options, what):
             return form("later", render_follow_up_options(options), text, what or "")
         case ListFollowUps(which):
@@ -343,7 +360,7 @@ def _build(verb: Verb, rest: list[Word], context: Context) -> _Form | None:
         case "alone" if verb.name == "followups":
             return _named(verb, followup_commands.build_list(rest))
         case "alone":
-            return None if rest else (verb.name, WhoAmI() if verb.name == "whoami" else None)
+            return None if rest else (verb.name, _ALONE.get(verb.name))
         case "filter":
             return _build_list(verb, rest)
         case "verb":
@@ -374,9 +391,10 @@ def _named(verb: Verb, read: Command | BadFlag | None) -> _Form | None:
 
 
 def _build_setting(verb: Verb, rest: list[Word], context: Context) -> _Form | None:
-    if not rest or (rest[0].bare in ZONE_SETTINGS and followup_commands.zone_fits(rest, context)):
-        return verb.name, followup_commands.build_setting(rest, context)
-    return (verb.name, None) if len(rest) <= 3 and rest[0].bare in SETTING_KEYS - ZONE_SETTINGS.keys() else None
+    found = setting_commands.build_setting(rest, context)
+    if found is not None:
+        return verb.name, found
+    return (verb.name, None) if len(rest) <= 3 and rest[0].bare in SETTING_KEYS - SETTING_WORDS.keys() else None
 
 
 def _build_list(verb: Verb, rest: list[Word]) -> _Form | None:
@@ -410,6 +428,8 @@ def _target_command(verb: str, target: Target, run: int | None) -> Command | Non
             return CancelTask(target)
         case "stop":
             return Stop(target)
+        case "undo":
+            return Undo(target)
         case "run":
             return RunNow(target)
         case _:
@@ -441,7 +461,7 @@ def _build_send(verb: Verb, rest: list[Word], context: Context) -> _Form | None:
     target = target_of(rest[0], context.default_kind, names="clear")
     text = context.text[rest[0].end :].strip()
     if target is not None and not is_blank(text):
-        return verb.name, Send(target, text) if verb.name == "send" else None
+        return verb.name, Send(target, text) if verb.name == "send" else EditText(target, text)
     if verb.name == "send" and context.in_task_thread:
         return verb.name, Send(ThisThread(), context.text[rest[0].start :].strip())
     return None

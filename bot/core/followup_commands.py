@@ -11,7 +11,6 @@ from bot.core.options import FOLLOWING_UP, Given, read_leading, read_trailing
 from bot.core.targets import Context, is_prefixed, only_target, run_of, target_of
 from bot.core.verbs import (
     FOLLOW_UP_FILTERS,
-    ZONE_SETTINGS,
     BadFlag,
     ChangeFollowUp,
     Command,
@@ -19,7 +18,6 @@ from bot.core.verbs import (
     ListFollowUps,
     RunNow,
     SetFollowUp,
-    Setting,
     ThisThread,
 )
 from bot.core.words import END_MARKS, Word
@@ -122,24 +120,3 @@ def build_change(rest: list[Word], context: Context) -> Read:
 
 def _only(rest: list[Word]):
     return None if rest and run_of(rest[0]) is not None else only_target(rest, "FU", "clear")
-
-
-def build_setting(rest: list[Word], context: Context) -> Read:
-    """`settings [tz|timezone [ZONE]]`; None for the settings that there are not yet."""
-    if not rest:
-        return Setting()
-    key = ZONE_SETTINGS.get(rest[0].bare)
-    if key is None:
-        return None
-    value = context.text[rest[1].start :].strip() if len(rest) > 1 else None
-    return Setting(key, value)
-
-
-def zone_fits(rest: list[Word], context: Context) -> bool:
-    """Whether words behind `settings tz` can be a zone: one word, or a name that is one."""
-    from bot.core.when import zone_named
-
-    if len(rest) <= 2:
-        return True
-    value = context.text[rest[1].start :].strip()
-    return len(rest) <= 4 and any(zone_named(name) is not None for name in (value, f"{value} time"))

@@ -8,10 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from bot.core.buttons import ButtonAction, ButtonVerb, FollowUpAction, WishAction, parse_button, value_of
+from bot.core.buttons import (
+    ButtonAction,
+    ButtonVerb,
+    FollowUpAction,
+    SuggestionAction,
+    WishAction,
+    parse_button,
+    value_of,
+)
 from bot.core.hygiene import clean
 from bot.core.texts import Texts
-from bot.core.verbs import ChangeFollowUp, RetryTask, SetFollowUp, TaskId
+from bot.core.verbs import ChangeFollowUp, EditText, RetryTask, SetFollowUp, TaskId
 
 NOTE_MAX: Final = 2_000
 """Characters of a note (ours): Slack takes 3,000 in a field, Discord 4,000."""
@@ -20,6 +28,8 @@ WHEN: Final = "when"
 WHEN_MAX: Final = 200
 TEXT: Final = "text"
 TEXT_MAX: Final = 2_000
+EDIT_MAX: Final = 3_000
+"""Characters of a suggestion's text in its form: what Slack takes in a field. A longer one is typed: `edit RQ-3 …`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,9 @@ def form_of(value: str, texts: Texts) -> Form | None:
         case FollowUpAction("change", number):
             when = _field(WHEN, "when", WHEN_MAX, texts, instant=True)
             return _form(value, "change", (when,), texts, ref=f"FU-{number}")
+        case SuggestionAction("edit", number):
+            text = _field(TEXT, "edit", EDIT_MAX, texts, multiline=True)
+            return _form(value, "edit", (text,), texts, ref=f"RQ-{number}")
         case WishAction("later"):
             when = _field(WHEN, "when", WHEN_MAX, texts, instant=True)
             text = _field(TEXT, "what", TEXT_MAX, texts, multiline=True, required=False)
@@ -126,7 +139,11 @@ def filled(form: Form, known: Mapping[str, str]) -> Form:
     return replace(form, fields=fields)
 
 
-def read_form(key: str, fields: Mapping[str, str]) -> RetryTask | ChangeFollowUp | LaterForm | UnfitForm | None:
+SentForm = RetryTask | ChangeFollowUp | EditText | LaterForm | UnfitForm
+"""What a sent form can be."""
+
+
+def read_form(key: str, fields: Mapping[str, str]) -> SentForm | None:
     """The command that a sent form stands for; None when it is none of ours. Nothing of it is trusted."""
 
     def told(name: str) -> str:
@@ -142,6 +159,8 @@ def read_form(key: str, fields: Mapping[str, str]) -> RetryTask | ChangeFollowUp
             return RetryTask(TaskId("CT", number), note)
         case FollowUpAction("change", number):
             return ChangeFollowUp(TaskId("FU", number), told(WHEN))
+        case SuggestionAction("edit", number):
+            return EditText(TaskId("RQ", number), told(TEXT))
         case WishAction("later", number):
             return LaterForm(number, SetFollowUp(told(WHEN), what=told(TEXT)))
         case _:

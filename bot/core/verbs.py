@@ -90,23 +90,23 @@ VERBS: Final[tuple[Verb, ...]] = (
     Verb("whoami", "alone", "whoami", (), ("我是谁",), "我是谁", offered=True),
     Verb("send", "send", "send [ID] TEXT", ("say",), ("发送",), "发送 [编号] 文字", offered=True),
     Verb("stop", "target", "stop [ID]", (), ("停止",), "停止 [编号]", offered=True),
-    Verb("undo", "target", "undo [ID]", (), ("撤销",), "撤销 [编号]"),
+    Verb("undo", "target", "undo [ID]", (), ("撤销",), "撤销 [编号]", offered=True),
     Verb("merged", "target", "merged [ID]", (), ("已合并", "标为已合并"), "已合并 [编号]"),
-    Verb("edit", "edit", "edit ID TEXT", (), ("编辑",), "编辑 编号 文字"),
+    Verb("edit", "edit", "edit ID TEXT", (), ("编辑",), "编辑 编号 文字", offered=True),
     Verb("later", "when", "later WHEN [TEXT]", (), ("稍后",), "稍后 时间 [文字]", offered=True),
     Verb("followups", "alone", "followups", (), ("跟进",), "跟进", offered=True),
     Verb("run", "target", "run FU-7", (), ("运行",), "运行 FU-7", offered=True),
     Verb("change", "edit", "change FU-7 WHEN", (), ("修改",), "修改 FU-7 时间", offered=True),
     Verb("delete", "target", "delete ID", ("rm",), ("删除",), "删除 编号"),
-    Verb("top", "alone", "top", (), ("热门",), "热门"),
-    Verb("suggestions", "alone", "suggestions", (), ("需求建议",), "需求建议"),
+    Verb("top", "alone", "top", (), ("热门",), "热门", offered=True),
+    Verb("suggestions", "alone", "suggestions", (), ("需求建议", "建议列表"), "需求建议", offered=True),
     Verb(
         "settings",
         "setting",
-        "settings [tz|timezone [ZONE]]",
+        "settings [KEY [VALUE]]",
         (),
         ("设置",),
-        "设置 [时区|频道时区 [时区名]]",
+        "设置 [名称 [值]]",
         offered=True,
     ),
 )
@@ -226,9 +226,36 @@ SETTING_KEYS: Final = frozenset(
     ["repo", "base", "agent", "intake", "quiet", "reviews", "language", "timezone", "reaction", "tz", "pings"]
 )
 
-SettingKey = Literal["tz", "timezone"]
-ZONE_SETTINGS: Final[dict[str, SettingKey]] = {"tz": "tz", "时区": "tz", "timezone": "timezone", "频道时区": "timezone"}
-"""Settings that this version answers: a person's own zone, and a channel's."""
+SettingKey = Literal["tz", "timezone", "intake", "reaction", "repo", "agent", "language"]
+SETTING_WORDS: Final[dict[str, SettingKey]] = {
+    "tz": "tz",
+    "时区": "tz",
+    "timezone": "timezone",
+    "频道时区": "timezone",
+    "intake": "intake",
+    "需求收集": "intake",
+    "reaction": "reaction",
+    "表情": "reaction",
+    "repo": "repo",
+    "仓库": "repo",
+    "agent": "agent",
+    "智能体": "agent",
+    "language": "language",
+    "语言": "language",
+}
+"""Settings that this version answers, by their words: a person's own zone, the others a channel's."""
+
+MODE_WORDS: Final = {
+    "off": "off",
+    "observe": "observe",
+    "suggest": "suggest",
+    "auto": "auto",
+    "关闭": "off",
+    "观察": "observe",
+    "建议": "suggest",
+    "自动": "auto",
+}
+"""Values of the setting `intake`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +408,31 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class EditText:
+    """Another text for a suggestion, or for a code task that is still queued."""
+
+    id: Target
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Take back what was filed without a person."""
+
+    id: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """What most people ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListSuggestions:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """A text for the agent of a code task."""
 
@@ -451,6 +503,9 @@ OnTask = ListTasks | ShowTask | StatusOf | LogsOf | CancelTask | RetryTask | Sto
 OnFollowUp = SetFollowUp | ListFollowUps | RunNow | ChangeFollowUp | DeleteFollowUp
 """What only follow-ups know."""
 
+OnIntake = EditText | Undo | Top | ListSuggestions
+"""What suggestions brought along."""
+
 Command = (
     ListTasks
     | ShowTask
@@ -463,6 +518,7 @@ Command = (
     | Help
     | WhoAmI
     | OnFollowUp
+    | OnIntake
     | Setting
 )
 Parsed = FileTask | Command | NearMiss | BadFlag | NotYet | Empty | TaskWord

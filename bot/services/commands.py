@@ -19,10 +19,12 @@ from bot.core.commands import (
     CancelTask,
     ChangeFollowUp,
     DeleteFollowUp,
+    EditText,
     Empty,
     FileTask,
     Help,
     ListFollowUps,
+    ListSuggestions,
     ListTasks,
     LogsOf,
     NearMiss,
@@ -38,6 +40,8 @@ from bot.core.commands import (
     Stop,
     TaskId,
     TaskWord,
+    Top,
+    Undo,
     WhoAmI,
 )
 from bot.core.forms import LaterForm, UnfitForm, read_form
@@ -169,8 +173,8 @@ class ChatCommands:
         await self.store.run(unit)
 
     async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
-        """Completions of the options `repo`, `agent`, `id` and `when`."""
-        if name in ("id", "when"):
+        """Completions of the options `repo`, `agent`, `id` and `when`; of `form`, what its fields open with."""
+        if name in ("id", "when", "form"):
             return await self._offers(name, text, person, place)
         known = {"repo": list(self.tasks.settings.repositories), "agent": list(self.tasks.agents)}.get(name, [])
         return [Choice(label=value, value=value) for value in known if text.lower() in value.lower()]
@@ -183,6 +187,8 @@ class ChatCommands:
             return []
         if not may(self.tasks.rights.role(person), Action.VIEW, is_requester=False):
             return []
+        if name == "form":
+            return await self.store.run(lambda tx: self.intake.form_text(tx, parse_button(text), person), read=True)
         zones = Zones(self.tasks.settings.default_timezone)
         found = Completions(self.announcer.languages, zones, self.announcer.redactor.mask)
         seen = seen_by(self.tasks.rights.role(person), person)
@@ -348,6 +354,10 @@ class ChatCommands:
                 self._refuse(tx, said, Refused("refused.disabled"))
             case FileTask():
                 self.filing.file(tx, said, parsed)
+            case EditText() | Undo() | Top() | ListSuggestions():
+                self.intake.act(tx, said, parsed)
+            case _ if self.intake.concerns(parsed):
+                self.intake.on_suggestion(tx, said, parsed)
             case Stop() if self.sends.stops(tx, said, parsed):
                 pass
             case CancelTask() | RetryTask() | ShowTask() | StatusOf() | LogsOf() | Stop():
@@ -451,6 +461,8 @@ class ChatCommands:
                 self._refuse(tx, said, Refused("refused.old_button", {"command": code_span("list")}))
             elif isinstance(meant, UnfitForm):
                 self._refuse(tx, said, Refused(f"form.{meant.why}", {"n": meant.length} if meant.length else {}))
+            elif isinstance(meant, EditText):
+                self.intake.act(tx, said, meant)
             else:
                 self.code_tasks.act(tx, said, meant)
 

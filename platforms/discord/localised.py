@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bot.core.texts import Texts
-from bot.core.verbs import FLAG_VALUES, FLAGS, FOLLOW_UP_FLAGS, SHOWN_FILTERS, VERBS, ZONE_SETTINGS
+from bot.core.verbs import FLAG_VALUES, FLAGS, FOLLOW_UP_FLAGS, SETTING_WORDS, SHOWN_FILTERS, VERBS
 from platforms.discord.slash import FILE_MENU, LATER_MENU, MESSAGE_MENU, SUB_COMMAND, build_commands
 
 Json = dict[str, Any]
@@ -62,7 +62,7 @@ def _choice(option: str, value: str, texts: Texts) -> str:
         case "which":
             return next((word for name, word in SHOWN_FILTERS[texts.language].items() if name == value), "")
         case "key":
-            return next((word for word, meant in ZONE_SETTINGS.items() if meant == value and not word.isascii()), "")
+            return next((word for word, meant in SETTING_WORDS.items() if meant == value and not word.isascii()), "")
         case "verb":
             return next((verb.words(texts.language)[0] for verb in VERBS if verb.name == value), "")
         case _:

@@ -10,7 +10,7 @@ from typing import Any, Final, assert_never
 
 from bot.core.commands import FileTask, NotYet, Options, Send, parse
 from bot.core.texts import Texts
-from bot.core.verbs import FILTERS, FLAGS, FOLLOW_UP_FLAGS, VERBS, ZONE_SETTINGS, Flag, Verb
+from bot.core.verbs import FILTERS, FLAGS, FOLLOW_UP_FLAGS, SETTING_WORDS, VERBS, Flag, Verb
 
 Json = dict[str, Any]
 
@@ -127,7 +127,7 @@ def _options(verb: Verb, texts: Texts) -> list[Json]:
         case "when":
             return [_when(texts), _string("text", texts.say("discord.command.what"), max_length=MAX_TEXT)]
         case "setting":
-            keys = _choices(tuple(dict.fromkeys(ZONE_SETTINGS.values())))
+            keys = _choices(tuple(dict.fromkeys(SETTING_WORDS.values())))
             return [
                 _string("key", texts.say("discord.command.key"), choices=keys),
                 _string("value", texts.say("discord.command.value"), max_length=200),

@@ -11,8 +11,9 @@ from typing import Final, assert_never
 import structlog
 
 from bot.core.buttons import ButtonAction, SuggestionAction
-from bot.core.commands import FileTask, Options
+from bot.core.commands import FileTask, Options, render
 from bot.core.emoji import emoji_name
+from bot.core.forms import EDIT_MAX, TEXT
 from bot.core.inbound import Command, Message, MessageRef, Person, Reaction, ThreadRef
 from bot.core.ledger_replies import TOP_PAGE, top_doc
 from bot.core.people import Action, Role, may
@@ -29,7 +30,24 @@ from bot.core.suggestions import (
     Suggestion,
 )
 from bot.core.tasks import CodeTask
-from bot.core.verbs import TaskId, verb_word
+from bot.core.verbs import (
+    CancelTask,
+    EditText,
+    ListSuggestions,
+    LogsOf,
+    OnIntake,
+    Parsed,
+    RetryTask,
+    Send,
+    ShowTask,
+    StatusOf,
+    Stop,
+    Target,
+    TaskId,
+    Top,
+    Undo,
+    verb_word,
+)
 from bot.ports import Choice, Platform, Posted, Retry
 from bot.services.intake.changes import Changes
 from bot.services.intake.modes import Modes
@@ -51,6 +69,9 @@ LISTED: Final = 50
 READ_TRIES: Final = 10
 DAY: Final = timedelta(days=1)
 SOURCE: Final = "reaction"
+
+Named = CancelTask | RetryTask | LogsOf | Stop | Send | Undo
+"""Commands that may name a suggestion by mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +201,69 @@ class ChatIntake:
 
     # --- Typed commands and the form ----------------------------------------------------------------------------------
 
+    def concerns(self, parsed: Parsed) -> bool:
+        """Whether a command names a suggestion."""
+        target = getattr(parsed, "id", None)
+        return isinstance(target, TaskId) and target.kind == "RQ"
+
+    def on_suggestion(self, tx: Transaction, said: Said, parsed: Parsed) -> None:
+        """A command that names a suggestion but is for code tasks: `show` shows it, others are refused."""
+        target = getattr(parsed, "id", None)
+        assert isinstance(target, TaskId), "`concerns` says so"
+        if isinstance(parsed, ShowTask | StatusOf):
+            self.show(tx, said, target.number)
+            return
+        verb, language = (
+            render(parsed, "en").split()[0] if isinstance(parsed, Named) else "",
+            said.wording.texts.language,
+        )
+        values = {
+            "verb": code_span(verb_word(verb, language)),
+            "ref": str(target),
+            "command": code_span(f"{verb_word('show', language)} {target}"),
+        }
+        self.answers.refuse(tx, said, Refused("refused.verb_of_suggestion", values))
+
+    def act(self, tx: Transaction, said: Said, command: OnIntake) -> None:
+        """`edit`, `undo`, `top`, `suggestions`."""
+        match command:
+            case Top():
+                self.top(tx, said)
+            case ListSuggestions():
+                self.show_all(tx, said)
+            case EditText(TaskId("RQ") as target, text):
+                self.edit(tx, said, target, text)
+            case EditText(target, text):
+                task = self._task(tx, said, target)
+                if task is not None:
+                    outcome = self.queued.edit(tx, task.id or 0, said.person, text)
+                    self._answer(tx, said, outcome, "suggestion.task_edited", ref=task.ref)
+            case Undo(TaskId("RQ")):
+                self.on_suggestion(tx, said, command)
+            case Undo(target):
+                task = self._task(tx, said, target)
+                if task is not None:
+                    self.undo(tx, said, task.id or 0)
+            case _:
+                assert_never(command)
+
+    def _task(self, tx: Transaction, said: Said, target: Target) -> CodeTask | None:
+        """The code task that a command names, if the person may see one there; else it has been refused."""
+        found = Refused("refused.unknown_id", {"id": str(target), "command": "list"}, "not_found")
+        if not may(self.suggestions.rights.role(said.person), Action.VIEW, is_requester=False):
+            found = self.suggestions.rights.refuse_viewing()
+        elif getattr(target, "kind", "CT") == "CT":
+            found = self.queued.tasks.find(tx, target, said.thread_id, said.person)
+        if isinstance(found, Refused):
+            self.answers.refuse(tx, said, found)
+            return None
+        return found
+
     def edit(self, tx: Transaction, said: Said, target: TaskId, text: str) -> None:
         """`edit RQ-3 TEXT`, and the form of [Edit]: other words for the agent."""
         found = self._find(tx, said, target.number)
         outcome = found if isinstance(found, Refused) else self.suggestions.edit(tx, found, said.person, text)
         self._answer(tx, said, outcome, "suggestion.edited", ref=str(target))
-
-    def edit_task(self, tx: Transaction, said: Said, number: int, text: str) -> None:
-        """`edit CT-42 TEXT`."""
-        outcome = self.queued.edit(tx, number, said.person, text)
-        self._answer(tx, said, outcome, "suggestion.task_edited", ref=f"CT-{number}")
 
     def show(self, tx: Transaction, said: Said, number: int) -> None:
         """One suggestion with all of its text, and its buttons."""
@@ -199,16 +273,6 @@ class ChatIntake:
             return
         line, now, mask = self.suggestions.line(tx, found), tx.now, self.answers.announcer.redactor.mask
         self.answers.whisper(tx, said, lambda texts: line_doc(line, texts, now, mask, whole=True))
-
-    def other_verb(self, tx: Transaction, said: Said, verb: str, target: TaskId) -> None:
-        """A verb that suggestions do not know."""
-        language = said.wording.texts.language
-        values = {
-            "verb": code_span(verb_word(verb, language)),
-            "ref": str(target),
-            "command": code_span(f"{verb_word('show', language)} {target}"),
-        }
-        self.answers.refuse(tx, said, Refused("refused.verb_of_suggestion", values))
 
     def show_all(self, tx: Transaction, said: Said) -> None:
         """Open suggestions: of this channel, for admins of all."""
@@ -229,11 +293,16 @@ class ChatIntake:
         now, mask = tx.now, self.answers.announcer.redactor.mask
         self.answers.whisper(tx, said, lambda texts: top_doc(wanted, texts, now, mask, waiting))
 
-    def form_text(self, tx: Transaction, number: int, person: Person) -> list[Choice]:
-        """What the form of [Edit] opens with: one choice per field; nothing for one who may not edit."""
-        found = tx.suggestions.get(number) if self.on else None
+    def form_text(self, tx: Transaction, action: object, person: Person) -> list[Choice]:
+        """What the form of [Edit] opens with: one choice per field; nothing for one who may not edit, and for a text
+        that no form holds."""
+        if not self.on or not isinstance(action, SuggestionAction) or action.verb != "edit":
+            return []
+        found = tx.suggestions.get(action.number)
         judges = may(self.suggestions.rights.role(person), Action.JUDGE, is_requester=False)
-        return [Choice("text", found.text)] if found is not None and found.state is OPEN and judges else []
+        if found is None or found.state is not OPEN or not judges or len(found.text) > EDIT_MAX:
+            return []
+        return [Choice(TEXT, found.text)]
 
     def _open(self, tx: Transaction, said: Said) -> list[Line]:
         here = said.event.thread
