@@ -199,6 +199,11 @@ class Suggestions:
         where, bound = _lately(channel, since)
         return {(state, why): count for state, why, count in self._tx.listed(COUNTS.format(where=where), **bound)}
 
+    def channels(self, since: datetime) -> Sequence[tuple[str, str, str]]:
+        columns = "platform, workspace_id, channel_id"
+        sql = f"SELECT DISTINCT {columns} FROM suggestion WHERE created_at >= :since ORDER BY {columns}"
+        return [(platform, workspace, channel) for platform, workspace, channel in self._tx.listed(sql, since=since)]
+
     def scores(self, channel: tuple[str, str, str] | None, since: datetime) -> Sequence[float]:
         where, bound = _lately(channel, since)
         where += " AND score IS NOT NULL AND state <> 'waiting' AND judge <> 'person'"

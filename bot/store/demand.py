@@ -121,6 +121,10 @@ class SuggestionQueries(Protocol):
         """How many items per (state, reason), for the report."""
         ...
 
+    def channels(self, since: datetime) -> Sequence[tuple[str, str, str]]:
+        """(platform, workspace, channel) wherever an item was heard since then, for the report."""
+        ...
+
     def scores(self, channel: tuple[str, str, str] | None, since: datetime) -> Sequence[float]:
         """The scores of judged items, for the report."""
         ...
@@ -160,6 +164,10 @@ class SubscriptionQueries(Protocol):
 
     def ask(self, code_task_id: int, person: Person) -> bool:
         """Counts someone who used a door on the same message as asking for it too; False when counted already."""
+        ...
+
+    def forget(self, code_task_id: int, person: Person) -> bool:
+        """Takes an account out of those who asked, with all its threads; False when it was not among them."""
         ...
 
     def askers(self, code_task_id: int) -> Sequence[Person]:

@@ -8,12 +8,14 @@ from bot.core.people import TOKEN, Action, may
 from bot.services.presence import ALIVE
 from bot.services.tasks import actor_of
 from bot.store import TokenInfo, Transaction
+from bot.web.askers import router as askers
 from bot.web.audit import router as audit
 from bot.web.auth import Caller, caller_with
 from bot.web.code_tasks import PartsOf, Reader, Writer
 from bot.web.code_tasks import router as code_tasks
 from bot.web.errors import ApiError
 from bot.web.follow_ups import router as follow_ups
+from bot.web.intake import router as intake
 from bot.web.parts import Parts
 from bot.web.people import router as people
 from bot.web.schemas import (
@@ -28,11 +30,12 @@ from bot.web.schemas import (
     WorkerList,
     WorkerOut,
 )
+from bot.web.suggestions import router as suggestions
 from bot.web.times import router as times
 from bot.web.tokens import digest, new_token, person_key
 
 router = APIRouter(prefix="/api/v1")
-for nouns in (code_tasks, follow_ups, times, people, audit):
+for nouns in (askers, code_tasks, follow_ups, times, people, audit, intake, suggestions):
     router.include_router(nouns)
 
 Anyone = Annotated[Caller, Depends(caller_with("read"))]
