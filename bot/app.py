@@ -43,6 +43,7 @@ from bot.services.intake.judges import RulesJudge
 from bot.services.intake.judging import Judging, Jury, Reading
 from bot.services.intake.listening import Listening
 from bot.services.intake.llm import LlmJudge
+from bot.services.intake.local_model import local_weights
 from bot.services.intake.modes import Modes
 from bot.services.intake.news import SuggestionNews
 from bot.services.intake.originals import Originals
@@ -216,7 +217,7 @@ def open_intake(
     ledger = Ledger(announcer, rights)
     suggestions = Suggestions(settings, tasks, ledger, SuggestionNews(announcer), rights)
     modes, originals = Modes(rights), Originals(platforms)
-    rules = RulesJudge(settings.intake_threshold)
+    rules = RulesJudge(settings.intake_threshold, local_weights(settings))
     judge = rules if model is None else LlmJudge(settings, rules, model)
     jury = Jury(store, Deciding(settings, modes, rights, ledger, suggestions), originals, judge, rules, platforms)
     reading = Reading(store, originals)
