@@ -94,6 +94,17 @@ def test_cancel_retry_delete(served: Terminal) -> None:
     assert served.run("task", "get", second).returncode == 4
 
 
+def test_words_are_sent_to_the_agent(served: Terminal) -> None:
+    task_id = file(served)
+    sent = served.run("task", "send", task_id, "use tabs")
+    assert (sent.returncode, sent.stderr) == (0, "")
+    assert sent.stdout == f"Sent: the agent reads it in {task_id}#1, number 1 in line.\n"
+    piped = served.run("task", "send", task_id, "--stdin", "--json", stdin="and tests\n")
+    assert json.loads(piped.stdout) == {"run": f"{task_id}#1", "position": 2}
+    empty = served.run("task", "send", task_id, "-", stdin=" ")
+    assert (empty.returncode, empty.stdout) == (2, "") and "Nothing was sent" in empty.stderr
+
+
 def test_list_shows_what_was_asked_for(served: Terminal) -> None:
     task_id = file(served)
     quiet = served.run("task", "ls", "-q", "--stage", "queued", "--limit", "1")

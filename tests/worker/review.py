@@ -1,5 +1,6 @@
 """A code task in review with its branch and its pull request on the local forge, made without running an agent."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,12 @@ RED = "! test -f red.txt"
 def local_repo(folder: Path, **more: Any) -> dict[str, RepoSettings]:
     """One repository on the local forge whose tests fail on `red.txt`."""
     make_bare(folder / "shop.git", "main", FILES)
-    return {"shop": RepoSettings(url=f"file://{folder / 'shop.git'}", forge="local", test_command=RED, **more)}
+    return {"shop": shop(folder / "shop.git", **more)}
+
+
+def shop(bare: Path, **more: Any) -> RepoSettings:
+    """The settings of that repository."""
+    return RepoSettings(url=f"file://{bare}", forge="local", test_command=RED, **more)
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,15 @@ class Review:
     async def said(self, follow_up: FollowUp) -> str:
         """All that was posted for it."""
         return "\n---\n".join(said.content.text for said in await self.place.posts(follow_up))  # type: ignore[union-attr]
+
+    async def says(self, follow_up: FollowUp, text: str) -> str:
+        """All that was posted for it, once that is part of it: a card is edited at most every 3 s, and the replies
+        behind wait."""
+        store = self.place.app.store
+        async with asyncio.timeout(20):
+            while text not in (said := await self.said(follow_up)):
+                await store.changed("outbox", store.version("outbox"), 0.2)
+        return said
 
 
 async def in_review(place: House, bare: Path) -> Review:

@@ -121,8 +121,7 @@ async def test_a_protected_path_waits_for_an_admin(tmp_path: Path, database_url:
         assert not isinstance(allowed, Refused) and parked is not None
         assert (await house_.ended(second)).state is FollowUpState.SUCCESS, house_.log(second)
         assert place.tip == parked.sha and ".github/workflows/ci.yml" in place.files
-        said = await place.said(second)
-        assert "shop#1 is updated (+2 −0, tests passed)." in said and "heard 2:" in said
+        assert "heard 2:" in await place.says(second, "shop#1 is updated (+2 −0, tests passed).")
 
 
 def _asked(tx: Transaction, follow_up: FollowUp) -> str:
