@@ -18,6 +18,11 @@ ASKED: Final = """
   SELECT code_task_id, platform, workspace_id, person_id, created_at FROM subscription {where}
   UNION ALL SELECT code_task_id, platform, workspace_id, person_id, created_at FROM asker {where}
 """
+FORGET: Final = tuple(
+    f"DELETE FROM {table} WHERE code_task_id = :task AND platform = :platform"
+    " AND workspace_id = :workspace AND person_id = :id"
+    for table in ("subscription", "asker")
+)
 ONE: Final = "coalesce(l.person, a.platform || ':' || a.workspace_id || ':' || a.person_id)"
 """What stands for a person: the number that linked accounts share, or the account itself."""
 LINKED: Final = (
@@ -78,10 +83,9 @@ class Subscriptions:
         return new
 
     def end(self, code_task_id: int, thread_id: int) -> Subscription | None:
-        key = {"task": code_task_id, "thread": thread_id}
-        row = self._tx.first(SubscriptionRow, "code_task_id = :task AND thread_id = :thread", **key)
-        gone = "DELETE FROM subscription WHERE code_task_id = :task AND thread_id = :thread"
-        if row is None or not self._tx.affected(gone, **key):
+        where, task, thread = "code_task_id = :task AND thread_id = :thread", code_task_id, thread_id
+        row = self._tx.first(SubscriptionRow, where, task=task, thread=thread)
+        if row is None or not self._tx.affected(f"DELETE FROM subscription WHERE {where}", task=task, thread=thread):
             return None
         self._tx.wake("task")
         return _subscription(row, self._person(row["platform"], row["workspace_id"], row["person_id"]))
@@ -101,6 +105,13 @@ class Subscriptions:
             "created_at": self._tx.now,
         }
         return self._tx.insert_new(AskerRow, values) is not None
+
+    def forget(self, code_task_id: int, person: Person) -> bool:
+        who = {"task": code_task_id, "platform": person.platform, "workspace": person.workspace_id, "id": person.id}
+        gone = [self._tx.affected(sql, **who) for sql in FORGET]
+        if any(gone):
+            self._tx.wake("task")
+        return any(gone)
 
     def askers(self, code_task_id: int) -> Sequence[Person]:
         seen = {self._tx.scalar(REQUESTER, id=code_task_id)}

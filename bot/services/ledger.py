@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from bot.core.inbound import Person
-from bot.core.people import is_requester
+from bot.core.people import Action, is_requester, may
 from bot.core.similar import Similar, similar
 from bot.core.tasks import ACTIVE, CodeTask, Stage
 from bot.core.texts import Word

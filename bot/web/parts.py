@@ -6,10 +6,22 @@ from typing import Protocol
 from bot.core.redact import LiveRedactor
 from bot.ports import Forge, Platform
 from bot.services.followups import FollowUps
+from bot.services.intake.changes import Changes
+from bot.services.intake.suggestions import Suggestions
 from bot.services.merges import Merges
 from bot.services.tasks import CodeTasks
 from bot.settings import Settings
 from bot.store import Store
+
+
+class IntakeParts(Protocol):
+    """What acts on suggestions."""
+
+    @property
+    def suggestions(self) -> Suggestions: ...
+
+    @property
+    def changes(self) -> Changes: ...
 
 
 class Parts(Protocol):
@@ -29,6 +41,9 @@ class Parts(Protocol):
 
     @property
     def followups(self) -> FollowUps: ...
+
+    @property
+    def intake(self) -> IntakeParts: ...
 
     @property
     def merges(self) -> Merges: ...

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
+from bot.core.inbound import Person
 from bot.core.people import Role
 from bot.core.runs import LogKind, Run, RunLease, RunState
 from bot.core.tasks import CodeTask, Priority, Stage
@@ -80,7 +81,8 @@ class CodeTaskOut(
         *("next_attempt_at", "repo", "base", "branch", "agent", "draft", "created_at", "updated_at", "finished_at"),
     )
 ):
-    """A code task. `id` is `CT-42`; `position` is its place in the queue, 1 for the next."""
+    """A code task. `id` is `CT-42`; `position` is its place in the queue, 1 for the next; `askers` are the people
+    besides its requester who asked for it, linked accounts once."""
 
     id: str
     priority: Priority
@@ -291,9 +293,14 @@ def show_task(tx: Transaction, task: CodeTask, settings: Settings) -> CodeTaskOu
             "cost": CostOut(usd=task.cost_usd, tokens=task.tokens),
             "workspace": _workspace(task, run, settings),
             "thread": show_thread(thread),
+            "askers": [show_person(asker) for asker in tx.subscriptions.askers(task.id or 0)],
             "position": tx.tasks.queue_position(task.id or 0) if task.stage is Stage.QUEUED else None,
         }
     )
+
+
+def show_person(person: Person) -> RequesterOut:
+    return RequesterOut(platform=person.platform, workspace_id=person.workspace_id, id=person.id, name=person.name)
 
 
 def run_ref(task: CodeTask, run: Run) -> str:
