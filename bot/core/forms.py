@@ -94,7 +94,7 @@ def form_of(value: str, texts: Texts) -> Form | None:
             return _form(value, "change", (when,), texts, ref=f"FU-{number}")
         case SuggestionAction("edit", number):
             text = _field(TEXT, "edit", EDIT_MAX, texts, multiline=True)
-            return _form(value, "edit", (text,), texts, ref=f"RQ-{number}")
+            return replace(_form(value, "edit", (text,), texts, ref=f"RQ-{number}"), prefilled=True)
         case WishAction("later"):
             when = _field(WHEN, "when", WHEN_MAX, texts, instant=True)
             text = _field(TEXT, "what", TEXT_MAX, texts, multiline=True, required=False)
