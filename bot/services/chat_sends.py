@@ -9,15 +9,17 @@ from bot.core.inbound import MessageRef
 from bot.core.people import Action, may
 from bot.core.quoting import code_span
 from bot.core.task_cards import say_doc
-from bot.core.tasks import Stage
+from bot.core.tasks import CodeTask, Stage
 from bot.core.texts import Word
-from bot.core.verbs import RetryTask, Send, Stop, TaskId
+from bot.core.verbs import RetryTask, Send, Stop, Target, TaskId
 from bot.services.branch_runs import runs_on_branch
 from bot.services.chat_followups import ChatFollowUps
 from bot.services.followups import Wish
 from bot.services.refusals import Refused
 from bot.services.said import Said
 from bot.services.sends import Sends, Sent
+from bot.services.tasks import unknown
+from bot.services.visibility import may_see
 from bot.store import Transaction
 
 OVER = frozenset({FollowUpState.SUCCESS, FollowUpState.FAILED})
@@ -39,7 +41,7 @@ class ChatSends:
         if not may(tasks.rights.role(said.person), Action.VIEW, is_requester=False):
             answers.refuse(tx, said, tasks.rights.refuse_viewing())
             return
-        task = tasks.find(tx, command.id, said.thread_id, said.person)
+        task = self._find(tx, said, command.id)
         if isinstance(task, Refused):
             answers.refuse(tx, said, task)
             return
@@ -62,7 +64,7 @@ class ChatSends:
     def stops(self, tx: Transaction, said: Said, command: Stop) -> bool:
         """Ends the run that works on the branch of a code task in review; False where the command means anything else.
         The code task stays in review."""
-        task = self.sends.tasks.find(tx, command.id, said.thread_id, said.person)
+        task = self._find(tx, said, command.id)
         if isinstance(task, Refused) or task.stage is not Stage.REVIEW or not self.follow_ups.on:
             return False
         runs = runs_on_branch(tx, task)
@@ -70,6 +72,14 @@ class ChatSends:
             return False
         self.follow_ups.act(tx, said, Stop(TaskId("FU", runs[0].follow_up_id or 0)))
         return True
+
+    def _find(self, tx: Transaction, said: Said, target: Target) -> CodeTask | Refused:
+        """The code task, if whoever speaks may see it."""
+        tasks, person = self.sends.tasks, said.person
+        found = tasks.find(tx, target, said.thread_id, person)
+        if isinstance(found, Refused) or may_see(tx, tasks.rights.role(person), person, found, said.event.thread):
+            return found
+        return unknown(found.id or 0)
 
     def _tell(self, tx: Transaction, said: Said, sent: Sent) -> None:
         self._mark(tx, said)
