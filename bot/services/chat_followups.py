@@ -39,10 +39,12 @@ from bot.core.verbs import (
 )
 from bot.core.when import When, zone_named
 from bot.services.announcements import Announcer
+from bot.services.channel_settings import ChannelSettings
 from bot.services.chat_later import SEEN_LATE, ChatLater, Origin, instant_of, of_message, read_wish
 from bot.services.chat_settings import ChatSettings
 from bot.services.followup_news import FollowUpNews
 from bot.services.followups import Changes, FollowUps, FollowUpSet, Wish, unknown_follow_up
+from bot.services.intake.news import SuggestionNews
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
 from bot.services.visibility import may_see
@@ -81,7 +83,9 @@ class ChatFollowUps:
         """Wires the parts."""
         answers, zones = Answers(announcer), Zones(followups.settings.default_timezone)
         later = ChatLater(followups, answers, zones)
-        return cls(followups, later, ChatSettings(followups.rights, answers, zones), news, answers, zones)
+        channel = ChannelSettings(followups.settings, SuggestionNews(announcer), followups.agents)
+        settings = ChatSettings(followups.rights, answers, zones, channel)
+        return cls(followups, later, settings, news, answers, zones)
 
     @property
     def on(self) -> bool:

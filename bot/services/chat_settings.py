@@ -6,10 +6,12 @@ from bot.core.cards import Doc
 from bot.core.inbound import Person
 from bot.core.people import Action, may
 from bot.core.quoting import code_span
+from bot.core.suggestions import Mode
 from bot.core.task_cards import say_markdown
 from bot.core.texts import Texts
 from bot.core.verbs import Setting, SettingKey
 from bot.core.when.zones import zone_name
+from bot.services.channel_settings import KEYS, ChannelKey, ChannelSettings
 from bot.services.people import Rights
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
@@ -17,6 +19,7 @@ from bot.services.tasks import actor_of
 from bot.services.zones import OWN, SHARED, Zones, read_zone, zone_key
 from bot.store import Transaction
 
+OFF = frozenset({"off", "none", "关闭", "无"})
 UNSET = frozenset({"off", "none", "default", "清除", "无"})
 """Words that take a setting back."""
 
@@ -28,11 +31,12 @@ class ChatSettings:
     rights: Rights
     answers: Answers
     zones: Zones
+    channel: ChannelSettings
 
     def act(self, tx: Transaction, said: Said, wish: Setting) -> None:
         """Shows a setting, or changes it."""
         role = self.rights.role(said.person)
-        change = Action.CONFIGURE if wish.key == "timezone" else Action.OWN_SETTINGS
+        change = Action.OWN_SETTINGS if wish.key == "tz" else Action.CONFIGURE
         needed = Action.VIEW if wish.value is None else change
         if not may(role, needed, is_requester=True):
             refused = Refused("refused.may_not_configure", {}, "not_allowed")
@@ -43,7 +47,13 @@ class ChatSettings:
             self._change(tx, said, wish.key, wish.value)
 
     def _change(self, tx: Transaction, said: Said, key: SettingKey, value: str) -> None:
-        unset = value.strip(" .。").casefold() in UNSET
+        word = value.strip(" .。").casefold()
+        unset = word in UNSET
+        if key != "tz" and key != "timezone":
+            # `off` is a value of these two, not the way back to the default.
+            keeps = key in ("intake", "reaction") and word in OFF
+            self._set_for_channel(tx, said, key, "off" if keeps else None if unset else value.strip())
+            return
         zone = None if unset else read_zone(value)
         if zone is None and not unset:
             self.answers.refuse(tx, said, Refused("refused.unknown_zone", {"zone": value[:60]}))
@@ -54,6 +64,16 @@ class ChatSettings:
             place = said.event.thread.model_copy(update={"root": None, "native": None})
             tx.people.set_setting(place, SHARED, zone_key(zone) or None)
             tx.people.audit(actor_of(said.person), "setting", place.canonical, {SHARED: zone_key(zone)})
+        self._show(tx, said, key)
+
+    def _set_for_channel(self, tx: Transaction, said: Said, key: ChannelKey, value: str | None) -> None:
+        kept = self.channel.read(key, value)
+        if isinstance(kept, Refused):
+            self.answers.refuse(tx, said, kept)
+            return
+        place = said.event.thread.model_copy(update={"root": None, "native": None})
+        self.channel.store(tx, place, key, kept)
+        tx.people.audit(actor_of(said.person), "setting", place.canonical, {key: kept or ""})
         self._show(tx, said, key)
 
     def prefer(self, tx: Transaction, person: Person, name: str | None) -> None:
@@ -74,6 +94,11 @@ class ChatSettings:
                 lines.append(say_markdown(texts, name, key=code_span("tz"), zone=named))
             if key in (None, "timezone"):
                 lines.append(say_markdown(texts, "settings.timezone", key=code_span(SHARED), zone=shared or unset))
+            for name in KEYS:
+                if key in (None, name):
+                    lines.append(self.channel.describe(tx, said.event.thread, name, texts))
+            if key == "intake" and tx.people.setting(said.event.thread, key) == Mode.AUTO.value:
+                lines.append(self.channel.about_auto(texts))
             return Doc(text="\n".join(f"- {line}" for line in lines))
 
         self.answers.whisper(tx, said, draw)
