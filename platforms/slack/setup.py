@@ -75,7 +75,7 @@ LONG_DESCRIPTION: Final = (
 def usage_hint() -> str:
     """The hint behind `/codetask`, made from the verbs and options that this version answers."""
     flags = " ".join(f"[--{flag.name} {flag.hint}]" for flag in FLAGS[:2] if flag.offered)
-    shapes = ("filter", "target", "retry", "verb")
+    shapes = ("filter", "target", "retry", "send", "verb")
     verbs = [verb.hint for verb in VERBS if verb.offered and verb.shape in shapes and verb.name != "run"]
     return " | ".join([f"{flags} what to change".strip(), *verbs])
 
