@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlmodel import col, select
+from sqlmodel.sql.sqltypes import UTCDateTime
 
 from bot.core.tasks import CodeTask, Stage, may_move
 from bot.store import Move, TaskFilter
@@ -30,12 +31,12 @@ SELECT name FROM code_task WHERE requester_platform = :platform AND requester_wo
 AND requester_id = :person AND name {bytewise} >= :prefix AND name {bytewise} < :after
 """
 FILED_BY = """
-SELECT count(*) FROM code_task WHERE requester_platform = :platform AND requester_workspace = :workspace
-AND requester_id = :person AND created_at >= :since
+SELECT at FROM audit WHERE actor = :actor AND action = 'file' AND at >= :since ORDER BY id DESC LIMIT :most
 """
 FILED_IN = """
-SELECT count(*) FROM code_task t JOIN thread h ON h.id = t.thread_id
+SELECT t.created_at FROM code_task t JOIN thread h ON h.id = t.thread_id
 WHERE h.platform = :platform AND h.workspace_id = :workspace AND h.channel_id = :channel AND t.created_at >= :since
+ORDER BY t.created_at DESC LIMIT :most
 """
 IN_NO_TALK = """NOT EXISTS (SELECT 1 FROM thread h JOIN channel_setting c ON c.platform = h.platform
 AND c.workspace_id = h.workspace_id AND c.channel_id = h.channel_id AND c.key = 'direct'
@@ -172,13 +173,19 @@ class Tasks:
     def moves(self, task_id: int) -> int:
         return self._tx.scalar("SELECT coalesce(max(seq), 0) FROM task_event WHERE code_task_id = :id", id=task_id)
 
-    def filed_by(self, requester: tuple[str, str, str], since: datetime) -> int:
-        platform, workspace, person = requester
-        return self._tx.scalar(FILED_BY, platform=platform, workspace=workspace, person=person, since=since)
+    def filed_by(self, actor: str, since: datetime, most: int) -> Sequence[datetime]:
+        self._tx.alone(f"filed:{actor}")
+        return self._instants(FILED_BY, actor=actor, since=since, most=most)
 
-    def filed_in(self, channel: tuple[str, str, str], since: datetime) -> int:
+    def filed_in(self, channel: tuple[str, str, str], since: datetime, most: int) -> Sequence[datetime]:
+        self._tx.alone(f"filed:{':'.join(channel)}")
         platform, workspace, channel_id = channel
-        return self._tx.scalar(FILED_IN, platform=platform, workspace=workspace, channel=channel_id, since=since)
+        where = {"platform": platform, "workspace": workspace, "channel": channel_id}
+        return self._instants(FILED_IN, **where, since=since, most=most)
+
+    def _instants(self, sql: str, **bound: Any) -> Sequence[datetime]:
+        query = sa.text(sql).columns(sa.column("at", UTCDateTime()))
+        return [at for (at,) in self._tx.run(query.bindparams(sa.bindparam("since", type_=UTCDateTime())), bound)]
 
     def queue_position(self, task_id: int) -> int | None:
         return self._tx.scalar(QUEUE_POSITION, id=task_id)

@@ -80,6 +80,11 @@ class Tx:
             return SystemClock().now()
         return begun_at(self._connection)
 
+    def alone(self, key: str) -> None:
+        """Waits for any other transaction that names the same key, until it ends. SQLite has one writer at a time."""
+        if not self.sqlite:
+            self.scalar("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0)) IS NULL", key=key)
+
     def wake(self, topic: Topic) -> None:
         self.topics.add(topic)
 

@@ -121,6 +121,8 @@ class FollowUps:
             return FollowUpSet(known, fresh=False)
         if not may(self.rights.role(wish.person), Action.FILE, is_requester=False):
             return self.rights.refuse_following_up()
+        if not self.rights.hears(tx, wish.place):
+            return self.rights.refuse_channel()
         draft = self._draft(tx, wish)
         if isinstance(draft, Refused):
             return draft

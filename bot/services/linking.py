@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bot.core.inbound import Person
 from bot.core.people import CONSOLE, TOKEN
+from bot.core.quoting import code_span
 from bot.services.people import find_account, with_links
 from bot.services.refusals import Refused
 from bot.services.tasks import actor_of
@@ -54,4 +55,6 @@ def _account(tx: Transaction, account: str) -> Person | Refused:
     person = find_account(tx, account)
     if account.partition(":")[0] in (CONSOLE, TOKEN) or (person is not None and person.kind in ("bot", "webhook")):
         return Refused("refused.unlinkable", {"account": account})
-    return person or Refused("refused.unknown_account", {"account": account}, "not_found")
+    return person or Refused(
+        "refused.unknown_account", {"account": account, "whoami": code_span("whoami")}, "not_found"
+    )

@@ -11,7 +11,7 @@ from bot.core.tasks import CodeTask
 from bot.core.texts import Word
 from bot.ports import Platform, Retry
 from bot.services.later import Later
-from bot.services.refusals import Refused
+from bot.services.refusals import RefusalKind, Refused
 from bot.settings import Settings
 from bot.store import Store, Transaction
 
@@ -62,39 +62,40 @@ class Rights:
         return channel_is_heard({*listed, self.settings.admin_channel}, where, direct=direct)
 
     def refuse_channel(self) -> Refused:
-        return self._with_admins("refused.channel_unheard", {})
+        return self.with_admins("refused.channel_unheard", {})
 
     def refuse_filing(self) -> Refused:
-        return self._with_admins("refused.may_not_file", {})
+        return self.with_admins("refused.may_not_file", {})
 
     def refuse_viewing(self) -> Refused:
-        return self._with_admins("refused.may_not_view", {})
+        return self.with_admins("refused.may_not_view", {})
 
     def refuse_acting(self, task: CodeTask, verb: str) -> Refused:
         requester = f"@{task.requester_name or task.requester_id}"
         act = Word(f"act.{verb}", {"ref": task.ref})
-        return self._with_admins("refused.may_not_act", {"act": act, "requester": requester})
+        return self.with_admins("refused.may_not_act", {"act": act, "requester": requester})
 
     def refuse_following_up(self) -> Refused:
-        return self._with_admins("refused.may_not_follow_up", {})
+        return self.with_admins("refused.may_not_follow_up", {})
 
     def refuse_changing(self, follow_up: FollowUp, verb: str) -> Refused:
         requester = f"@{follow_up.requester_name or follow_up.requester_id}"
         act = Word(f"act.{verb}", {"ref": follow_up.ref})
-        return self._with_admins("refused.may_not_act_follow_up", {"act": act, "requester": requester})
+        return self.with_admins("refused.may_not_act_follow_up", {"act": act, "requester": requester})
 
     def refuse_deciding(self, task: CodeTask) -> Refused:
         """Who filed a code task has no more say over its waiting change than anyone: nobody but admins is named."""
         return Refused("refused.may_not_decide", {"ref": task.ref}, "not_allowed")
 
     def refuse_judging(self, ref: str) -> Refused:
-        return self._with_admins("refused.may_not_judge", {"ref": ref})
+        return self.with_admins("refused.may_not_judge", {"ref": ref})
 
-    def _with_admins(self, key: str, values: dict[str, object]) -> Refused:
+    def with_admins(self, key: str, values: dict[str, object], kind: RefusalKind = "not_allowed") -> Refused:
+        """A refusal that says whom to ask; its text has a twin `..._nobody` for where no admin is named."""
         names = [name.rpartition(":")[2] for name in self.settings.admins]
         if not names:
-            return Refused(f"{key}_nobody", values, "not_allowed")
-        return Refused(key, {**values, "admins": tuple(f"@{name}" for name in names[:3])}, "not_allowed")
+            return Refused(f"{key}_nobody", values, kind)
+        return Refused(key, {**values, "admins": tuple(f"@{name}" for name in names[:3])}, kind)
 
 
 def as_tokens_say(tx: Transaction, person: Person) -> Person:

@@ -20,6 +20,7 @@ from bot.services.attempts import Attempts
 from bot.services.branch_runs import end_on_branch, refuse_change, waiting_on_branch
 from bot.services.ledger import Ledger
 from bot.services.people import Rights
+from bot.services.quotas import over_quota
 from bot.services.refusals import Refused, stage_word
 from bot.settings import Settings
 from bot.store import RunAgain, TaskFilter, Transaction
@@ -77,6 +78,8 @@ class CodeTasks:
             return Filed(known, fresh=False)
         if not may(self.rights.role(filing.person), Action.FILE, is_requester=False):
             return self.rights.refuse_filing()
+        if not self.rights.hears(tx, filing.channel):
+            return self.rights.refuse_channel()
         accepted = checked(filing.text)
         if isinstance(accepted, Refused):
             return accepted
@@ -88,6 +91,9 @@ class CodeTasks:
         draft = self._draft(tx, filing, accepted.text, repo, agent)
         if isinstance(draft, Refused):
             return draft
+        over = over_quota(tx, self.rights, filing.person, filing.channel)
+        if over is not None:
+            return over
         task = tx.tasks.add(draft, actor=actor_of(filing.person))
         if task is None:
             raise RunAgain

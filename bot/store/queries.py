@@ -139,12 +139,14 @@ class TaskQueries(Protocol):
         """How many entries its history has."""
         ...
 
-    def filed_by(self, requester: tuple[str, str, str], since: datetime) -> int:
-        """How many code tasks someone has filed since then, whatever became of them."""
+    def filed_by(self, actor: str, since: datetime, most: int) -> Sequence[datetime]:
+        """When someone (`platform:person`) filed code tasks since then, newest first, at most `most`; those deleted
+        since count too. Until this transaction ends no other one counts the same person's: what is counted and then
+        filed stays within the limits."""
         ...
 
-    def filed_in(self, channel: tuple[str, str, str], since: datetime) -> int:
-        """The same for the threads of a channel."""
+    def filed_in(self, channel: tuple[str, str, str], since: datetime, most: int) -> Sequence[datetime]:
+        """The same for the threads of a channel, without those deleted."""
         ...
 
     def queue_position(self, task_id: int) -> int | None:

@@ -111,10 +111,13 @@ def filings_are_counted_by_person_and_channel(bench: Bench) -> None:
     bench.file(thread="2.0", requester_id="U1")
     bench.file(requester_id="U1")
     bench.file(thread="3.0", requester_id="U2")
-    by = lambda person, since: bench.do(lambda tx: tx.tasks.filed_by(("slack", "T1", person), since))  # noqa: E731
-    assert (by("U1", noon), by("U1", noon - timedelta(seconds=10)), by("U3", noon)) == (2, 3, 0)
-    assert bench.do(lambda tx: tx.tasks.filed_in(("slack", "T1", "C1"), noon)) == 2
-    assert bench.do(lambda tx: tx.tasks.filed_in(("slack", "T1", "C2"), noon)) == 0
+    filed_in = lambda channel, most: bench.do(lambda tx: tx.tasks.filed_in(("slack", "T1", channel), noon, most))  # noqa: E731
+    assert (filed_in("C1", 50), filed_in("C1", 1), filed_in("C2", 50)) == ([noon, noon], [noon], [])
+    bench.do(lambda tx: [tx.people.audit(who, "file", "CT-9", {}) for who in ("slack:U1", "slack:U1", "slack:U2")])
+    bench.do(lambda tx: tx.people.audit("slack:U1", "cancel", "CT-9", {}))
+    by = lambda who, since: len(bench.do(lambda tx: tx.tasks.filed_by(who, since, 50)))  # noqa: E731
+    assert (by("slack:U1", noon), by("slack:U2", noon), by("slack:U3", noon)) == (2, 1, 0)
+    assert by("slack:U1", noon + timedelta(seconds=1)) == 0
 
 
 def audit_entries_are_listed(bench: Bench) -> None:
