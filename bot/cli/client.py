@@ -103,6 +103,11 @@ def follow_up_path(follow_up_id: str, verb: str = "") -> str:
     return f"follow-ups/{quote(follow_up_id, safe='')}{'/' if verb else ''}{verb}"
 
 
+def suggestion_path(suggestion_id: str, verb: str = "") -> str:
+    """The path of a suggestion."""
+    return f"suggestions/{quote(suggestion_id, safe='')}{'/' if verb else ''}{verb}"
+
+
 def _check(answer: httpx.Response) -> None:
     if answer.is_success:
         return

@@ -16,6 +16,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo:demo", "Play the whole story offline, then try it yourself."),
     "task": ("task:app", "File, watch and steer code tasks."),
     "followup": ("followup:app", "Run a prompt later, or be reminded."),
+    "suggestion": ("suggestion:app", "See and decide what intake has found."),
     "doctor": ("doctor:doctor", "Check this machine and every connection; say how to fix them."),
     "setup": ("setup:setup", "Connect a chat platform, step by step, and prove it works."),
     "serve": ("process:serve", "Run chat and API without a worker."),

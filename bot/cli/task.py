@@ -22,7 +22,7 @@ from bot.cli.output import (
     say,
     wants_json,
 )
-from bot.cli.task_lines import COLUMNS, USUAL, details, shown
+from bot.cli.task_lines import COLUMNS, TOP, USUAL, details, shown
 from bot.cli.watching import STAGES, show_logs, watch
 
 app = typer.Typer(
@@ -115,6 +115,28 @@ def list_tasks(
         out_table([[COLUMNS[name](task) for name in chosen] for task in tasks], [name.upper() for name in chosen])
     else:
         say("No code tasks." if everyone else "No code tasks of yours. See everyone's with --all.")
+
+
+@app.command("top")
+def top(
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=200, help="At most so many.")] = 20,
+    quiet: Quiet = False,
+    output: Output = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """List open code tasks by how many people asked for them."""
+    with Api() as api:
+        found = api.call("GET", "demand", params={"limit": limit})
+    if wants_json(output, as_json):
+        out_json(found)
+    elif quiet:
+        for one in found["items"]:
+            out(one["code_task"]["id"])
+    elif found["items"]:
+        rows = [[str(one["people"]), *(COLUMNS[name](one["code_task"]) for name in TOP)] for one in found["items"]]
+        out_table(rows, ["PEOPLE", *(name.upper() for name in TOP)])
+    else:
+        say("Nothing that somebody asked for is open.")
 
 
 @app.command("show")

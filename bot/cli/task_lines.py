@@ -56,11 +56,13 @@ COLUMNS: Final[dict[str, Callable[[Task], str]]] = {
     "attempt": lambda task: f"{task['attempt']}/{task['max_attempts']}",
     "priority": lambda task: task["priority"],
     "requester": requester,
+    "askers": lambda task: str(len(task["askers"])),
     "age": lambda task: age(task["created_at"]),
     "created": lambda task: local_time(task["created_at"]),
     "updated": lambda task: local_time(task["updated_at"]),
     "uuid": lambda task: task["uuid"],
 }
+TOP: Final = ("id", "title", "stage", "repo", "age")
 USUAL: Final = ("id", "stage", "title", "repo", "pr", "age")
 
 
@@ -84,6 +86,7 @@ def details(task: Task) -> dict[str, str]:
         "error": task["error"],
         "cost": cost(task),
         "requester": requester(task),
+        "also asked": ", ".join(one["name"] or one["id"] for one in task["askers"]) or None,
         "filed": moment(task["created_at"]),
         "name": task["name"],
         "uuid": task["uuid"],

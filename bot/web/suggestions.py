@@ -115,6 +115,16 @@ async def list_suggestions(
     return await parts.store.run(unit, read=True)
 
 
+@router.get("/{suggestion_id}")
+async def show_suggestion(parts: PartsOf, caller: Reader, suggestion_id: str) -> SuggestionOut:
+    """One suggestion by `RQ-3` or `3`."""
+
+    def unit(tx: Transaction) -> SuggestionOut:
+        return _shown(tx, parts, _found(tx, parts, caller, suggestion_id))
+
+    return await parts.store.run(unit, read=True)
+
+
 @router.post("/{suggestion_id}/file", status_code=201, responses={200: {"model": CodeTaskOut}})
 async def file_suggestion(
     response: Response, parts: PartsOf, caller: Writer, suggestion_id: str, wish: ConfirmIn
