@@ -23,6 +23,7 @@ class Batches(Generic[A, R]):
         self._do = do
         self._most = most
         self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
+        self._under_way: Sequence[tuple[A, asyncio.Future[R]]] = ()
         self._work: asyncio.Task[None] | None = None
 
     async def add(self, one: A) -> R:
@@ -30,16 +31,34 @@ class Batches(Generic[A, R]):
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((one, done))
         if self._work is None:
-            self._work = asyncio.create_task(self._all())
+            self._begin()
         return await done
 
+    def _begin(self) -> None:
+        self._work = asyncio.create_task(self._all())
+        self._work.add_done_callback(self._ended)
+
     async def _all(self) -> None:
-        try:
-            while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-                await self._some([(one, done) for one, done in batch if not done.done()])
-        finally:
-            self._work = None
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            self._under_way = [(one, done) for one, done in batch if not done.done()]
+            await self._some(self._under_way)
+
+    def _ended(self, work: "asyncio.Task[None]") -> None:
+        """Nobody waits for ever: not who came right before the end, and not when the work was cut off."""
+        self._work = None
+        error = None if work.cancelled() else work.exception()
+        if error is None and not work.cancelled():
+            if self._waiting:
+                self._begin()
+            return
+        left = [done for _, done in (*self._under_way, *self._waiting) if not done.done()]
+        self._waiting.clear()
+        for done in left:
+            if error is None:
+                done.cancel()
+            else:
+                done.set_exception(error)
 
     async def _some(self, batch: Sequence[tuple[A, "asyncio.Future[R]"]]) -> None:
         if not batch:
