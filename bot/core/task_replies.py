@@ -35,9 +35,11 @@ from bot.core.verbs import (
     CancelTask,
     ChangeFollowUp,
     Command,
+    EditText,
     Help,
     ListFilter,
     ListFollowUps,
+    ListSuggestions,
     ListTasks,
     LogsOf,
     NearMiss,
@@ -49,6 +51,8 @@ from bot.core.verbs import (
     StatusOf,
     Stop,
     TaskId,
+    Top,
+    Undo,
     WhoAmI,
     verb_word,
 )
@@ -279,16 +283,28 @@ def entries_doc(ref: str, entries: Sequence[RunLogEntry], texts: Texts, mask: Ma
     return Doc(text="\n\n".join([*parts, say_markdown(texts, "logs.all", command=everything)]))
 
 
+SHOWN_MAX: Final = 20
+"""How many groups or accounts `whoami` shows."""
+
+
 def whoami_doc(person: Person, channel_id: str, role: str | None, texts: Texts) -> Doc:
-    """The ids to put into ADMINS, FILERS, VIEWERS, and the person's role here."""
+    """The ids to put into ADMINS, FILERS, VIEWERS, the person's groups and linked accounts, and their role here."""
     lines = [
         say_markdown(texts, "whoami.platform", platform=code_span(person.platform)),
         say_markdown(texts, "whoami.workspace", workspace=code_span(person.workspace_id)),
         say_markdown(texts, "whoami.channel", channel=code_span(channel_id)),
-        say_markdown(texts, "whoami.user", user=code_span(f"{person.platform}:{person.id}")),
+        say_markdown(texts, "whoami.user", user=code_span(person.account)),
         texts.say("whoami.role", role=texts.say("whoami.no_role") if role is None else texts.say(f"role.{role}")),
     ]
-    return Doc(text="\n".join(f"- {line}" for line in lines))
+    if person.roles:
+        shown = texts.listed(code_span(name) for name in sorted(person.roles)[:SHOWN_MAX])
+        lines.append(say_markdown(texts, "whoami.groups", groups=Markdown(shown)))
+    if person.also:
+        shown = texts.listed(code_span(one.account) for one in person.also[:SHOWN_MAX])
+        lines.append(say_markdown(texts, "whoami.linked", accounts=Markdown(shown)))
+    named = texts.listed(map(code_span, ("ADMINS", "FILERS", "VIEWERS")))
+    how = say_markdown(texts, "whoami.how", settings=Markdown(named), user=code_span(person.account))
+    return Doc(text="\n".join([*(f"- {line}" for line in lines), "", how]))
 
 
 # --- Help -------------------------------------------------------------------------------------------------------------
@@ -314,6 +330,7 @@ def _help_lines(texts: Texts) -> list[str]:
     acting = (CancelTask(one), Stop(one), RetryTask(one), RetryTask(one, "…"), Send(one, "…"))
     seven = TaskId("FU", 7)
     following = (ListFollowUps(), ShowTask(seven), ChangeFollowUp(seven, "…"), RunNow(seven), CancelTask(seven))
+    asking = (ListSuggestions(), EditText(TaskId("RQ", 3), "…"), Undo(one), Top())
     options = [flag.usage(language) for flag in FLAGS if flag.offered]
     verb, later = verb_word("later", language), texts.say("help.later_wish")
 
@@ -327,6 +344,7 @@ def _help_lines(texts: Texts) -> list[str]:
         say_markdown(texts, "help.act", commands=codes(acting)),
         say_markdown(texts, "help.later", slash=code_span(f"/followup {later}"), verb=code_span(f"{verb} {later}")),
         say_markdown(texts, "help.follow_ups", commands=codes(following)),
+        say_markdown(texts, "help.requests", commands=codes(asking)),
         say_markdown(texts, "help.options", options=_codes(options)),
         say_markdown(texts, "help.zone", command=code_span(f"{verb_word('settings', language)} tz Asia/Tokyo")),
         say_markdown(texts, "help.force", mark=code_span("--")),
