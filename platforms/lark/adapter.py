@@ -66,6 +66,7 @@ class LarkPlatform:
         max_text=26_000,
         max_buttons=10,
         edit_window=timedelta(days=13),
+        tells_edits=False,
         idempotent_post=True,
         exclusive_ingress=False,
         every_language=True,

@@ -6,6 +6,7 @@ from tests.contracts.items import (
     delivering,
     following_up,
     hostile,
+    intaking,
     listening,
     ordering,
     storing,
@@ -13,7 +14,7 @@ from tests.contracts.items import (
 )
 from tests.contracts.items.register import ITEMS, Item
 
-MODULES = (arriving, connecting, delivering, following_up, hostile, listening, ordering, storing, threads)
+MODULES = (arriving, connecting, delivering, following_up, hostile, intaking, listening, ordering, storing, threads)
 """Importing them fills `ITEMS`."""
 NUMBERS = range(1, 34)
 

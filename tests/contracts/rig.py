@@ -280,6 +280,10 @@ class Rig(abc.ABC):
         """Presses a button that has a form; the form that opens, None where the platform has no forms."""
 
     @abc.abstractmethod
+    def form_opens_with(self, form: Any) -> list[str]:
+        """What the fields of a form hold when it opens."""
+
+    @abc.abstractmethod
     def submit_form(self, who: str, form: Any, values: Mapping[str, str]) -> Sent: ...
 
     @abc.abstractmethod

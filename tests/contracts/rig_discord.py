@@ -259,7 +259,7 @@ class DiscordRig(Rig):
 
     def react(self, who: str, said: Said, emoji: str) -> None:
         self._expect("MESSAGE_REACTION_ADD", said.id)
-        self.simulator.reacts(who, said.native, {"memo": "📝", "eyes": "👀"}.get(emoji, emoji))
+        self.simulator.reacts(who, said.native, {"memo": "📝", "eyes": "👀", "bulb": "💡"}.get(emoji, emoji))
 
     def edit(self, said: Said, text: str) -> None:
         self._expect("MESSAGE_UPDATE", said.id)
@@ -285,6 +285,9 @@ class DiscordRig(Rig):
         await self.acked(asked)
         assert asked.native.form is not None
         return asked.native.form
+
+    def form_opens_with(self, form: Any) -> list[str]:
+        return [str(label["component"].get("value", "")) for label in form.body["components"]]
 
     def submit_form(self, who: str, form: Any, values: Mapping[str, str]) -> Asked:
         return self._ask(self.simulator.submits_form(who, form, values))

@@ -76,7 +76,7 @@ FAULTS: Mapping[FaultKind, Mapping[str, Any]] = {
     "not_allowed": {"error": 230018},
     "auth": {"error": 99991663},
 }
-EMOJIS = {"memo": "Pin", "eyes": "GLANCE"}
+EMOJIS = {"memo": "Pin", "eyes": "GLANCE", "bulb": "StatusFlashOfInspiration"}
 FIXED = {fixed_toast(key)["content"] for key in ("received", "sent_privately")}
 AT = re.compile(r"<\s*at\s+(?:user_id|id)\s*=\s*[\"']?([^\s\"'>]+)", re.IGNORECASE)
 LINK = re.compile(r"\]\((https?://[^)\s]+)\)|(?<![\w(])(https?://[^\s<>\"\\)]+)")
@@ -258,6 +258,9 @@ class LarkRig(Rig):
 
     async def open_form(self, who: str, what: Post | Whispered, label: str) -> Any:
         await self.acked(self.press(who, what, label))
+
+    def form_opens_with(self, form: Any) -> list[str]:
+        raise AssertionError("a bot of Lark opens no forms")
 
     def submit_form(self, who: str, form: Any, values: Mapping[str, str]) -> Sent:
         raise AssertionError("a bot of Lark opens no forms")

@@ -254,6 +254,9 @@ class SlackRig(Rig):
         (view,) = self.simulator.views[known:]
         return view
 
+    def form_opens_with(self, form: Any) -> list[str]:
+        return [str(block["element"].get("initial_value", "")) for block in form.body["blocks"]]
+
     def submit_form(self, who: str, form: Any, values: Mapping[str, str]) -> SlackSent:
         return SlackSent(self.simulator.submits_form(who, form, values))
 
