@@ -306,6 +306,9 @@ class ChatCommands:
             if isinstance(found, Refused):
                 self._refuse(tx, self._said(tx, item, event, person), found)
                 return
+            if not self.tasks.rights.hears(tx, found.message.thread):  # Lark's reactions do not tell their channel
+                self._refuse(tx, self._said(tx, item, event, person), self.tasks.rights.refuse_channel())
+                return
             there = event.model_copy(update={"thread": found.message.thread})
             self.intake.reacted(tx, self._said(tx, item, there, person), found)
 
