@@ -65,7 +65,6 @@ class SendRuns:
             if task is None:
                 return
             mask, now = self.announcer.redactor.mask, tx.now
-            self._edit(tx, task, f"sent:{follow_up.ref}:{follow_up.attempt}")
             post(
                 tx,
                 self.announcer,
@@ -75,6 +74,8 @@ class SendRuns:
                     follow_up, task, answer.text, pushed.counts, texts, now, mask, fresh_session=answer.fresh_session
                 ),
             )
+            # Behind the reply: an edit may have to wait for the one before it.
+            self._edit(tx, task, f"sent:{follow_up.ref}:{follow_up.attempt}")
 
         return self.runs.answer(tx, lease, answer, cost, tell)
 
