@@ -37,7 +37,7 @@ from bot.core.tasks import TITLE_MAX, CodeTask, Stage, title_of
 from bot.services.intake.modes import SETTING
 from bot.services.intake.news import SuggestionNews, channel_of, thread_of
 from bot.services.ledger import Ledger
-from bot.services.people import Rights
+from bot.services.people import Rights, with_links
 from bot.services.queued import AUTO, can_undo
 from bot.services.refusals import Refused
 from bot.services.tasks import CodeTasks, Filed, Filing, actor_of, checked, message_key, unknown
@@ -107,7 +107,7 @@ class Suggestions:
         }
         author = Person.model_validate(told) if known is None else known
         kind = suggestion.author_kind if author.kind == "human" else author.kind
-        return author.model_copy(update={"kind": kind, "name": author.name or suggestion.author_name})
+        return with_links(tx, author.model_copy(update={"kind": kind, "name": author.name or suggestion.author_name}))
 
     def asks(self, tx: Transaction, suggestion: Suggestion) -> tuple[str, ...]:
         """Why an admin has to allow it: what the guard found, and that its author is no member. Empty: a filer may
