@@ -1,17 +1,25 @@
-"""`codetask intake ...`: how requests in ordinary messages are recognised. Works without a server."""
+"""`codetask intake ...`: how requests in ordinary messages are recognised, here and by whom."""
 
-import json
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from time import process_time
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
-from bot.cli.failures import USAGE, Failure
-from bot.cli.output import Format, Json, Output, out, out_fields, out_json, out_table, wants_json
+from bot.cli.failures import OK
+from bot.cli.intake_judges import JudgeName
+from bot.cli.output import (
+    DASH,
+    Format,
+    Json,
+    Output,
+    Yes,
+    confirm,
+    out,
+    out_fields,
+    out_json,
+    out_table,
+    say,
+    wants_json,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,27 +28,7 @@ app = typer.Typer(
     help="How requests in ordinary messages are recognised.",
 )
 
-STEPS: Final = tuple(step / 100 for step in range(5, 100, 5))
-"""The thresholds of the table, beside the one for suggestions."""
-
 File = Annotated[str, typer.Argument(help="JSONL: a line is {text, label[, lang, prev]}; - for stdin.")]
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    text: str
-    label: str
-    lang: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    lang: str
-    label: str
-    said: str
-    chance: float
-    right: bool
-    """Whether it is a feature request or a bug report, by its label."""
 
 
 @app.callback()
@@ -49,136 +37,109 @@ def intake() -> None:
 
 
 @app.command("eval")
-def evaluate(file: File, output: Output = Format.TABLE, as_json: Json = False) -> None:
-    """Judge labelled messages with the local model and print precision and recall per threshold.
+def evaluate(
+    file: File,
+    judge: Annotated[
+        JudgeName | None, typer.Option(help="rules, overlay (with what was taught here) or llm; else as configured.")
+    ] = None,
+    output: Output = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """Judge labelled messages and print precision and recall per threshold. Needs no server.
 
     Labels: feature_request, bug_report, question, in_progress, chatter. The first two are "actionable". `prev`, earlier
-    messages, is accepted and not read: the local model never sees a message's neighbours.
+    messages, is shown to a model only: the local judge never sees a message's neighbours.
     """
-    told = _report(list(_cases(file)))
+    from bot.cli.intake_figures import figures, print_figures
+    from bot.cli.intake_judges import judge_cases, read_cases
+
+    told = figures(judge_cases(list(read_cases(file)), judge))
     if wants_json(output, as_json):
         out_json(told)
     else:
-        _print(told)
+        print_figures(told)
 
 
-def _report(cases: Sequence[_Case]) -> dict[str, Any]:
-    """The figures, by the names that `-o json` prints."""
-    from bot.core.intake.scorer import score, suggest_threshold
+@app.command("report")
+def report(
+    channel: Annotated[str, typer.Option(help="Only this one: C123, T1::C123 or slack:T1:C123.")] = "",
+    since: Annotated[str, typer.Option(help="From then on: 2026-03-06, or 24h, 7d; else the last 30 days.")] = "",
+    output: Output = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """Show what intake heard, would have suggested and was right about. For admins; figures only."""
+    from bot.cli.audit import read_since
+    from bot.cli.client import Api
 
-    suggest = suggest_threshold()
-    score("warm up")
-    start = process_time()
-    scores = [score(case.text, case.lang) for case in cases]
-    spent = process_time() - start
-    judged = [
-        _Judged(case.lang, case.label, told.kind.value, told.actionable, _actionable(case.label))
-        for case, told in zip(cases, scores, strict=True)
-    ]
-    return {
-        "average_precision": _average(judged),
-        "at_suggest_threshold": _at(judged, suggest),
-        "thresholds": [_at(judged, step) for step in STEPS],
-        "per_class": _per_class(judged),
-        "by_lang": {lang: _by_lang([one for one in judged if one.lang == lang], suggest) for lang in _langs(judged)},
-        "ms_per_message": round(spent * 1000 / len(cases), 4),
-    }
+    asked = {"channel": channel, "since": read_since(since)}
+    with Api() as api:
+        told = api.call("GET", "intake/report", params={name: value for name, value in asked.items() if value})
+    if wants_json(output, as_json):
+        out_json(told)
+    else:
+        _print_report(told)
 
 
-def _actionable(label: str) -> bool:
-    from bot.core.intake.kinds import ACTIONABLE
-
-    return label in ACTIONABLE
-
-
-def _langs(judged: Sequence[_Judged]) -> list[str]:
-    return sorted({one.lang for one in judged})
-
-
-def _average(judged: Sequence[_Judged]) -> float:
-    from bot.core.intake.measures import average_precision
-
-    return round(average_precision([one.chance for one in judged], [one.right for one in judged]), 4)
-
-
-def _at(judged: Sequence[_Judged], threshold: float) -> dict[str, float]:
-    from bot.core.intake.measures import at_threshold
-
-    there = at_threshold([one.chance for one in judged], [one.right for one in judged], threshold)
-    return {"threshold": threshold, "precision": round(there.precision, 4), "recall": round(there.recall, 4)}
-
-
-def _per_class(judged: Sequence[_Judged]) -> dict[str, dict[str, float]]:
-    from bot.core.intake.kinds import KINDS
-
-    told: dict[str, dict[str, float]] = {}
-    for kind in KINDS:
-        labelled = sum(one.label == kind for one in judged)
-        named = sum(one.said == kind for one in judged)
-        hits = sum(one.label == kind == one.said for one in judged)
-        precision, recall = hits / named if named else 0.0, hits / labelled if labelled else 0.0
-        told[kind.value] = {"count": labelled, "precision": round(precision, 4), "recall": round(recall, 4)}
-    return told
-
-
-def _by_lang(judged: Sequence[_Judged], suggest: float) -> dict[str, float]:
-    there = _at(judged, suggest)
-    return {
-        "count": len(judged),
-        "average_precision": _average(judged),
-        "precision": there["precision"],
-        "recall": there["recall"],
-    }
-
-
-def _print(told: dict[str, Any]) -> None:
-    there = told["at_suggest_threshold"]
+def _print_report(told: dict[str, Any]) -> None:
+    total = told["total"]
     out_fields(
         {
-            "average precision": f"{told['average_precision']:.3f}",
-            "suggest threshold": f"{there['threshold']:.2f}",
-            "precision there": f"{there['precision']:.3f}",
-            "recall there": f"{there['recall']:.3f}",
-            "ms per message": f"{told['ms_per_message']:.3f}",
+            "judge": f"{told['judge']}, threshold {told['threshold']:.2f}",
+            "judged": str(total["judged"]),
+            "above threshold": f"{total['above_threshold']} ({_share(total['share'])})",
+            "decided": f"{total['decided']}, of them requests: {_share(total['precision'])}",
         }
     )
-    for title, rows, head in (
-        ("threshold", {f"{one['threshold']:.2f}": one for one in told["thresholds"]}, ("precision", "recall")),
-        ("label", told["per_class"], ("count", "precision", "recall")),
-        ("lang", told["by_lang"], ("count", "average_precision", "precision", "recall")),
-    ):
+    rows = [
+        [
+            one["channel"],
+            one["mode"],
+            str(one["judged"]),
+            str(one["above_threshold"]),
+            str(one["states"].get("open", 0)),
+            str(one["decided"]),
+            _share(one["precision"]),
+        ]
+        for one in told["channels"]
+    ]
+    out("")
+    out_table(rows, ["CHANNEL", "MODE", "JUDGED", "ABOVE", "OPEN", "DECIDED", "PRECISION"])
+    if total["states"] or total["reasons"]:
+        counts = [["state", name, str(count)] for name, count in sorted(total["states"].items())]
+        counts += [["skipped", name, str(count)] for name, count in sorted(total["reasons"].items())]
         out("")
-        out_table([[name, *(_number(row[key]) for key in head)] for name, row in rows.items()], [title, *head])
+        out_table(counts, ["WHAT", "WHICH", "COUNT"])
 
 
-def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.3f}"
+def _share(value: float | None) -> str:
+    return DASH if value is None else f"{value:.1%}"
 
 
-def _cases(file: str) -> Iterator[_Case]:
-    from bot.core.intake.kinds import Kind
-    from bot.core.intake.language import language_of
+@app.command("train")
+def train(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do; write nothing.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Go back to the shipped weights.")] = False,
+    yes: Yes = False,
+    output: Output = Format.TABLE,
+    as_json: Json = False,
+) -> int:
+    """Refit the local judge to what people here decided about its suggestions. Run it where the server runs.
 
-    try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        lines = content.decode("utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError):
-        raise Failure(f"Cannot read {file}.", USAGE, "It has to be a JSONL file in UTF-8.") from None
-    if not any(map(str.strip, lines)):
-        raise Failure(f"{file} has no lines.", USAGE)
-    labels = [kind.value for kind in Kind]
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            raise Failure(f"Line {number} of {file} is not JSON.", USAGE) from None
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            raise Failure(f"Line {number} of {file} is not an object with a text.", USAGE)
-        if row.get("label") not in labels:
-            raise Failure(f"Line {number} of {file} has no known label.", USAGE, f"Known: {', '.join(labels)}.")
-        lang = row.get("lang") or language_of(row["text"])
-        if not isinstance(lang, str):
-            raise Failure(f"Line {number} of {file}: lang is not a text.", USAGE, "Say en or zh.")
-        yield _Case(row["text"], row["label"], lang)
+    File and Same make a request, Not a request makes none. The result is a small file in the data folder; it is written
+    only if it judges labels that it has not seen better than before. The server reads it when it starts.
+    """
+    from bot.cli.intake_training import remove_overlay, train_overlay
+    from bot.cli.local import read_settings
+
+    settings = read_settings()
+    if remove:
+        confirm("Forget what people taught the local judge?", yes)
+        say("Removed. Restart the server." if remove_overlay(settings) else "There is none.")
+        return OK
+    told = train_overlay(settings, dry_run=dry_run)
+    if wants_json(output, as_json):
+        out_json(told)
+    else:
+        out_fields({name.replace("_", " "): str(value) for name, value in told.items()})
+        say("Restart the server to use it." if told["written"] else "Nothing was written.")
+    return OK

@@ -1,11 +1,14 @@
-"""`codetask intake eval`: local, without a server."""
+"""`codetask intake eval`: without a server, by the rules or by a model."""
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.terminal import Terminal
+from tests.simulators.completions import KEY, MODEL, CompletionsServer, Say
 
 CASES = Path(__file__).resolve().parents[1] / "fixtures/intake_cases.jsonl"
 ROWS = [
@@ -75,6 +78,7 @@ def test_the_table_of_a_file(terminal: Terminal) -> None:
         ('{"text": "a"}', "Line 1 of - has no known label."),
         ('{"text": "a", "label": ["chatter"]}', "Line 1 of - has no known label."),
         ('{"text": "a", "label": "chatter", "lang": 5}', "Line 1 of -: lang is not a text."),
+        ('{"text": "a", "label": "chatter", "prev": 5}', "Line 1 of -: prev is not a list of texts."),
         ("\n\n", "- has no lines."),
     ],
 )
@@ -88,3 +92,49 @@ def test_an_absent_file(terminal: Terminal) -> None:
     done = terminal.run("intake", "eval", "absent.jsonl")
     assert done.returncode == 2
     assert "Cannot read absent.jsonl" in done.stderr
+
+
+def answered(**values: Any) -> str:
+    given = {"kind": "feature_request", "confidence": 0.9, "title": "Export", "evidence_quote": "csv export please"}
+    return json.dumps(given | values)
+
+
+async def run_by_model(terminal: Terminal, server: CompletionsServer, *args: str, stdin: str) -> Any:
+    env = {"LLM_BASE_URL": server.url, "LLM_API_KEY": KEY, "LLM_MODEL": MODEL}
+    return await asyncio.to_thread(terminal.run, "intake", "eval", "-", *args, stdin=stdin, **env)
+
+
+async def test_a_model_is_measured_by_the_same_figures(terminal: Terminal) -> None:
+    rows: list[dict[str, object]] = [
+        {"text": "we could really use a csv export please", "label": "feature_request", "prev": ["hi", 5, "hello"]},
+        {"text": "@ana which version are you on?\nand does it happen in a private window too?", "label": "question"},
+    ]
+    async with CompletionsServer(answered()) as server:
+        done = await run_by_model(terminal, server, "--judge", "llm", "-o", "json", stdin=lines(rows))
+        configured = terminal.env | {"INTAKE_JUDGE": "llm"}
+        terminal.env = configured
+        again = await run_by_model(terminal, server, "-o", "json", stdin=lines(rows))
+    assert done.returncode == 0, done.stderr
+    assert "The rules judged 1 of 2" in done.stderr
+    told, twice = json.loads(done.stdout), json.loads(again.stdout)
+    assert list(told)[:3] == ["average_precision", "at_suggest_threshold", "thresholds"]
+    assert told["at_suggest_threshold"] == {"threshold": 0.6, "precision": 1.0, "recall": 1.0}
+    assert twice["at_suggest_threshold"] == told["at_suggest_threshold"]
+    assert told["ms_per_message"] > 0
+    assert len(server.asked) == 2
+    assert json.loads(server.asked[0]["messages"][1]["content"])["earlier_messages"] == ["hi", "hello"]
+
+
+async def test_a_model_that_cannot_be_asked_is_said(terminal: Terminal) -> None:
+    row: list[dict[str, object]] = [{"text": "we could really use a csv export please", "label": "feature_request"}]
+    async with CompletionsServer(Say(status=401)) as server:
+        done = await run_by_model(terminal, server, "--judge", "llm", stdin=lines(row))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "The model cannot be reached. Check LLM_BASE_URL" in done.stderr
+    for env, said in (
+        ({}, "No model is configured. Set LLM_BASE_URL and LLM_MODEL."),
+        ({"LLM_BASE_URL": "http://model.example.net", "LLM_MODEL": "m"}, "LLM_BASE_URL must be an https address"),
+    ):
+        done = await asyncio.to_thread(terminal.run, "intake", "eval", "-", "--judge", "llm", stdin=lines(row), **env)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
