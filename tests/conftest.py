@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
 from tests.clock import FakeClock
 from tests.postgres_server import PostgresServer, Unavailable, execute, with_database
 
 if TYPE_CHECKING:
     from storage.engine import Database
+
+PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN])
+"""Tracebacks as Python prints them: the coloured ones with all values cost a second each."""
 
 POSTGRES_RAN = pytest.StashKey[int]()
 

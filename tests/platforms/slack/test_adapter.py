@@ -158,9 +158,7 @@ async def test_a_person_learns_at_once_that_nothing_was_saved(rig: Rig, broken: 
     press = rig.simulator.clicks("ana", card, "Cancel")
     shortcut = rig.simulator.uses_shortcut("ana", card)
     told = await rig.simulator.wait_for(lambda: rig.simulator.whispers if len(rig.simulator.whispers) == 3 else None)
-    assert slash.acked
-    assert press.acked
-    assert shortcut.acked
+    await rig.simulator.wait_for(lambda: slash.acked and press.acked and shortcut.acked)
     for whisper in told:
         assert whisper.text.startswith("I couldn't save that (ref `")
         assert whisper.text.endswith("Nothing was filed. Please try again in a minute.")
