@@ -36,8 +36,9 @@ from bot.settings import Settings
 from bot.store import Due, RunAgain, Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
-BATCH: Final = 200
-"""Follow-ups that one transaction fires: the first of many due at one instant are claimed after a few milliseconds."""
+BATCH: Final = 350
+"""Follow-ups that one transaction fires: few commits for many due at one instant, and nobody waits long for the writer
+(350 prompts take 15 ms, as many reminders 70 ms)."""
 
 
 @dataclass(slots=True)
