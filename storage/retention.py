@@ -22,7 +22,7 @@ UNWANTED = """((state IN ('skipped', 'expired', 'removed') AND updated_at < :und
 SUPERSEDED = "state = 'superseded' AND created_at < :before"
 UNSENT = "SELECT card_key FROM outbox WHERE state IN ('pending', 'sending', 'unknown') AND card_key IS NOT NULL"
 ORPHANED = f"""SELECT key FROM card WHERE key NOT IN ({UNSENT}) EXCEPT SELECT 'CT-' || id FROM code_task
-        EXCEPT SELECT 'CT-' || id || ':like' FROM code_task EXCEPT SELECT 'RQ-' || id FROM suggestion"""
+        EXCEPT SELECT 'CT-' || id || '-like' FROM code_task EXCEPT SELECT 'RQ-' || id FROM suggestion"""
 STATEMENTS: Final[dict[Forgotten, str]] = {
     "superseded": f"DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE {SUPERSEDED} LIMIT :most)",
     "payloads": """UPDATE inbound SET payload = '' WHERE id IN (

@@ -94,4 +94,4 @@ class AskerNews:
 
 def line_of(task: CodeTask) -> str:
     """The key of the line that says which code task one looks like; it is edited like a card."""
-    return f"{task.ref}:like"
+    return f"{task.ref}-like"

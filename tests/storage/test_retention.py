@@ -75,6 +75,23 @@ async def test_a_card_goes_with_its_deleted_code_task_once_nothing_is_to_be_sent
     assert count(world, "card") == [0]
 
 
+async def test_lines_that_may_still_be_edited_keep_their_message(world: World) -> None:
+    for text in (
+        "Add a CSV export button to the contacts page",
+        "Add a CSV export button to the contacts page, please",
+    ):
+        await world.say(world.command(text, key=f"A1:c:{len(text)}"))
+    await world.settle()
+    bench = Bench(world.store, world.clock, "")
+    shown = world.store.run_sync(lambda tx: opened(tx, said(bench, 7, "U7")))
+    world.store.run_sync(lambda tx: world.app.intake.suggestions.show(tx, shown))
+    await world.settle()
+    before = {"CT-1", "CT-2", "CT-2-like", "RQ-1"}
+    assert {key for (key,) in world.rows("SELECT key FROM card")} == before
+    await world.app.scheduler.prune()
+    assert {key for (key,) in world.rows("SELECT key FROM card")} == before
+
+
 async def test_suggestions_go_with_their_keys_once_nobody_can_want_them(world: World) -> None:
     store, clock = world.store, world.clock
     bench = Bench(store, clock, "")
