@@ -70,6 +70,11 @@ class FollowUpNews:
 
         self._post(tx, follow_up, f"{follow_up.attempt}:result", draw)
 
+    def handed_over(self, tx: Transaction, follow_up: FollowUp, task: str) -> None:
+        """What was sent to a code task is read by the agent of its next attempt."""
+        key = f"{follow_up.attempt}:result"
+        self._post(tx, follow_up, key, lambda texts: say_doc(texts, "send.handed_over", ref=follow_up.ref, task=task))
+
     def failed(self, tx: Transaction, follow_up: FollowUp) -> None:
         """Why it was not answered."""
         key = f"{follow_up.attempt}:{follow_up.failure_reason}:{int(tx.now.timestamp() * 1000)}"

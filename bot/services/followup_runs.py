@@ -17,6 +17,7 @@ from bot.failpoints import failpoint
 from bot.services.attempts import Cost
 from bot.services.branch_runs import task_of
 from bot.services.followup_news import FollowUpNews
+from bot.services.kept_words import keep_words
 from bot.services.loops import short_ref
 from bot.settings import Settings
 from bot.store import AgentSession, Store, StoreDown, Transaction
@@ -94,8 +95,21 @@ class FollowUpRuns:
         lease = FollowUpLease(run.id, run.fence, run.follow_up_id)
         task, parked = task_of(tx, follow_up), tx.runs.parked(run.id)
         approved = parked if parked is not None and parked.approved else None
+        if follow_up.is_send and task is not None and self._handed_over(tx, run, follow_up, task):
+            return None
         repo = self._repo(tx, follow_up, session, task)
         return ClaimedFollowUp(lease, run, follow_up, session, repo, task, approved)
+
+    def _handed_over(self, tx: Transaction, run: Run, follow_up: FollowUp, task: CodeTask) -> bool:
+        """Whether the code task waits for its next attempt, whose agent gets what was sent meanwhile."""
+        kept = keep_words(tx, task.id or 0, follow_up.requester_name or follow_up.requester_id, follow_up.body)
+        if kept is None or not kept[1]:
+            return False
+        tx.runs.end(run.id or 0, run.fence, RunLease.DONE)
+        done = tx.followups.move(follow_up.id or 0, {RUNNING}, SUCCESS, error=None)
+        if done is not None:
+            self.news.handed_over(tx, done, task.ref)
+        return True
 
     def _repo(self, tx: Transaction, follow_up: FollowUp, session: AgentSession | None, task: CodeTask | None) -> str:
         """The repository to look at: that of the code task on whose branch it works, the conversation's, the thread's

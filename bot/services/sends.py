@@ -18,15 +18,13 @@ from bot.core.runs import Run
 from bot.core.tasks import CodeTask, Stage
 from bot.services.branch_runs import runs_on_branch
 from bot.services.followups import FollowUps, FollowUpSet, Wish
+from bot.services.kept_words import keep_words
 from bot.services.questions import Questions
 from bot.services.refusals import Refused
 from bot.services.tasks import CodeTasks, actor_of, unknown
 from bot.store import Transaction
 
 FEATURE: Final = "followups"
-KEPT_MAX: Final = 40_000
-"""Characters of all that is kept for one start (ours)."""
-BETWEEN: Final = "\n\n---\n\n"
 IN_PROGRESS: Final = frozenset({Stage.RUNNING, Stage.TESTING})
 
 
@@ -76,17 +74,14 @@ class Sends:
 
     def _keep(self, tx: Transaction, task: CodeTask, person: Person, text: str) -> Sent | Refused:
         """Adds the words to what the agent is told at its start."""
-        number = task.id or 0
-        now = tx.tasks.update(number, {Stage.QUEUED})  # locks the row: two senders follow each other
-        if now is None:
-            return self.send(tx, number, person, text)  # claimed at this moment
-        earlier = now.instruction.split(BETWEEN) if now.instruction else []
-        words = BETWEEN.join([*earlier, f"{person.name or person.id}: {text}"])
-        if len(words) > KEPT_MAX:
+        kept = keep_words(tx, task.id or 0, person.name or person.id, text)
+        if kept is None:
+            return self.send(tx, task.id or 0, person, text)  # claimed at this moment
+        now, place = kept
+        if not place:
             return Refused("refused.send_full", {"ref": task.ref}, "state")
-        tx.tasks.update(number, {Stage.QUEUED}, instruction=words)
         self._record(tx, task, person, text)
-        return Sent(now, f"{now.ref}#{now.attempt + 1}", len(earlier) + 1, "start")
+        return Sent(now, f"{now.ref}#{now.attempt + 1}", place, "start")
 
     def _pass_on(
         self, tx: Transaction, task: CodeTask, person: Person, text: str, message_id: str | None

@@ -79,6 +79,18 @@ async def test_while_it_works_the_words_wait_for_the_end_of_its_run(desk: Desk) 
     assert (await desk.one()).is_send
 
 
+async def test_words_that_waited_for_a_run_that_failed_go_to_the_next_attempt(desk: Desk) -> None:
+    await filed(desk, Stage.RUNNING)
+    await says(desk, "mind the tests", BO)
+    await desk.app.store.run(lambda tx: tx.tasks.move(1, {Stage.RUNNING}, Stage.QUEUED, actor="t"))
+    await desk.fires()
+    assert await desk.app.store.run(lambda tx: desk.app.followup_runs.claim(tx, "w", "h")) is None
+    assert (await task(desk)).instruction == "bo: mind the tests"
+    assert (await desk.one()).state.value == "success"
+    (said,) = await desk.rows("SELECT body FROM outbox WHERE dedup_key = 'FU-1:1:result'")
+    assert "CT-1 is tried again, and its agent reads your words then." in said[0]
+
+
 async def test_stop_ends_only_what_was_sent(desk: Desk) -> None:
     await filed(desk, Stage.REVIEW, branch="code-worker/CT-1")
     nothing = await desk.says("stop 1", ANA, CHANNEL, command="codetask")
