@@ -120,7 +120,7 @@ class Desk:
     async def says(self, text: str, person: Person = ANA, **fields: Any) -> str:
         self.count += 1
         told = {"door": "mention", "message_id": f"20.{self.count}", **fields}
-        return await self.handle(Command(**self._base(person), key=f"A1:c:{self.count}", text=text, **told))
+        return await self.handle(Command(**{**self._base(person), "key": f"A1:c:{self.count}", "text": text, **told}))
 
     async def picks(self, message: Message, person: Person = ANA) -> str:
         """The message shortcut."""
