@@ -43,7 +43,7 @@ class LarkChannel:
             "lark_app_secret": simulator.app_secret,
             "codetask_lark_api_url": simulator.api_url,
             # A group has no owners or admins that Lark would tell an app of.
-            "filers": (f"lark:{simulator.user('ana').id}",),
+            "admins": (f"lark:{simulator.user('ana').id}",),
         }
 
     # --- What there is to see -----------------------------------------------------------------------------------------
@@ -150,7 +150,9 @@ class LarkChannel:
 
 def open_lark(stack: ExitStack) -> LarkChannel:
     """A simulated Lark that runs until the stack is closed."""
-    return LarkChannel(stack.enter_context(LarkSimulator()))
+    simulator = stack.enter_context(LarkSimulator())
+    simulator.grant_scope()  # hears all messages of a group, which suggestions need
+    return LarkChannel(simulator)
 
 
 # --- Cards and texts --------------------------------------------------------------------------------------------------

@@ -100,7 +100,8 @@ def perform(options: DemoOptions) -> int:
 async def _perform(options: DemoOptions, folder: Path, logs: Path) -> int:
     from bot.demo.opening import raise_curtain
     from bot.demo.prompt import converse, stay
-    from bot.demo.story import MissingStep, play
+    from bot.demo.steps import MissingStep
+    from bot.demo.story import play
 
     console = make_console()
     stop = asyncio.Event()

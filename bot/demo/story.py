@@ -1,25 +1,24 @@
 """The story: ana asks in each chat, a pull request comes back in the thread, it is merged, the card says so, and a
-follow-up answers in the thread a few seconds later.
+follow-up answers in the thread a few seconds later. Then a wish that nobody typed as a command does the same
+(`passing.py`).
 
 All chats play at once. Every step has a deadline. A step that does not happen raises `MissingStep`, which names it and
 what was seen instead.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from bot.core.followups import ENDED, FollowUpState
 from bot.core.tasks import CodeTask
-from bot.core.tasks import Stage as TaskStage
 from bot.demo.channel import Channel, Shown
-from bot.demo.pull_page import merge_pull
+from bot.demo.passing import play_in_passing
 from bot.demo.stage import BUILT_IN, Stage
+from bot.demo.steps import BUILT_IN_S, QUICK_S, MissingStep, breathe, merge, reaches_review, until
 from bot.demo.terminal import settle
-from bot.ports import PullRequest
 from bot.store import FollowUpFilter, Move, TaskFilter
 
-T = TypeVar("T")
 REQUESTS: Final[Mapping[str, str]] = {
     "slack": "Add CSV export of invoices to the report",
     "discord": "Greet customers with Welcome in the letter",
@@ -32,23 +31,15 @@ STEPS: Final = ("Writing the change", "Running tests", "Waiting for review")
 """What a card says a code task is at, in order, when there is time to look."""
 LATER: Final = "look whether the change is there"
 LATER_S: Final = 5
-QUICK_S: Final = 15.0
-BUILT_IN_S: Final = 90.0
-BREATH_S: Final = 1.2
-"""A pause between scenes, so that a person can read."""
-
-
-class MissingStep(Exception):
-    """A step of the story did not happen. The text names it."""
 
 
 async def play(stage: Stage) -> None:
     """Plays the whole story. Returns when all of it happened; raises `MissingStep` otherwise."""
     for channel in stage.channels:
         step = f"Codetask connects to {channel.title}"
-        await _until(stage, channel, step, lambda channel=channel: channel.connected, QUICK_S)
+        await until(stage, channel, step, lambda channel=channel: channel.connected, QUICK_S)
     _open_curtain(stage)
-    await _breathe(stage)
+    await breathe(stage)
     # A repository of one's own gets one code task: three agents on it would be three bills.
     playing = stage.channels if stage.options.repo is None else stage.channels[:1]
     try:
@@ -57,6 +48,8 @@ async def play(stage: Stage) -> None:
                 group.create_task(_play(stage, channel, number))
     except ExceptionGroup as several:
         raise _first(several) from several
+    if stage.options.repo is None and len(playing) > 1:
+        await play_in_passing(stage, playing)
     stage.terminal.catch_up()
     stage.terminal.tell(f"\n{what_was_real(stage)}")
 
@@ -68,21 +61,23 @@ def _first(several: ExceptionGroup[Exception]) -> Exception:
 
 async def _play(stage: Stage, channel: Channel, number: int) -> None:
     for _ in range(number):
-        await _breathe(stage)
+        await breathe(stage)
     looks = set[str]()
     looking = asyncio.create_task(_look(channel, looks))
     try:
         task = await _asks(stage, channel)
-        task = await _works(stage, channel, task)
-        reply = await _until(
+        task = await reaches_review(stage, task)
+        await until(stage, channel, "the card says it waits for review", lambda: _is_at(channel, STEPS[-1]), QUICK_S)
+        reply = await until(
             stage, channel, "the pull request's link in the thread", lambda: _link(channel, task), QUICK_S
         )
-        await _breathe(stage)
+        await breathe(stage)
         await settle(channel, 0.3, 3.0)
         stage.terminal.catch_up()
         if reply is None or "@ana" not in reply.text.lower():
             raise MissingStep(f"the reply with the link mentions ana ({channel.title}). It says: {reply}")
-        await _merges(stage, channel, task)
+        await merge(stage, task)
+        await until(stage, channel, "the card says merged", lambda: _is_merged(channel), QUICK_S)
         await _follows_up(stage, channel)
         await _check_all(stage, channel, task, looks)
         await settle(channel, 0.3, 3.0)
@@ -146,7 +141,7 @@ def _open_curtain(stage: Stage) -> None:
 
 async def _asks(stage: Stage, channel: Channel) -> CodeTask:
     channel.says("ana", f"{channel.door} {request_of(stage, channel)}")
-    await _until(stage, channel, f"the card in {channel.title}", lambda: _card(channel), QUICK_S)
+    await until(stage, channel, f"the card in {channel.title}", lambda: _card(channel), QUICK_S)
     tasks = await stage.app.store.run(lambda tx: tx.tasks.list(TaskFilter()), read=True)
     found = next((task for task in tasks if task.requester_platform == channel.name), None)
     if found is None:
@@ -154,41 +149,12 @@ async def _asks(stage: Stage, channel: Channel) -> CodeTask:
     return found
 
 
-async def _works(stage: Stage, channel: Channel, task: CodeTask) -> CodeTask:
-    limit = BUILT_IN_S
-    if task.agent not in BUILT_IN:
-        settings = stage.app.settings
-        limit = 60 * (settings.agent_minutes + settings.setup_minutes + settings.test_minutes + 1)
-    ended = {TaskStage.REVIEW, TaskStage.FAILED}
-    task = await _until_stage(stage, task, ended, "the code task reaches review", limit)
-    if task.stage is not TaskStage.REVIEW:
-        raise MissingStep(f"the code task reaches review. It failed: {task.error or task.failure_reason}")
-    await _until(stage, channel, "the card says it waits for review", lambda: _is_at(channel, STEPS[-1]), QUICK_S)
-    return task
-
-
-async def _merges(stage: Stage, channel: Channel, task: CodeTask) -> None:
-    number = task.pr_number
-    if number is None:
-        raise MissingStep("the pull request has a number")
-    diff = await stage.forge.diff(stage.repo, number)
-    stage.terminal.narrate(f"Pull request {number} in the local forge: {task.branch} → {task.base}")
-    stage.terminal.show_diff(diff if isinstance(diff, str) else "")
-    await _breathe(stage)
-    stage.terminal.narrate(f"ana merges pull request {number}")
-    merged = await merge_pull(stage.forge, stage.repo, number, "ana")
-    if not isinstance(merged, PullRequest) or merged.state != "merged":
-        raise MissingStep(f"the pull request is merged. The forge said: {merged}")
-    await _until_stage(stage, task, {TaskStage.MERGED}, "the merge is noticed", QUICK_S)
-    await _until(stage, channel, "the card says merged", lambda: _is_merged(channel), QUICK_S)
-
-
 async def _follows_up(stage: Stage, channel: Channel) -> None:
     """ana sets a follow-up in the thread and walks away; it answers there by itself."""
     card = _card(channel)
     if card is None or "followups" not in stage.app.settings.features:
         raise MissingStep(f"a thread for the follow-up in {channel.title}")
-    await _breathe(stage)
+    await breathe(stage)
     door = channel.door if channel.door.startswith("@") else "!codetask"  # no slash commands in Slack's threads
     channel.says("ana", f"{door} later in {LATER_S} seconds {LATER}", card.thread or card.id)
     limit = BUILT_IN_S if stage.app.settings.default_agent in BUILT_IN else 60 * stage.app.settings.follow_up_minutes
@@ -199,7 +165,7 @@ async def _follows_up(stage: Stage, channel: Channel) -> None:
         said = [shown for shown in channel.shown() if shown.thread in thread and shown.key == "codetask"]
         return next((one for one in said[::-1] if "@ana" in one.text.lower() and not one.buttons), None)
 
-    await _until(stage, channel, "the follow-up's answer in the thread", answered, QUICK_S)
+    await until(stage, channel, "the follow-up's answer in the thread", answered, QUICK_S)
 
 
 async def _until_answered(stage: Stage, channel: Channel, seconds: float) -> None:
@@ -263,32 +229,3 @@ def _link(channel: Channel, task: CodeTask) -> Shown | None:
     thread = {card.id, card.thread} - {""}
     replies = [shown for shown in channel.shown() if shown.thread in thread and shown.id != card.id]
     return next((m for m in replies if m.key == "codetask" and any(b.href == task.pr_url for b in m.buttons)), None)
-
-
-async def _breathe(stage: Stage) -> None:
-    if stage.paced:
-        await asyncio.sleep(BREATH_S)
-
-
-async def _until(stage: Stage, channel: Channel, step: str, happened: Callable[[], T], seconds: float) -> T:
-    """What `happened` returns once it is truthy; gives up early when a part of Codetask ended by itself."""
-    try:
-        await channel.wait_for(lambda: happened() or stage.parts.done(), seconds)
-    except TimeoutError as late:
-        raise MissingStep(f"{step} (waited {seconds:.0f} s; {late})") from late
-    if not (found := happened()):
-        raise MissingStep(f"{step} (a part of Codetask ended by itself: {stage.parts.result()})")
-    return found
-
-
-async def _until_stage(stage: Stage, task: CodeTask, wanted: set[TaskStage], step: str, seconds: float) -> CodeTask:
-    store, loop = stage.app.store, asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while True:
-        seen = store.version("outbox")
-        now = await store.run(lambda tx: tx.tasks.get(task.id or 0), read=True)
-        if now is not None and now.stage in wanted:
-            return now
-        if loop.time() > end or stage.parts.done():
-            raise MissingStep(f"{step} (waited {seconds:.0f} s; it is {now.stage.value if now else 'gone'})")
-        await store.changed("outbox", seen, min(1.0, max(0.05, end - loop.time())))
