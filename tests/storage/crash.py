@@ -5,8 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.core.inbound import ThreadRef
+from bot.core.buttons import suggestion_value
+from bot.core.inbound import ButtonPress, Event, Message, ThreadRef
 from bot.core.runs import LEASE
+from bot.core.suggestions import TOGETHER, UNDO
 from bot.services.followups import FollowUpSet, Wish
 from storage.engine import Database
 from storage.transaction import Tx
@@ -75,6 +77,53 @@ async def followed_up_by_another_worker(world: World) -> None:
     await world.settle()
 
 
+async def suggested(world: World) -> None:
+    """A message that asks for something: one suggestion, which a person files."""
+    world.mind.run_sync(lambda tx: tx.people.set_setting(CHANNEL, "intake", "suggest"))
+    await _write(world, "70.5", "Could we get a CSV export on the invoices page?")
+    await world.settle()
+    world.clock.advance(TOGETHER)
+    await world.judge()
+    await world.settle()
+    shown = world.rows("SELECT id, text_hash FROM suggestion WHERE state = 'open'")
+    for number, text_hash in shown:
+        await _press(world, suggestion_value("file", number, text_hash[:12]))
+    await world.settle()
+    world.work()
+    await world.settle()
+
+
+async def filed_by_itself(world: World) -> None:
+    """A marked request where intake files by itself."""
+    world.mind.run_sync(lambda tx: tx.people.set_setting(CHANNEL, "intake", "auto"))
+    await _write(world, "70.5", "Feature request: add a CSV export to the invoices page, please.")
+    await world.settle()
+    world.clock.advance(TOGETHER)
+    await world.judge()
+    await world.settle()
+    world.clock.advance(UNDO)
+    world.work()
+    await world.settle()
+
+
+async def _write(world: World, id: str, text: str) -> None:
+    """Ann writes to nobody in particular."""
+    if id not in world.chat.heard:
+        now = world.clock.now()
+        place = CHANNEL.model_copy(update={"root": id})
+        told: dict[str, Any] = {"platform": "slack", "app_id": "A1", "workspace_id": "T1", "sent_at": now}
+        told |= {"received_at": now, "key": f"A1:m:C1:{id}", "thread": place, "person": ANN, "message_id": id}
+        world.chat.heard[id] = Message(**told, text=text)
+    await _tell(world, world.chat.heard[id])
+
+
+async def _press(world: World, value: str) -> None:
+    now, place = world.clock.now(), CHANNEL.model_copy(update={"root": "70.5"})
+    told: dict[str, Any] = {"platform": "slack", "app_id": "A1", "workspace_id": "T1", "sent_at": now}
+    told |= {"received_at": now, "key": f"A1:b:{value}", "thread": place, "person": ANN, "message_id": "1.0"}
+    await _tell(world, ButtonPress(**told, value=value))
+
+
 def _set(world: World, number: int, place: ThreadRef, remind: bool) -> None:
     wish = Wish(
         text=f"Look at {'abcd'[number]}",
@@ -100,6 +149,7 @@ async def recover(world: World) -> None:
     world.redeliver.clear()
     for _ in range(3):
         world.fire()
+        await world.judge()
         await world.settle()
         world.clock.advance(LEASE + timedelta(seconds=1))
         await world.reap()
@@ -138,7 +188,10 @@ async def first_difference(story: Story, store: Database, clock: FakeClock, fold
 
 async def _say(world: World, text: str, **values: Any) -> None:
     """The platform delivers; what is not acked it will deliver again."""
-    event = world.command(text, **values)
+    await _tell(world, world.command(text, **values))
+
+
+async def _tell(world: World, event: Event) -> None:
     if not await world.say(event):
         world.redeliver.append(event)
         raise Died

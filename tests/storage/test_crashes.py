@@ -9,10 +9,12 @@ from tests.clock import FakeClock
 from tests.storage.crash import (
     Story,
     cancelled,
+    filed_by_itself,
     first_difference,
     followed_up,
     followed_up_by_another_worker,
     merged,
+    suggested,
     two_in_one_channel,
 )
 
@@ -28,6 +30,8 @@ from tests.storage.crash import (
         (followed_up, "memory"),
         (followed_up, "postgres"),
         (followed_up_by_another_worker, "memory"),
+        (suggested, "memory"),
+        (filed_by_itself, "memory"),
     ],
     indirect=["database_url"],
 )

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from bot.app import App, wire
 from bot.core.cards import Content, Doc
-from bot.core.inbound import Command, Message, MessageRef, Person, ReplyToken, ThreadRef
+from bot.core.inbound import Command, Event, Message, MessageRef, Person, ReplyToken, ThreadRef
 from bot.core.redact import LiveRedactor
 from bot.core.tasks import CodeTask
 from bot.ports import Capabilities, Gone, Identity, InboxDown, Posted, Trouble
@@ -206,7 +206,7 @@ class World:
     folder: Path
     chat: Chat = field(init=False)
     pulls: dict[str, int] = field(default_factory=dict[str, int])
-    redeliver: list[Command] = field(default_factory=list[Command])
+    redeliver: list[Event] = field(default_factory=list[Event])
     """Events that were never acked: the platform will deliver them again."""
     app: App = field(init=False)
     mind: DyingStore = field(init=False)
@@ -233,7 +233,7 @@ class World:
             platform="slack", app_id="A1", workspace_id="T1", key=key, sent_at=now, received_at=now, text=text, **given
         )
 
-    async def say(self, event: Command) -> bool:
+    async def say(self, event: Event) -> bool:
         """Delivers an event; whether it was acked."""
         try:
             await self.app.inbox.accept(event)
@@ -251,6 +251,10 @@ class World:
             if self.mind.commits - before <= 1:
                 return
             self.clock.advance(2)
+
+    async def judge(self) -> None:
+        """Judges the messages whose time has come."""
+        await self.app.intake.judging.drain()
 
     def claim(self) -> Claimed | None:
         return self.mind.run_sync(lambda tx: self.app.attempts.claim(tx, "w1", "host"))
@@ -315,6 +319,7 @@ class World:
             "open runs": self.rows("SELECT id FROM run WHERE state IN ('queued', 'active', 'waiting')"),
             "unsent": self.rows("SELECT dedup_key FROM outbox WHERE state NOT IN ('sent', 'superseded')"),
             "unhandled": self.rows("SELECT natural_key FROM inbound WHERE state <> 'done'"),
+            "suggestions": self.rows("SELECT title, state, members FROM suggestion ORDER BY id"),
             "pulls": len(self.pulls),
             "said": sorted((said.id == said.thread.root, _words(said)) for said in self.chat.said),
             "threads": len({said.thread.root for said in self.chat.said}),
