@@ -16,7 +16,7 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 from bot.core.followups import FollowUp, FollowUpKind, FollowUpReason, FollowUpState, may_move
 from bot.core.inbound import Person
 from bot.store import REVIVABLE, Due, FollowUpFilter, PendingCounts
-from storage.models import FollowUpRow, RunLogRow, RunRow, ThreadRow
+from storage.models import ApprovalRow, FollowUpRow, RunLogRow, RunRow, ThreadRow
 from storage.statements import IDS_POSTGRES, IDS_SQLITE, belongs_to, columns_of
 
 if TYPE_CHECKING:
@@ -278,6 +278,7 @@ class FollowUps:
         runs = select(RunRow.id).where(RunRow.follow_up_id == follow_up_id)
         for statement in (
             sa.delete(RunLogRow).where(col(RunLogRow.run_id).in_(runs)),
+            sa.delete(ApprovalRow).where(col(ApprovalRow.run_id).in_(runs)),
             sa.delete(RunRow).where(col(RunRow.follow_up_id) == follow_up_id),
             sa.delete(FollowUpRow).where(col(FollowUpRow.id) == follow_up_id),
         ):

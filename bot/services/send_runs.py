@@ -111,11 +111,12 @@ class SendRuns:
         left: dict[str, Any],
     ) -> FollowUp | None:
         """It ended without a result; the code task stays in review. `left` is what it had put on the forge by then, as
-        columns of the code task. None when the lease is lost."""
+        columns of the code task: told, and not recorded as pushed, so that the next run on the branch finishes it. None
+        when the lease is lost."""
         pushed = str(left.get("branch") or "") if left.get("pushed_sha") else ""
 
         def tell(follow_up: FollowUp) -> None:
-            tell_failed(tx, self.announcer, follow_up, self._settle(tx, task_id, cost, left), pushed)
+            tell_failed(tx, self.announcer, follow_up, self._settle(tx, task_id, cost, {}), pushed)
 
         return self.runs.fail(tx, lease, reason, error, cost, answer, tell)
 
@@ -125,7 +126,7 @@ class SendRuns:
         if run is None or run.fence != lease.fence or run.state is not RunLease.CANCELLED:
             return
         self.runs.leave(tx, lease, cost)
-        self._settle(tx, task_id, cost, left)
+        self._settle(tx, task_id, cost, {})
         follow_up, branch = tx.followups.get(lease.follow_up_id), str(left.get("branch") or "")
         if follow_up is not None and left.get("pushed_sha"):
             key = f"{follow_up.attempt}:left"

@@ -112,6 +112,7 @@ async def test_a_protected_path_waits_for_an_admin(tmp_path: Path, database_url:
         refused = await house_.ended(first)
         assert refused.failure_reason is FollowUpReason.REFUSED and "Bo did not allow" in await place.said(refused)
         assert place.tip == before
+        assert not isinstance(house_.run(lambda tx: house_.app.followups.delete(tx, first.id or 0, ADMIN)), Refused)
 
         second = await asked()
         parked = house_.run(lambda tx: tx.runs.parked(tx.runs.of_follow_up(second.id or 0)[-1].id or 0))
