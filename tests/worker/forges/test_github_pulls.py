@@ -230,6 +230,18 @@ async def test_close_keeps_a_merged_one_merged(forge: GitHubForge, repo: Repo, g
     assert still.state == "merged"
 
 
+async def test_updating_by_number_opens_nothing(forge: GitHubForge, repo: Repo, github: GitHubSimulator) -> None:
+    number, better = (await opened(forge, repo)).number, replace(DRAFT, title="[codetask] Better", body="New")
+    updated = await forge.update_pull_request(repo, number, better)
+    assert isinstance(updated, PullRequest) and (updated.number, updated.state) == (number, "open")
+    github.merge("acme", "web", number)
+    late = await forge.update_pull_request(repo, number, replace(better, body="Too late"))
+    assert isinstance(late, PullRequest) and (late.number, late.state) == (number, "merged")
+    stored = github.repositories["acme/web"].pulls
+    assert len(stored) == 1 and stored[1].title == "[codetask] Better"
+    assert isinstance(await forge.update_pull_request(repo, 999, better), ForgeRefused)
+
+
 async def test_an_unknown_pull_request_is_refused(forge: GitHubForge, repo: Repo) -> None:
     answer = await forge.pull_request(repo, 999)
     assert answer == ForgeRefused("GitHub shows no pull request 999 here (404).")

@@ -68,6 +68,21 @@ async def test_opening_again_adopts(forge: LocalForge, repo: Repo, clock: FakeCl
     assert [pull.title for pull in stored] == ["[codetask] Better"]
 
 
+async def test_updating_by_number_opens_nothing(forge: LocalForge, repo: Repo, bare: Path) -> None:
+    await opened(forge, repo)
+    pushed = commit_files(bare, HEAD, {"c.txt": "three\n"}, "Add c")
+    updated = await forge.update_pull_request(repo, 1, replace(DRAFT, body="New", draft=True))
+    assert isinstance(updated, PullRequest) and (updated.state, updated.draft) == ("open", True)
+    stored = await forge.stored(repo, 1)
+    assert isinstance(stored, LocalPull) and (stored.body, stored.head_sha) == ("New", pushed)
+    await forge.close_pull_request(repo, 1)
+    late = await forge.update_pull_request(repo, 1, replace(DRAFT, body="Too late"))
+    assert isinstance(late, PullRequest) and late.state == "closed"
+    after = await forge.stored(repo, 1)
+    assert isinstance(after, LocalPull) and after.body == "New"
+    assert isinstance(await forge.update_pull_request(repo, 9, DRAFT), ForgeRefused)
+
+
 async def test_merge_is_a_real_merge(forge: LocalForge, repo: Repo, bare: Path) -> None:
     before = tip(bare, "main")
     await opened(forge, repo)
