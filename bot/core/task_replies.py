@@ -295,6 +295,7 @@ def whoami_doc(person: Person, channel_id: str, role: str | None, texts: Texts) 
         say_markdown(texts, "whoami.channel", channel=code_span(channel_id)),
         say_markdown(texts, "whoami.user", user=code_span(person.account)),
         texts.say("whoami.role", role=texts.say("whoami.no_role") if role is None else texts.say(f"role.{role}")),
+        texts.say(f"whoami.may_{role or 'nothing'}"),
     ]
     if person.roles:
         shown = texts.listed(code_span(name) for name in sorted(person.roles)[:SHOWN_MAX])

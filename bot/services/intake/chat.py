@@ -69,6 +69,8 @@ LISTED: Final = 50
 READ_TRIES: Final = 10
 DAY: Final = timedelta(days=1)
 SOURCE: Final = "reaction"
+MACHINES: Final = frozenset({"bot", "webhook"})
+"""Whose reactions mean nothing; ours is one of them."""
 
 Named = CancelTask | RetryTask | LogsOf | Stop | Send | Undo
 """Commands that may name a suggestion by mistake."""
@@ -375,7 +377,7 @@ class ChatIntake:
         """The message that a reaction asks to file; None when the reaction is none of ours. Raises `Later` while the
         message cannot be read."""
         platform = self.platforms.get(event.platform)
-        if not self.on or not event.added or platform is None or event.person.kind in ("bot", "webhook"):
+        if not self.on or not event.added or platform is None or event.person.kind in MACHINES:
             return None
         if not await self.store.run(lambda tx: self._may_be_ours(tx, event), read=True):
             return None
@@ -397,10 +399,13 @@ class ChatIntake:
         return Pointed(message, text)
 
     def _may_be_ours(self, tx: Transaction, event: Reaction) -> bool:
-        """Whether its emoji files messages in its channel; a channel that is not known yet may have its own."""
+        """Whether it may file a message; a channel that is not known yet may have an emoji of its own."""
         return not event.thread.channel_id or self._is_ours(tx, event, event.thread)
 
     def _is_ours(self, tx: Transaction, event: Reaction, place: ThreadRef) -> bool:
+        """Whether its emoji files messages in the channel, and the bot is used there."""
+        if not self.suggestions.rights.hears(tx, place):
+            return False
         chosen = tx.people.setting(place, EMOJI) or self.suggestions.settings.intake_emoji or BULB
         return emoji_name(event.emoji) == emoji_name(chosen)
 
@@ -409,7 +414,7 @@ class ChatIntake:
         message = pointed.message
         reference = MessageRef(thread=message.thread, message_id=message.message_id)
         found = tx.suggestions.take(reference, message.person, message.sent_at)
-        if found.state is REMOVED:
+        if found.state is REMOVED or said.person.kind in MACHINES:
             return
         if may(self.suggestions.rights.role(said.person), Action.FILE, is_requester=False):
             self._answer_filing(tx, said, self._file(tx, said, found, pointed.text, SOURCE))
