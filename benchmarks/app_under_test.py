@@ -48,6 +48,8 @@ def app_on(*simulators: Simulator, **plan: Any) -> Iterator[Running]:
             "default_agent": "patch",
             "sandbox": "none",
             "filers": "*",
+            "person_daily_tasks": 1_000_000,
+            "channel_daily_tasks": 1_000_000,
             "web_bind": "127.0.0.1:0",
             **plan.pop("settings", {}),
         }

@@ -7,6 +7,7 @@ NAMES = (
     "claim_rate",
     "claim_at_scale",
     "followup_lateness",
+    "intake_chatter",
     "worker_overhead",
     "idle",
     "cli_help",

@@ -29,6 +29,7 @@ PROMISED = {
         "followup_wakeup_100k_ratio",
         "followup_rss_100k_mb",
     },
+    "intake_chatter": {"intake_chatter_ack_p99_ms"},
     "worker_overhead": {"worker_overhead_s"},
     "idle": {"idle_cpu_percent_slack", "idle_rss_mb_slack", "idle_cpu_percent_all", "idle_rss_mb_all"},
     "cli_help": {"cli_help_ms"},
@@ -41,7 +42,7 @@ def test_all_but_the_peers_are_held_to_their_promise() -> None:
     assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} >= set(NAMES)
 
 
-SLOW = {"followup_lateness", "idle", "chat_ack", "stage_to_chat"}
+SLOW = {"followup_lateness", "idle", "chat_ack", "stage_to_chat", "intake_chatter"}
 """These wait for real seconds to pass: they run with `make faults`."""
 LONG = os.environ.get("CODETASK_FAULT_ROUNDS") == "long"
 
