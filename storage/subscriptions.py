@@ -1,5 +1,6 @@
 """The demand ledger: whose threads are told of a code task, and how many distinct people asked for it."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -8,6 +9,7 @@ from bot.core.inbound import Person, PersonKind
 from bot.core.tasks import CodeTask
 from bot.store import Demand, Subscription
 from storage.models import AskerRow, CodeTaskRow, SubscriptionRow
+from storage.statements import IDS_POSTGRES, IDS_SQLITE
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
@@ -124,8 +126,11 @@ class Subscriptions:
 
     def top(self, limit: int) -> Sequence[Demand]:
         found = {row.code_task_id: row.people for row in self._tx.listed(TOP, limit=limit)}
-        tasks = {task_id: self._tx.tasks.get(task_id) for task_id in found}
-        return [Demand(task, found[task_id]) for task_id, task in tasks.items() if task is not None]
+        sqlite = self._tx.sqlite
+        ids = json.dumps(list(found)) if sqlite else list(found)
+        rows = {row["id"]: row for row in self._tx.rows(CodeTaskRow, IDS_SQLITE if sqlite else IDS_POSTGRES, ids=ids)}
+        known = [(task_id, people) for task_id, people in found.items() if task_id in rows]
+        return [Demand(CodeTask.model_construct(**rows[task_id]), people) for task_id, people in known]
 
     def candidates(self, repo: str | None, since: datetime, limit: int) -> Sequence[CodeTask]:
         where, bound = f"({IN_USE})", {"since": since, "limit": limit}

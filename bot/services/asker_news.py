@@ -5,6 +5,7 @@ that matters to it: the key of the delivery names the thread and the move.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from bot.core.cards import Doc
 from bot.core.inbound import Person
@@ -15,8 +16,8 @@ from bot.core.texts import Texts
 from bot.services.languages import Languages, Wording
 from bot.store import Delivery, Subscription, Transaction
 
-SHOWN_AT_ONCE = frozenset({Stage.REVIEW, Stage.MERGED})
-"""A thread that joins in these stages gets the link without waiting for the next move."""
+TOLD: Final = frozenset({Stage.REVIEW, Stage.MERGED, Stage.FAILED})
+"""A thread is told of these stages; one that joins in them at once, without waiting for the next move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,9 @@ class AskerNews:
 
     def joined(self, tx: Transaction, task: CodeTask, thread_id: int) -> None:
         """Tells a thread that has just joined of a code task whose result is there."""
-        if task.stage in SHOWN_AT_ONCE:
-            for subscription in tx.subscriptions.of_thread(thread_id):
-                if subscription.code_task_id == task.id:
-                    self._one(tx, task, subscription, None)
+        for subscription in tx.subscriptions.of_thread(thread_id):
+            if subscription.code_task_id == task.id:
+                self._one(tx, task, subscription, None)
 
     def planned(self, tx: Transaction, task: CodeTask, thread_id: int) -> None:
         """Says in a thread that it has joined; once."""
@@ -74,6 +74,8 @@ class AskerNews:
             tx.outbox.add(thread_id, Delivery("post", key, doc, card_key=key))
 
     def _one(self, tx: Transaction, task: CodeTask, subscription: Subscription, actor: Person | None) -> None:
+        if task.stage not in TOLD:
+            return
         wording, mask = self._wording(tx, subscription.thread_id), self.redactor.mask
         value = different_value(subscription.from_task_id, subscription.suggestion_id)
         asker = subscription.person
@@ -83,10 +85,8 @@ class AskerNews:
             assert doc is not None, "the stage is looked at first"
             return doc
 
-        if task.stage in SHOWN_AT_ONCE or task.stage is Stage.FAILED:
-            seq = tx.tasks.moves(task.id or 0)
-            key = f"{task.ref}:told:{subscription.thread_id}:{seq}"
-            tx.outbox.add(subscription.thread_id, Delivery("post", key, wording.make(draw)))
+        key = f"{task.ref}:told:{subscription.thread_id}:{tx.tasks.moves(task.id or 0)}"
+        tx.outbox.add(subscription.thread_id, Delivery("post", key, wording.make(draw)))
 
     def _wording(self, tx: Transaction, thread_id: int) -> Wording:
         return self.languages.shared(tx, tx.threads.get(thread_id).ref)

@@ -45,14 +45,21 @@ class Ledger:
     # --- Likeness -----------------------------------------------------------------------------------------------------
 
     def similar(
-        self, tx: Transaction, text: str, repo: str | None, *, person: Person, exclude: int | None = None
+        self,
+        tx: Transaction,
+        text: str,
+        repo: str | None,
+        *,
+        person: Person,
+        exclude: int | None = None,
+        most: int = OFFERED,
     ) -> list[Similar]:
-        """Code tasks, open or merged in the last 30 days, that are nearest to a text: at most 3, nearest first, only
-        those that the person may see. `repo` looks at one repository's."""
+        """Code tasks, open or merged in the last 30 days, that are nearest to a text: at most `most` (of 10), nearest
+        first, only those that the person may see. `repo` looks at one repository's."""
         found = tx.subscriptions.candidates(repo, tx.now - LOOKED_BACK, COMPARED)
         tasks = {task.id or 0: task for task in found if task.id != exclude}
         ranked = similar(text, ((number, _compared(task)) for number, task in tasks.items()), top=RANKED)
-        return [one for one in ranked if self.may_see(tx, tasks[one.id], person)][:OFFERED]
+        return [one for one in ranked if self.may_see(tx, tasks[one.id], person)][:most]
 
     def offer(self, tx: Transaction, task: CodeTask, person: Person) -> CodeTask | None:
         """Says in the thread of a code task just filed by hand which one it likely repeats, if there is one. It stays
@@ -89,10 +96,11 @@ class Ledger:
         known = {"suggestion_id": suggestion_id, "from_task_id": from_task_id}
         if not tx.subscriptions.add(number, thread_id, person, **known):
             return False
-        if suggestion_id is None and from_task_id is None and task.stage in JOINABLE:
-            self._news.planned(tx, task, thread_id)
-        self._news.joined(tx, task, thread_id)
-        self._asked(tx, task)
+        now = tx.tasks.get(number) or task  # the insertion has waited for a move that was under way, and it told nobody
+        if suggestion_id is None and from_task_id is None and now.stage in JOINABLE:
+            self._news.planned(tx, now, thread_id)
+        self._news.joined(tx, now, thread_id)
+        self._asked(tx, now)
         return True
 
     def ask(self, tx: Transaction, task: CodeTask, person: Person) -> bool:

@@ -72,6 +72,31 @@ def test_a_code_task_is_deleted_under_the_last_lines_of_its_log(world: World, da
 
 
 @only_postgres
+def test_who_joins_while_it_is_moved_is_told_once(world: World, database_url: str) -> None:
+    """Both orders: the move waits for the one who joins, and the one who joins for the move."""
+    ledger, attempts = world.app.tasks.ledger, world.app.attempts
+    for number in (1, 2):
+        world.store.run_sync(lambda tx, n=number: file(tx, thread=f"{n}.0", requester_id="U1"))
+    elsewhere = world.store.run_sync(lambda tx: tx.threads.open(CHANNEL.model_copy(update={"root": "77.0"})).id)
+    bo = ANN.model_copy(update={"id": "U2", "name": "Bo"})
+
+    def join(tx: Tx, number: int) -> None:
+        task = tx.tasks.get(number)
+        assert task is not None
+        assert ledger.join(tx, task, elsewhere, bo)
+
+    for number, moves_first in ((1, True), (2, False)):
+        claimed = world.claim()
+        assert claimed is not None and claimed.task.id == number
+        pull = {"pr_number": number, "pr_url": f"https://git.example/app/pull/{number}"}
+        move = lambda tx, p=pull, at=claimed.lease: attempts.review(tx, at, Cost(), **p)  # noqa: E731
+        joins = lambda tx, n=number: join(tx, n)  # noqa: E731
+        overtaken(world, database_url, *((move, joins) if moves_first else (joins, move)))
+        told = f"SELECT count(*) FROM outbox WHERE thread_id = {elsewhere} AND dedup_key LIKE 'CT-{number}:told%'"
+        assert world.rows(told) == [(1,)]
+
+
+@only_postgres
 def test_a_cancel_also_ends_the_attempt_that_follows_a_failure(world: World, database_url: str) -> None:
     world.store.run_sync(lambda tx: file(tx, thread="1.0", requester_id="U1"))
     claimed = world.claim()

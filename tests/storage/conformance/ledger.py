@@ -58,6 +58,10 @@ def people_are_counted_once(bench: Bench) -> None:
     top = lambda limit=9: [(d.task.id, d.askers) for d in bench.do(lambda tx: tx.subscriptions.top(limit))]  # noqa: E731
     assert sorted(askers(wanted)) == ["Bo", "Cy"] and askers(quiet) == []
     assert top() == [(wanted.id, 3), (quiet.id, 1)]
+    assert bench.do(lambda tx: tx.subscriptions.forget(wanted.id or 0, CY))
+    assert not bench.do(lambda tx: tx.subscriptions.forget(wanted.id or 0, CY))
+    assert askers(wanted) == ["Bo"]
+    bench.do(lambda tx: tx.subscriptions.ask(wanted.id or 0, CY))
     bench.do(lambda tx: tx.people.link(BO, CY))
     assert len(askers(wanted)) == 1 and top(1) == [(wanted.id, 2)]
     bench.do(lambda tx: tx.people.link(CY, ANN))
