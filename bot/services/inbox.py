@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from bot.core.inbound import Event, Message, MessageDeleted, MessageEdited, Ordinary, Person, ThreadRef, withhold
+from bot.core.inbound import Event, MessageDeleted, Ordinary, Person, ThreadRef, withhold
 from bot.failpoints import failpoint
 from bot.ports import Choice, InboxDown, Receipt
 from bot.services.batches import Batches
@@ -83,12 +83,13 @@ class InboxService:
             return Receipt("duplicate", ref)
         if inbound_id == UNWANTED:
             return Receipt("new", ref)
-        log.info("accepted", inbound=inbound_id, kind=event.kind, platform=event.platform, event_id=event.event_id)
+        told = log.debug if isinstance(event, Ordinary) else log.info
+        told("accepted", inbound=inbound_id, kind=event.kind, platform=event.platform, event_id=event.event_id)
         return Receipt("new", str(inbound_id))
 
     async def _keep(self, event: Event) -> int | None:
         """Stores an event: its row's number, None when it is known, UNWANTED when it is not to be stored."""
-        if not isinstance(event, Message | MessageEdited | MessageDeleted):
+        if not isinstance(event, Ordinary):
             return await self._store.run(_insertion(event), urgent=True)
         if not isinstance(event, MessageDeleted):
             self._originals.keep(event)  # before it can be handled

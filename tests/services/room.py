@@ -108,13 +108,18 @@ class Room:
         await self.app.inbox.drain()
         return message
 
-    async def edits(self, message: Message, text: str) -> None:
+    def edit(self, message: Message, text: str) -> MessageEdited:
+        """An edit as the adapter hands it in; the platform has the new text from now on."""
         self.count += 1
         now = self.clock.now()
         self.wall.messages[message.message_id] = message.model_copy(update={"text": text})
         told = message.model_dump(exclude={"kind", "in_thread", "mentions_others", "raw"})
         told |= {"key": f"A1:e:{self.count}", "text": text, "sent_at": now, "received_at": now, "raw": {"text": text}}
-        await self.app.inbox.accept(MessageEdited(**told))
+        return MessageEdited(**told)
+
+    async def edits(self, message: Message, text: str) -> None:
+        """Somebody edits, and it is handled."""
+        await self.app.inbox.accept(self.edit(message, text))
         await self.app.inbox.drain()
 
     async def deletes(self, message: Message) -> None:

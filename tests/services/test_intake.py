@@ -7,8 +7,10 @@ from datetime import timedelta
 from bot.core.suggestions import OPEN, REMOVED, SKIPPED, WAITING, Mode, SkipReason
 from bot.ports import NotAllowed, Retry
 from tests.services.room import ANA, BO, BURST, CHATTER, GUS, MARKED, WISH, Room, make_room, room
+from tests.stores import only_sqlite
 
 __all__ = ["make_room", "room"]
+pytestmark = only_sqlite
 
 
 async def test_a_request_becomes_a_suggestion(room: Room) -> None:

@@ -9,8 +9,10 @@ from bot.core.suggestions import FILED, OPEN, REMOVED, SKIPPED, WAITING, Mode, S
 from bot.core.tasks import Stage
 from bot.ports import Gone
 from tests.services.room import ANA, BO, BURST, CHATTER, GUS, MARKED, WISH, Room, make_room, room
+from tests.stores import only_sqlite
 
 __all__ = ["make_room", "room"]
+pytestmark = only_sqlite
 
 OTHER = "Could we get an Excel export on the invoices page? I have to copy every line by hand each month."
 
@@ -95,6 +97,17 @@ async def test_chatter_that_becomes_a_request_is_suggested(room: Room) -> None:
     await room.judges()
     await room.edits(said, WISH)
     assert ((await room.item()).state, (await room.item()).text) == (OPEN, WISH)
+
+
+async def test_an_edit_that_another_process_heard_is_read(room: Room) -> None:
+    said = await shown(room)
+    here = room.app
+    room.restart()
+    edited = room.app
+    here.intake.originals.keep(said)
+    await edited.inbox.accept(room.edit(said, OTHER))
+    await here.inbox.drain()
+    assert (await room.item()).text == OTHER
 
 
 async def test_the_same_words_are_no_edit(room: Room) -> None:

@@ -51,6 +51,8 @@ class Changes:
         message = MessageRef(thread=event.thread, message_id=event.message_id)
         if isinstance(event, MessageDeleted):
             self.reading.originals.drop(message)
+        else:
+            self.reading.originals.outdated(event)
         known = await self.store.run(lambda tx: tx.suggestions.of_message(message), read=True)
         if known is not None and known.state is WAITING:
             await self._waiting(item, known, gone=isinstance(event, MessageDeleted))

@@ -67,6 +67,14 @@ class Originals:
         kept = self._kept.get(_key(message.thread, message.message_id))
         return kept.text if kept is not None else None
 
+    def outdated(self, edit: MessageEdited) -> None:
+        """Forgets what is in memory of a message unless it is as new as that edit, which another process may have
+        heard."""
+        key = _key(edit.thread, edit.message_id)
+        kept = self._kept.get(key)
+        if kept is not None and kept.sent_at < edit.sent_at:
+            self._forget(key)
+
     def before(self, message: MessageRef, most: int) -> list[str]:
         """What was said in its channel right before, oldest first, as far as it is in memory."""
         key = _key(message.thread, message.message_id)
