@@ -170,13 +170,14 @@ def test_the_same_as_another() -> None:
 @pytest.mark.parametrize("language", languages())
 def test_hostile_text_stays_text(language: str) -> None:
     texts = Texts.load(language)
-    line = Line(
-        made(title=HOSTILE[:80], text=HOSTILE, question=HOSTILE, author_name=HOSTILE), similar=[task(title="<!here>")]
-    )
+    told = made(title=HOSTILE[:80], text=HOSTILE, question=HOSTILE, author_name=HOSTILE)
+    line = Line(told, similar=[task(title="<!here>")])
     for doc in (said(line, texts), list_doc([line], texts, NOW)):
+        words = "".join(doc.text.split("````")[::2])
         assert "\u202e" not in doc.text
-        assert "<!channel>" not in doc.text.replace("\\<!channel>", "").split("```")[0]
-        assert "](https://evil.example)" not in doc.text.replace("\\[x\\]", "").split("```")[0] or "````" in doc.text
+        assert "<!channel>" not in words.replace("\\<!channel>", "")
+        assert "[x]" not in words
+        assert "*bold*" not in words
     assert "````\n" in said(line, texts).text, "a fence that the text cannot close"
     assert parse_markup(said(line, texts).text)
 
