@@ -42,11 +42,12 @@ from bot.services.intake.filed_changes import FiledChanges
 from bot.services.intake.judges import RulesJudge
 from bot.services.intake.judging import Judging, Jury, Reading
 from bot.services.intake.listening import Listening
-from bot.services.intake.llm import LlmJudge
+from bot.services.intake.llm import LlmJudge, asks_model
 from bot.services.intake.local_model import local_weights
 from bot.services.intake.modes import Modes
 from bot.services.intake.news import SuggestionNews
 from bot.services.intake.originals import Originals
+from bot.services.intake.reranking import Reranker
 from bot.services.intake.suggestions import Suggestions
 from bot.services.languages import Languages
 from bot.services.ledger import Ledger
@@ -137,7 +138,7 @@ async def open_app(
         forges = open_forges(settings, clock or SystemClock(), redactor)
         for forge in forges.values():
             stack.push_async_callback(forge.aclose)
-        model = open_judge(settings)
+        model = open_intake_model(settings)
         if model is not None:
             stack.push_async_callback(model.aclose)
         yield wire(settings, store, platforms, forges, redactor, model)
@@ -151,7 +152,7 @@ def wire(
     redactor: LiveRedactor | None = None,
     model: Model | None = None,
 ) -> App:
-    """Builds the services over an open store. `model` judges ordinary messages; None: the local rules."""
+    """Builds the services over an open store. `model` is the one that intake may ask."""
     redactor = redactor or LiveRedactor(settings.secrets())
     languages = Languages.of(settings.default_language, platforms)
     announcer = Announcer(languages, redactor)
@@ -218,8 +219,10 @@ def open_intake(
     suggestions = Suggestions(settings, tasks, ledger, SuggestionNews(announcer), rights)
     modes, originals = Modes(rights), Originals(platforms)
     rules = RulesJudge(settings.intake_threshold, local_weights(settings))
-    judge = rules if model is None else LlmJudge(settings, rules, model)
-    jury = Jury(store, Deciding(settings, modes, rights, ledger, suggestions), originals, judge, rules, platforms)
+    judge = LlmJudge(settings, rules, model) if model is not None and asks_model(settings) else rules
+    reranker = Reranker(settings, model) if model is not None and settings.embeddings_model else None
+    deciding = Deciding(settings, modes, rights, ledger, suggestions)
+    jury = Jury(store, deciding, originals, judge, rules, platforms, reranker)
     reading = Reading(store, originals)
     changes = Changes(store, reading, jury, FiledChanges(announcer, rights), owner)
     listening = Listening(originals, Collecting(store, modes, originals, owner), changes)
@@ -234,16 +237,17 @@ def in_chat(
     return ChatIntake(store, parts, QueuedTasks(tasks), parts.ledger, answers, intake.modes, intake.changes, platforms)
 
 
-def open_judge(settings: Settings) -> ModelClient | None:
-    """The model that judges ordinary messages; None where the rules do, also for want of a usable one."""
-    if settings.intake_judge != "llm":
+def open_intake_model(settings: Settings) -> ModelClient | None:
+    """The endpoint whose models judge ordinary messages or rank code tasks; None where none is wanted or usable."""
+    wanted = settings.intake_judge == "llm"
+    if not wanted and not settings.embeddings_model:
         return None
     try:
         model = open_model(settings)
     except ValueError as error:
         log.error("intake_model_refused", why=str(error), say="The local rules judge instead.")
         return None
-    if model is None:
+    if wanted and not (model is not None and asks_model(settings)):
         log.warning("no_intake_model", say="INTAKE_JUDGE=llm needs LLM_BASE_URL and LLM_MODEL; the rules judge.")
     return model
 

@@ -68,8 +68,9 @@ class _Embeddings(BaseModel):
 
 
 def open_model(settings: Settings) -> "ModelClient | None":
-    """The model of LLM_*, None where none is configured. Raises ValueError for an address that may not be used."""
-    if not settings.llm_base_url or not settings.llm_model:
+    """The endpoint of LLM_* with its models, None where it or they are not configured. Raises ValueError for an address
+    that may not be used."""
+    if not settings.llm_base_url or not (settings.llm_model or settings.embeddings_model):
         return None
     key = settings.llm_api_key.get_secret_value() if settings.llm_api_key else ""
     return ModelClient(settings.llm_base_url, key, settings.llm_model, settings.embeddings_model)

@@ -126,7 +126,7 @@ async def _by_model(cases: Sequence[Case], settings: Settings) -> Verdicts:
         model = open_model(settings)
     except ValueError as error:
         raise Failure(str(error), USAGE) from error
-    if model is None:
+    if model is None or not settings.llm_model:
         raise Failure("No model is configured.", USAGE, "Set LLM_BASE_URL and LLM_MODEL.")
     rules = RulesJudge(settings.intake_threshold, _weights(settings, needed=False))
     judge, seats, spent = LlmJudge(settings, rules, model), asyncio.Semaphore(AT_ONCE), [0.0]

@@ -7,11 +7,12 @@ of their accounts asked.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from bot.core.inbound import Person
 from bot.core.people import Action, is_requester, may
-from bot.core.similar import Similar, similar
+from bot.core.similar import READ_MAX, Similar, similar
 from bot.core.tasks import ACTIVE, CodeTask, Stage
 from bot.core.texts import Word
 from bot.services.announcements import Announcer
@@ -56,10 +57,10 @@ class Ledger:
     ) -> list[Similar]:
         """Code tasks, open or merged in the last 30 days, that are nearest to a text: at most `most` (of 10), nearest
         first, only those that the person may see. `repo` looks at one repository's."""
-        found = tx.subscriptions.candidates(repo, tx.now - LOOKED_BACK, COMPARED)
-        tasks = {task.id or 0: task for task in found if task.id != exclude}
-        ranked = similar(text, ((number, _compared(task)) for number, task in tasks.items()), top=RANKED)
-        return [one for one in ranked if self.may_see(tx, tasks[one.id], person)][:most]
+        found = tx.subscriptions.candidates(repo, tx.now - LOOKED_BACK, COMPARED, READ_MAX)
+        ranked = similar(text, (one for one in found if one[0] != exclude), top=RANKED)
+        seen = (one for one in ranked if (task := tx.tasks.get(one.id)) and self.may_see(tx, task, person))
+        return list(islice(seen, most))
 
     def offer(self, tx: Transaction, task: CodeTask, person: Person) -> CodeTask | None:
         """Says in the thread of a code task just filed by hand which one it likely repeats, if there is one. It stays
@@ -151,8 +152,13 @@ class Ledger:
 
     def top(self, tx: Transaction, limit: int, person: Person | None = None) -> list[Demand]:
         """Open code tasks by how many distinct people asked for them, most first; only those that `person` may see."""
-        found = tx.subscriptions.top(limit if person is None else limit + COMPARED)
-        return [one for one in found if person is None or self.may_see(tx, one.task, person)][:limit]
+        shown: list[Demand] = []
+        for most in (limit, limit + COMPARED):
+            found = tx.subscriptions.top(most)
+            shown = [one for one in found if person is None or self.may_see(tx, one.task, person)]
+            if len(shown) == len(found) or len(shown) >= limit:
+                break
+        return shown[:limit]
 
     # --- Two code tasks that are one ----------------------------------------------------------------------------------
 
@@ -238,8 +244,3 @@ def _shown(task: CodeTask) -> Word:
 
 def _actor(person: Person) -> str:
     return f"{person.platform}:{person.id}"
-
-
-def _compared(task: CodeTask) -> str:
-    first, _, rest = task.description.partition("\n")
-    return task.description if first.startswith(task.title.rstrip("…")) else f"{task.title}\n{first}\n{rest}"

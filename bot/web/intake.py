@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel
 from bot.core.inbound import ThreadRef
 from bot.core.intake.scorer import suggest_threshold
 from bot.core.suggestions import Mode
-from bot.services.intake.llm import THRESHOLD
+from bot.services.intake.llm import THRESHOLD, asks_model
 from bot.services.intake.local_model import local_weights
 from bot.services.intake.modes import FEATURES, Modes
 from bot.services.intake.report import CHANNELS_MAX, Channel, ChannelReport, Figures, read_figures
@@ -85,7 +85,7 @@ async def report_intake(
         ]
         return IntakeReportOut(
             since=start,
-            judge=settings.intake_judge,
+            judge="llm" if asks_model(settings) else "rules",
             threshold=threshold,
             total=FiguresOut(**_fields(sum((one.figures for one in reports), Figures()))),
             channels=[
@@ -101,7 +101,7 @@ def threshold_of(settings: Settings) -> float:
     """The score from which on the judge that is set suggests."""
     if settings.intake_threshold is not None:
         return settings.intake_threshold
-    return THRESHOLD if settings.intake_judge == "llm" else suggest_threshold(local_weights(settings))
+    return THRESHOLD if asks_model(settings) else suggest_threshold(local_weights(settings))
 
 
 def _fields(figures: Figures) -> dict[str, Any]:

@@ -31,6 +31,8 @@ from bot.store import SuggestionFilter, Transaction
 
 DAY: Final = timedelta(days=1)
 NOT_SHOWN: Final = (WAITING, SKIPPED)
+OFFERED: Final = 3
+"""So many similar code tasks a suggestion offers."""
 AUTO: Final = "auto"
 """`decided_by` of what intake filed by itself."""
 FILED_LOOKED_AT: Final = 100
@@ -54,7 +56,7 @@ class Likeness(Protocol):
     """Which code tasks ask for nearly the same (`bot.services.ledger`)."""
 
     def similar(
-        self, tx: Transaction, text: str, repo: str | None, *, person: Person, exclude: int | None = None
+        self, tx: Transaction, text: str, repo: str | None, *, person: Person, most: int = OFFERED
     ) -> list[Similar]: ...
 
 
@@ -66,6 +68,8 @@ class Verdict:
     threshold: float
     seen_hash: str
     hidden: int = 0
+    nearest: tuple[int, ...] = ()
+    """Numbers of similar code tasks in the order of an embeddings model, nearest first; empty without one."""
 
     @classmethod
     def of(cls, judgement: Judgement, threshold: float, text: str) -> "Verdict":
@@ -173,8 +177,10 @@ class Deciding:
         if not verdict.is_flagged:
             return values
         repo = found.repo or tx.people.setting(place, "repo")
-        similar = self.ledger.similar(tx, found.text, repo, person=author)
+        near = verdict.nearest
+        similar = self.ledger.similar(tx, found.text, repo, person=author, most=max(len(near), OFFERED))
         numbers = [one.id for one in similar]
+        numbers.sort(key=lambda number: near.index(number) if number in near else len(near))
         if found.duplicate_of is not None:
             numbers = [found.duplicate_of, *(number for number in numbers if number != found.duplicate_of)]
         return values | {
@@ -186,7 +192,7 @@ class Deciding:
             "language": found.language,
             "repo": found.repo,
             "guard": " ".join(guard(found.text)),
-            "similar": " ".join(map(str, numbers[:3])),
+            "similar": " ".join(map(str, numbers[:OFFERED])),
             "likely_same": found.duplicate_of is not None or any(one.likely_same for one in similar[:1]),
             "hidden": verdict.hidden,
         }

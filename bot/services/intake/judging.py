@@ -6,13 +6,14 @@ is guarded by its state. After a crash its lease ends and it is judged again, by
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
 import structlog
 
 from bot.core.inbound import MessageRef, Person
+from bot.core.intake.drafting import SIMILAR_MAX
 from bot.core.intake.judgement import Judgement
 from bot.core.suggestions import REMOVED, WAITING, Mode, SkipReason, Suggestion
 from bot.core.tasks import CodeTask
@@ -21,6 +22,7 @@ from bot.ports import Gone, Platform, Retry, Trouble
 from bot.services.intake.deciding import Deciding, Verdict, author_of, place_of
 from bot.services.intake.judges import Judge, JudgeAway, RulesJudge
 from bot.services.intake.originals import Originals
+from bot.services.intake.reranking import CANDIDATES, Reranker
 from bot.services.later import Later
 from bot.services.loops import short_ref, work_from_rows
 from bot.services.people import known_person
@@ -85,6 +87,7 @@ class Jury:
     judge: Judge
     rules: RulesJudge
     platforms: Mapping[str, Platform]
+    reranker: Reranker | None = None
 
     @property
     def by_model(self) -> bool:
@@ -92,6 +95,15 @@ class Jury:
 
     async def verdict(self, item: Suggestion, text: str, *, patient: bool = True) -> Verdict:
         """The judgement of an item's text. Raises `JudgeAway` while a model cannot be asked, unless not `patient`."""
+        verdict = await self._judged(item, text, patient)
+        if self.reranker is None or not verdict.is_flagged:
+            return verdict
+        said = verdict.judgement.text
+        tasks = await self.store.run(lambda tx: self._similar(tx, item, said, CANDIDATES), read=True)
+        nearest = await self.reranker.rerank(said, [(task.id or 0, task.description) for task in tasks])
+        return replace(verdict, nearest=tuple(nearest))
+
+    async def _judged(self, item: Suggestion, text: str, patient: bool) -> Verdict:
         if not self.by_model:
             return Verdict.of(self.rules.judged(text), self.rules.threshold, text)
         try:
@@ -103,19 +115,18 @@ class Jury:
         threshold = self.rules.threshold if judgement.judge == "rules" else self.judge.threshold
         return Verdict.of(judgement, threshold, text)
 
+    def _similar(self, tx: Transaction, item: Suggestion, text: str, most: int) -> list[CodeTask]:
+        repo = tx.people.setting(place_of(item), "repo")
+        found = self.deciding.ledger.similar(tx, text, repo, person=author_of(item), most=most)
+        return [task for one in found if (task := tx.tasks.get(one.id)) is not None]
+
     async def _asked(self, item: Suggestion, text: str) -> Judgement:
         first = MessageRef(thread=place_of(item), message_id=item.message_id)
-        ledger, author = self.deciding.ledger, author_of(item)
-
-        def similar(tx: Transaction) -> list[CodeTask]:
-            found = ledger.similar(tx, text, tx.people.setting(place_of(item), "repo"), person=author)
-            return [task for one in found if (task := tx.tasks.get(one.id)) is not None]
-
         return await self.judge.judge(
             text,
             before=self.originals.before(first, CONTEXT),
             repos=sorted(self.deciding.settings.repositories),
-            similar=await self.store.run(similar, read=True),
+            similar=await self.store.run(lambda tx: self._similar(tx, item, text, SIMILAR_MAX), read=True),
         )
 
     async def author(self, item: Suggestion) -> Person:

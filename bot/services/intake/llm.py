@@ -22,6 +22,11 @@ NOT_ASKED: Final = 0.3
 """The highest score of an item that the model calls a question, work under way or chatter."""
 
 
+def asks_model(settings: Settings) -> bool:
+    """Whether a model is to judge, and is named."""
+    return settings.intake_judge == "llm" and bool(settings.llm_base_url and settings.llm_model)
+
+
 class LlmJudge:
     """Implements `Judge` with the model of LLM_*; `rules` judge what is certainly nothing and what the model spoils."""
 
