@@ -123,3 +123,26 @@ def test_the_requester_is_one_person_of_one_workspace(clock: FakeClock) -> None:
     assert not is_requester(person(id="U2"), task)
     assert not is_requester(person(platform="discord"), task)
     assert not is_requester(person(id=""), task.model_copy(update={"requester_id": ""}))
+
+
+def test_the_highest_role_of_linked_accounts_holds() -> None:
+    policy = RolePolicy.of(admins=["discord:G1:77"], filers=["U5"])
+    elsewhere = person(platform="discord", workspace="G1", id="77", kind="guest")
+    assert role_of(person("member"), policy) == V
+    assert role_of(person("member").model_copy(update={"also": (elsewhere,)}), policy) == A
+    assert role_of(elsewhere.model_copy(update={"also": (person("member"),)}), policy) == A
+    weaker = person("member", id="U5").model_copy(update={"also": (person("member"),)})
+    assert role_of(weaker, policy) == F
+    owner = person("owner", platform="discord", workspace="G1", id="78")
+    assert role_of(person(kind="guest").model_copy(update={"also": (owner,)}), RolePolicy()) == A
+
+
+def test_what_one_account_filed_belongs_to_all_of_them(clock: FakeClock) -> None:
+    task = CodeTask(
+        uuid="u", name="n", requester_platform="slack", requester_workspace="T1", requester_id="U1", title="t",
+        description="d", repo="r", base="main", agent="a", created_at=clock.now(), updated_at=clock.now(),
+    )  # fmt: skip
+    elsewhere = person(platform="discord", workspace="G1", id="77")
+    assert not is_requester(elsewhere, task)
+    assert is_requester(elsewhere.model_copy(update={"also": (person(),)}), task)
+    assert not is_requester(elsewhere.model_copy(update={"also": (person(id=""),)}), task)
