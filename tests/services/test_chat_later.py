@@ -328,5 +328,5 @@ async def test_settings_are_shown_and_checked(desk: Desk) -> None:
     assert said.text.startswith("Only an admin can change the settings of a channel.")
     said = await desk.says("settings tz UTC", GUEST, command="codetask")
     assert said.text.startswith("You can't see code tasks or follow-ups here")
-    assert (await desk.says("settings repo web", CY, command="codetask")).text.startswith("`settings` is not available")
+    assert (await desk.says("settings quiet on", CY, command="codetask")).text.startswith("`settings` is not available")
     assert await desk.rows("SELECT 1 FROM audit WHERE action = 'setting'") == []
