@@ -90,8 +90,8 @@ def keep_unreadable(
 
 
 def why_of(error: Exception) -> str:
-    """One line of the log about what could not be read."""
-    return f"{type(error).__name__}: {error}"[:200]
+    """One line of the log about what could not be read; never the value itself, which somebody may have said."""
+    return f"{type(error).__name__}: {error}".split(", input_value=")[0][:200]
 
 
 def string(value: object) -> str:

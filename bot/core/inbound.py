@@ -5,7 +5,7 @@ the event later, and survive a round trip through JSON, so the inbox stores them
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -234,6 +234,28 @@ def withhold(event: Ordinary) -> Ordinary:
     if isinstance(event, MessageDeleted):
         return event.model_copy(update={"raw": {}})
     return event.model_copy(update={"text": "", "raw": {}, "withheld": True})
+
+
+def hush(event: Unreadable) -> Unreadable:
+    """What could not be read, without what people may have said in it: of every text only its length is left, so that
+    its shape can still be looked into. An id, a type and a time have no white space."""
+    raw = {name: _hushed(name, value) for name, value in event.raw.items()}
+    return event.model_copy(update={"raw": raw, "why": event.why.split(", input_value=")[0]})
+
+
+_WORDS: Final = frozenset({"text", "content", "body", "name", "title", "fallback", "value", "raw"})
+
+
+def _hushed(name: str, value: Any) -> Any:
+    match value:
+        case str() if name in _WORDS or len(value.split()) > 1 or len(value) > 200:
+            return f"({len(value)} characters)"
+        case dict():
+            return {str(key): _hushed(str(key), one) for key, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case list():
+            return [_hushed(name, one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return value
 
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

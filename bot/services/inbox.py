@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from bot.core.inbound import Event, MessageDeleted, Ordinary, Person, ThreadRef, withhold
+from bot.core.inbound import Event, MessageDeleted, Ordinary, Person, ThreadRef, Unreadable, hush, withhold
 from bot.failpoints import failpoint
 from bot.ports import Choice, InboxDown, Receipt
 from bot.services.batches import Batches
@@ -90,7 +90,8 @@ class InboxService:
     async def _keep(self, event: Event) -> int | None:
         """Stores an event: its row's number, None when it is known, UNWANTED when it is not to be stored."""
         if not isinstance(event, Ordinary):
-            return await self._store.run(_insertion(event), urgent=True)
+            kept = hush(event) if isinstance(event, Unreadable) else event
+            return await self._store.run(_insertion(kept), urgent=True)
         if not isinstance(event, MessageDeleted):
             self._originals.keep(event)  # before it can be handled
         return await self._ordinary.add(event)

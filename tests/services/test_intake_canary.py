@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from bot import failpoints
-from bot.core.inbound import MessageRef
+from bot.core.inbound import MessageRef, Unreadable
 from bot.core.suggestions import REMOVED, SKIPPED, WAITING, Mode
 from bot.ports import Retry
 from tests.services.room import BO, BURST, Room, make_room, room
@@ -87,6 +87,19 @@ async def test_nor_when_handling_it_fails(room: Room, log: list[str]) -> None:
     await room.judges()
     assert (await room.item()).state is WAITING
     await _absent(room, log)
+
+
+async def test_nor_in_what_could_not_be_read(room: Room, log: list[str]) -> None:
+    now = room.clock.now()
+    told: dict[str, Any] = {"platform": "slack", "app_id": "A1", "workspace_id": "T1", "key": "A1:o:1"}
+    raw = {"event": {"type": "message", "ts": "x", "text": CANARY, "blocks": [{"elements": [SAID, {"text": CANARY}]}]}}
+    why = f"ValidationError: not a string [type=string_type, input_value='{CANARY}', input_type=str]"
+    event = Unreadable(**told, sent_at=now, received_at=now, raw=raw, ref="k7f2", why=why)
+    await room.app.inbox.accept(event)
+    await room.app.inbox.drain()
+    await _absent(room, log)
+    kept = await room.store.run(lambda tx: tx.inbox.event(1), read=True)
+    assert isinstance(kept, Unreadable) and kept.raw["event"]["type"] == "message" and "not a string" in kept.why
 
 
 async def test_words_of_a_suggestion_go_when_it_goes(room: Room, log: list[str]) -> None:
