@@ -132,12 +132,12 @@ class Subscriptions:
         known = [(task_id, people) for task_id, people in found.items() if task_id in rows]
         return [Demand(CodeTask.model_construct(**rows[task_id]), people) for task_id, people in known]
 
-    def candidates(self, repo: str | None, since: datetime, limit: int) -> Sequence[CodeTask]:
-        where, bound = f"({IN_USE})", {"since": since, "limit": limit}
-        if repo is not None:
-            where, bound = f"{where} AND repo = :repo", bound | {"repo": repo}
-        rows = self._tx.rows(CodeTaskRow, where, "id DESC LIMIT :limit", **bound)
-        return [CodeTask.model_construct(**row) for row in rows]
+    def candidates(self, repo: str | None, since: datetime, limit: int, length: int) -> Sequence[tuple[int, str]]:
+        where = f"({IN_USE})" if repo is None else f"({IN_USE}) AND repo = :repo"
+        sql = f"SELECT id, substr(description, 1, :length) AS description FROM code_task WHERE {where} ORDER BY id DESC LIMIT :limit"
+        named = {} if repo is None else {"repo": repo}
+        found = self._tx.listed(sql, since=since, limit=limit, length=length, **named)
+        return [(row.id, row.description) for row in found]
 
     def _listed(self, where: str, number: int) -> Sequence[Subscription]:
         rows = self._tx.rows(SubscriptionRow, where, "created_at, code_task_id, thread_id", id=number)

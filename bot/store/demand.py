@@ -178,6 +178,7 @@ class SubscriptionQueries(Protocol):
         """Open code tasks by how many distinct people asked for them, most first, then oldest first."""
         ...
 
-    def candidates(self, repo: str | None, since: datetime, limit: int) -> Sequence[CodeTask]:
-        """Code tasks that are open, or were merged since then, newest first; of one repository when named."""
+    def candidates(self, repo: str | None, since: datetime, limit: int, length: int) -> Sequence[tuple[int, str]]:
+        """Code tasks that are open, or were merged since then, newest first, each with the first characters of its
+        description; of one repository when named."""
         ...

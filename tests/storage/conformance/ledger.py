@@ -74,10 +74,10 @@ def what_may_be_the_same_is_open_or_just_merged(bench: Bench) -> None:
     bench.do(lambda tx: end(tx, tasks[3].id or 0, Stage.FAILED))
     bench.clock.advance(timedelta(days=2))
     since = bench.clock.now() - timedelta(days=3)
-    found = lambda repo, since, most=9: [  # noqa: E731
-        t.id for t in bench.do(lambda tx: tx.subscriptions.candidates(repo, since, most))
-    ]
+    given = lambda repo, since, most: bench.do(lambda tx: tx.subscriptions.candidates(repo, since, most, 10))  # noqa: E731
+    found = lambda repo, since, most=9: [number for number, _ in given(repo, since, most)]  # noqa: E731
     assert found(None, since) == [3, 2, 1]
+    assert given("app", since, 9) == [(3, "Add a page"), (1, "Add a page")]
     assert found("app", since) == [3, 1] and found(None, since, 1) == [3]
     assert found(None, bench.clock.now() - timedelta(days=1)) == [3, 2]
 
