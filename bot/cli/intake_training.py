@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from bot.cli.failures import FAILED, REFUSED, Failure
 from bot.cli.local import explained
+from bot.core.intake.drafting import without_draft
 from bot.core.intake.overlay import pack_overlay
 from bot.core.intake.refit import EACH_MIN, LABELS_MAX, LABELS_MIN, Label, Refit, TooFew, refit
 from bot.core.intake.weights import shipped
 from bot.core.suggestions import DISMISSED, Suggestion
+from bot.core.texts import Texts, languages
 from bot.services.intake.local_model import overlay_path
 from bot.settings import Settings
 
@@ -22,7 +24,9 @@ def train_overlay(settings: Settings, *, dry_run: bool) -> dict[str, Any]:
     """Fits, and writes the overlay if it is better and this is no `dry_run`; what came of it. Too few labels fail."""
     with explained(settings):
         decided = asyncio.run(_decided(settings))
-    found = refit([Label(one.text, one.state is not DISMISSED) for one in decided], shipped())
+    heads = [Texts.load(language).say(key) for language in languages() for key in ("draft.wanted", "draft.done_when")]
+    labels = [Label(without_draft(one.text, heads), one.state is not DISMISSED) for one in decided]
+    found = refit(labels, shipped())
     match found:
         case TooFew(requests, others):
             raise Failure(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.core.intake.drafting import Item, data_of, schema_of
+from bot.core.intake.drafting import Item, data_of, schema_of, without_draft
 from bot.core.intake.kinds import Kind
 from bot.core.tasks import CodeTask
 from bot.model_client import LATER, ModelClient
@@ -242,6 +242,7 @@ async def test_a_chinese_request_is_drafted_in_chinese(opened: Open) -> None:
     )
     server, judge = await opened(said)
     told = await judge.judge(text)
+    assert without_draft(told.text, ["Wanted:", "期望：", "验收标准："]) == text
     assert told.text == f"{text}\n\n期望：\n发票可导出为 CSV。\n\n验收标准：\n- 列表页有导出按钮"
     assert (told.language, told.repo, told.duplicate_of) == ("zh", None, None)
     fields = server.asked[0]["response_format"]["json_schema"]["schema"]["properties"]

@@ -205,6 +205,12 @@ def _question(said: str | None) -> str | None:
     return line
 
 
+def without_draft(text: str, heads: Sequence[str]) -> str:
+    """The message alone, of what `headed` made under those words."""
+    found = [at for head in heads if (at := text.find(f"\n\n{head}\n")) >= 0]
+    return text[: min(found)] if found else text
+
+
 def headed(draft: Draft, words: Mapping[str, str], problem: str) -> str:
     """What the agent is given: the message as it was written, then what the model made of it, under `words`:
     `wanted` and `done_when`. Only the message when both together would be too long."""
