@@ -134,7 +134,8 @@ class Subscriptions:
 
     def candidates(self, repo: str | None, since: datetime, limit: int, length: int) -> Sequence[tuple[int, str]]:
         where = f"({IN_USE})" if repo is None else f"({IN_USE}) AND repo = :repo"
-        sql = f"SELECT id, substr(description, 1, :length) AS description FROM code_task WHERE {where} ORDER BY id DESC LIMIT :limit"
+        columns = "id, substr(description, 1, :length) AS description"
+        sql = f"SELECT {columns} FROM code_task WHERE {where} ORDER BY id DESC LIMIT :limit"
         named = {} if repo is None else {"repo": repo}
         found = self._tx.listed(sql, since=since, limit=limit, length=length, **named)
         return [(row.id, row.description) for row in found]
