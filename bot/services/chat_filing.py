@@ -1,7 +1,6 @@
 """What is said in chat becomes a code task: commands, menus, and the buttons under questions and answers."""
 
 import asyncio
-import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -10,10 +9,10 @@ from bot.core.commands import FileTask, NearMiss, Parsed, SetFollowUp, TaskWord,
 from bot.core.inbound import Command, MessageRef
 from bot.core.quoting import code_span
 from bot.core.tasks import CodeTask
-from bot.ports import Platform, Retry
+from bot.ports import Platform
 from bot.services.chat_followups import ChatFollowUps
+from bot.services.earlier import said_earlier
 from bot.services.intake.chat import ChatIntake
-from bot.services.later import Later
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
 from bot.services.tasks import CodeTasks, Filed, Filing, message_key
@@ -21,11 +20,6 @@ from bot.store import Pending, Transaction
 
 FEATURE: Final = "codetasks"
 SEEN_LATE: Final = timedelta(hours=24)
-CONTEXT_MESSAGES: Final = 20
-THREAD_READ: Final = 200
-CONTEXT_CHARS: Final = 8_000
-CONTEXT_TRIES: Final = 3
-"""How often a thread is read for a code task before it is filed without what was said there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +119,7 @@ async def thread_context(platform: Platform | None, item: Pending, event: Comman
         return ""
     if not isinstance(await asyncio.to_thread(parse, event.text, door=event.door, in_task_thread=False), FileTask):
         return ""
-    posted = await platform.history(event.thread, None, THREAD_READ)
-    if isinstance(posted, Retry) and item.attempts + 1 < CONTEXT_TRIES:
-        raise Later(f"thread not read: {posted.why}", posted.after, CONTEXT_TRIES)
-    if not isinstance(posted, list | tuple):
-        return ""
-    lines: list[tuple[str, str]] = []
-    size = 0
-    for message in reversed(posted):
-        if message.message.message_id == event.message_id or message.own:
-            continue
-        size += len(message.message.text)
-        if size > CONTEXT_CHARS or len(lines) == CONTEXT_MESSAGES:
-            break
-        lines.append((message.message.person.name or message.message.person.id, message.message.text))
-    return json.dumps(lines[::-1], ensure_ascii=False) if lines else ""
+    return await said_earlier(platform, event.thread, {event.message_id or ""}, item.attempts)
 
 
 def dedup_key(event: Command) -> str:

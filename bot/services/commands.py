@@ -398,14 +398,13 @@ class ChatCommands:
     async def _press(self, item: Pending, event: ButtonPress) -> None:
         person = await self._who(event.person)
         action = read_answer(event.value) or parse_button(event.value)
-        if isinstance(action, SuggestionAction):
-            await self.intake.before_press(action)
+        context = await self.intake.before_press(item, action) if isinstance(action, SuggestionAction) else ""
         called = await name_for(event, self.platforms)
 
         def unit(tx: Transaction) -> None:
             if not tx.inbox.done(item.id):
                 return
-            said = self._said(tx, item, event, person, called=called)
+            said = self._said(tx, item, event, person, context, called)
             if isinstance(action, AnswerPress):
                 self.questions.press(tx, said, action)
             elif isinstance(action, FollowUpAction) and action.verb == "file":

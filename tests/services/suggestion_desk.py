@@ -43,6 +43,11 @@ class Board(PaperPlatform):
     def __init__(self, clock: FakeClock) -> None:
         super().__init__("T1", clock)
         self.said: dict[str, Message] = {}
+        self.talk: list[Message] = []
+        """What its only thread holds."""
+
+    async def history(self, scope: ThreadRef, after: datetime | None, limit: int) -> list[Posted]:
+        return [Posted(message, own=False) for message in self.talk]
 
     async def read(self, message: MessageRef) -> Posted | Gone:
         found = self.said.get(message.message_id)
@@ -59,9 +64,11 @@ class Desk:
     count: int = 0
     events: list[Event] = field(default_factory=list[Event])
 
-    async def hears(self, text: str = TEXT, author: Person = BO, **words: Any) -> Suggestion:
+    async def hears(
+        self, text: str = TEXT, author: Person = BO, thread: ThreadRef = CHANNEL, **words: Any
+    ) -> Suggestion:
         """A message that was judged to be a request, and shown."""
-        message = self.writes(text, author)
+        message = self.writes(text, author, thread)
 
         def unit(tx: Any) -> Suggestion:
             tx.people.see(author)
@@ -86,11 +93,12 @@ class Desk:
 
         return await self.app.store.run(unit)
 
-    def writes(self, text: str = TEXT, author: Person = BO) -> Message:
+    def writes(self, text: str = TEXT, author: Person = BO, thread: ThreadRef = CHANNEL) -> Message:
         """An ordinary message, which nothing has seen yet."""
         self.count += 1
         number = f"10.{self.count}"
-        message = Message(**self._base(author), key=f"A1:m:{number}", message_id=number, text=text)
+        told = {**self._base(author), "thread": thread, "in_thread": thread.root is not None}
+        message = Message(**told, key=f"A1:m:{number}", message_id=number, text=text)
         self.board.said[number] = message
         return message
 

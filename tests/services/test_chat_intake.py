@@ -7,7 +7,7 @@ import pytest
 from bot.core.inbound import ThreadRef
 from bot.core.suggestions import DISMISSED, FILED, OPEN, REMOVED
 from bot.ports import Choice
-from tests.services.suggestion_desk import ANA, BO, CY, DI, GUS, TEXT, TITLE, Desk, desk, labels, make_desk
+from tests.services.suggestion_desk import ANA, BO, CHANNEL, CY, DI, GUS, TEXT, TITLE, Desk, desk, labels, make_desk
 
 __all__ = ["desk", "make_desk"]
 
@@ -261,3 +261,14 @@ async def test_nothing_is_switched_on_where_the_feature_is_off(make_desk: Callab
     assert await desk.setting("intake") is None
     assert await desk.reacts(desk.writes(), ANA) == ""
     assert await desk.tasks() == []
+
+
+async def test_what_was_said_before_it_in_its_thread_goes_along(desk: Desk) -> None:
+    thread = CHANNEL.model_copy(update={"root": "9.1"})
+    desk.board.talk = [desk.writes("The accountants called again.", DI, thread=thread)]
+    desk.clock.advance(60)
+    suggestion = await desk.hears(thread=thread)
+    desk.clock.advance(60)
+    desk.board.talk += [desk.board.said[suggestion.message_id], desk.writes("Much later.", BO, thread=thread)]
+    await desk.clicks("File as code task")
+    assert (await desk.task()).context == '[["di", "The accountants called again."]]'

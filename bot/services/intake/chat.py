@@ -49,8 +49,10 @@ from bot.core.verbs import (
     verb_word,
 )
 from bot.ports import Choice, Platform, Posted, Retry
+from bot.services.earlier import said_earlier
 from bot.services.intake.changes import Changes
 from bot.services.intake.modes import Modes
+from bot.services.intake.news import thread_of
 from bot.services.intake.suggestions import Suggestions, over, unknown_suggestion
 from bot.services.later import Later
 from bot.services.ledger import Ledger
@@ -82,6 +84,8 @@ class Pointed:
 
     message: Message
     text: str
+    context: str = ""
+    """What was said before it in its thread, as stored JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +107,26 @@ class ChatIntake:
 
     # --- Presses ------------------------------------------------------------------------------------------------------
 
-    async def before_press(self, action: SuggestionAction) -> None:
-        """Reads the message again where its platform tells of no edits: what is confirmed is what stands there now."""
-        if not self.on or action.verb not in ("file", "allow"):
-            return
+    async def before_press(self, item: Pending, action: SuggestionAction) -> str:
+        """What was said in the message's thread before it, as stored JSON, for one that is about to be filed.
+
+        Where the platform tells of no edits its messages are read again: what is confirmed is what stands there now."""
+        if not self.on or action.verb not in ("file", "allow", "different"):
+            return ""
         found = await self.store.run(lambda tx: tx.suggestions.get(action.number), read=True)
         platform = self.platforms.get(found.platform) if found is not None else None
-        if found is not None and found.state is OPEN and platform is not None and not platform.capabilities.tells_edits:
+        if found is None or platform is None or found.state not in (OPEN, SAME):
+            return ""
+        if found.state is OPEN and not platform.capabilities.tells_edits:
             await self.changes.reread(found)
+        return await self._earlier(item, platform, found)
+
+    async def _earlier(self, item: Pending, platform: Platform, found: Suggestion) -> str:
+        if not found.root or found.root == found.message_id:
+            return ""
+        members = await self.store.run(lambda tx: tx.suggestions.members(found.id or 0), read=True)
+        own = {member.message.message_id for member in members}
+        return await said_earlier(platform, thread_of(found), own, item.attempts, found.last_at)
 
     def press(self, tx: Transaction, said: Said, action: SuggestionAction) -> None:
         """A button of a suggestion."""
@@ -137,7 +153,7 @@ class ChatIntake:
             case "mute":
                 self._answer(tx, said, shown.mute(tx, found, person), "suggestion.muted")
             case "different":
-                self._answer_filing(tx, said, shown.different(tx, found, person, said.reply_token))
+                self._answer_filing(tx, said, shown.different(tx, found, person, said.context, said.reply_token))
             case _:
                 assert_never(action.verb)
 
@@ -146,7 +162,7 @@ class ChatIntake:
         if found.state is OPEN and not (shown and found.text_hash.startswith(shown)):
             self.answers.refuse(tx, said, Refused("refused.suggestion_changed", {}, "state"))
         elif found.state in (OPEN, FILED, SAME):
-            outcome = self.suggestions.file(tx, found, said.person, reply_token=said.reply_token)
+            outcome = self.suggestions.file(tx, found, said.person, context=said.context, reply_token=said.reply_token)
             self._answer_filing(tx, said, outcome)
         else:
             self.answers.refuse(tx, said, over(found))
@@ -396,7 +412,13 @@ class ChatIntake:
         if found is not None and found.members > 1 and found.state is not OPEN:
             whole = await self.changes.reading.of(found)
             text = whole if isinstance(whole, str) else text
-        return Pointed(message, text)
+        place = message.thread
+        in_thread = message.in_thread and place.root not in (None, message.message_id)
+        context = ""
+        if in_thread:
+            own = {message.message_id}
+            context = await said_earlier(platform, place, own, item.attempts, message.sent_at)
+        return Pointed(message, text, context)
 
     def _may_be_ours(self, tx: Transaction, event: Reaction) -> bool:
         """Whether it may file a message; a channel that is not known yet may have an emoji of its own."""
@@ -417,7 +439,7 @@ class ChatIntake:
         if found.state is REMOVED or said.person.kind in MACHINES:
             return
         if may(self.suggestions.rights.role(said.person), Action.FILE, is_requester=False):
-            self._answer_filing(tx, said, self._file(tx, said, found, pointed.text, SOURCE))
+            self._answer_filing(tx, said, self._file(tx, said, found, pointed.text, SOURCE, context=pointed.context))
         elif found.state in (FILED, SAME):
             task = tx.tasks.get(found.code_task_id or 0)
             if task is not None:

@@ -211,7 +211,12 @@ class Suggestions:
         return task
 
     def different(
-        self, tx: Transaction, suggestion: Suggestion, person: Person, reply_token: ReplyToken | None = None
+        self,
+        tx: Transaction,
+        suggestion: Suggestion,
+        person: Person,
+        context: str = "",
+        reply_token: ReplyToken | None = None,
     ) -> Filed | Refused:
         """Takes a `same` back and files it as a code task of its own."""
         found = tx.suggestions.locked(suggestion.id or 0)
@@ -221,7 +226,14 @@ class Suggestions:
         if refused is not None:
             return refused
         joined = tx.tasks.get(found.code_task_id)
-        told = Filing(found.text, person, self._options(found), source="suggestion", reply_token=reply_token)
+        told = Filing(
+            found.text,
+            person,
+            self._options(found),
+            source="suggestion",
+            context=context,
+            reply_token=reply_token,
+        )
         filed = self._as_code_task(tx, found, told)
         if isinstance(filed, Refused):
             return filed
