@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from bot.core.inbound import BotAdded, BotRemoved, Person, ThreadRef
 from bot.ports import Gone, NotAllowed, Retry
 from bot.services import absence
 from bot.services.followups import FollowUpSet, Wish
-from bot.services.fresh_roles import FreshRoles
 from bot.store import Due
 from storage.engine import Database
 from tests.clock import FakeClock
@@ -54,14 +52,19 @@ def world(store: Database, clock: FakeClock, tmp_path: Path) -> World:
     world = World(store, clock, tmp_path)
     world.chat = Office(clock)
     world.start(0)
-    roles = FreshRoles(world.mind, {"slack": world.chat}, budget=0.05)  # type: ignore[arg-type,dict-item]
-    world.app = replace(world.app, firing=replace(world.app.firing, roles=roles))
     return world
 
 
 def office(world: World) -> Office:
     assert isinstance(world.chat, Office)
     return world.chat
+
+
+def fall_silent(world: World, silent: bool = True) -> None:
+    """Whoever is asked for is not told of, and nobody waits long for that."""
+    office(world).silent = silent
+    if silent:
+        world.app.firing.roles.budget = 0.05
 
 
 def put(world: World, person: Person = OWNER, place: ThreadRef | None = THREAD, **values: Any) -> int:
@@ -122,7 +125,7 @@ async def test_each_person_is_asked_for_once_in_a_while(world: World) -> None:
 @pytest.mark.parametrize("trouble", ["retry", "silence", "fault"])
 async def test_without_an_answer_the_last_word_counts(world: World, trouble: str) -> None:
     put(world)
-    office(world).silent = trouble == "silence"
+    fall_silent(world, trouble == "silence")
     office(world).now[OWNER.id] = Retry(HOUR) if trouble == "retry" else OWNER
     if trouble == "fault":
         broken: Any = {"slack": None}
@@ -135,7 +138,7 @@ async def test_without_an_answer_the_last_word_counts(world: World, trouble: str
 @only_sqlite
 async def test_a_platform_that_does_not_answer_is_left_alone_for_a_while(world: World) -> None:
     put(world)
-    office(world).silent = True
+    fall_silent(world)
     world.clock.advance(HOUR)
     await fire(world)
     put(world, ANN, place=CHANNEL.model_copy(update={"root": "9.0"}))
