@@ -1,6 +1,6 @@
 """Reading back from Slack: messages of a channel or thread, the channels the bot is in, people, links."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ Attempt = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 TROUBLE: Final = (Retry, Gone, NotAllowed, AuthFailed, Unsendable)
 PERSON_LIFE: Final = timedelta(minutes=10)
 """How long a person's name and roles are remembered (ours)."""
+GROUPS_LIFE: Final = timedelta(minutes=10)
+"""How long the members of user groups are remembered (ours); the method takes 20 calls a minute."""
 PAGE: Final = 200
 MAX_PAGES: Final = 50
 UNIDENTIFIED: Final = Retry(timedelta(seconds=1), why="not identified yet")
@@ -30,6 +32,7 @@ class Reading:
     def __init__(self, client: AsyncWebClient, attempt: Attempt, me: Callable[[], Me | None], clock: Clock) -> None:
         self._client, self._attempt, self._me, self._clock = client, attempt, me, clock
         self._people: dict[str, tuple[datetime, Person]] = {}
+        self._groups: tuple[datetime, Mapping[str, frozenset[str]]] | None = None
         self._threads_with_replies: set[tuple[str, str]] = set()
         self.names = ChannelNames(clock, self._name)
 
@@ -142,15 +145,45 @@ class Reading:
             if not isinstance(user, Mapping):
                 passing = found if isinstance(found, Retry) else _until_trusted(found)
                 return known[1] if known else passing or person
-            known = (now + PERSON_LIFE, describe(person, user))
+            described = describe(person, user)
+            if described.kind == "human":
+                groups = await self._groups_of(person.id)
+                if isinstance(groups, Retry):
+                    return groups
+                described = described.model_copy(update={"roles": described.roles | groups})
+            known = (now + PERSON_LIFE, described)
             self._people = {**dict(list(self._people.items())[-4999:]), person.id: known}
         kind = person.kind if person.kind == "external" else known[1].kind
         return known[1].model_copy(update={"workspace_id": person.workspace_id, "kind": kind})
+
+    async def _groups_of(self, user_id: str) -> frozenset[str] | Retry:
+        """The ids of the user groups that someone is in; none without the scope for it. While Slack cannot tell, those
+        known before count."""
+        now = self._clock.now()
+        if self._groups is None or self._groups[0] <= now:
+            found = await self._attempt(lambda: self._client.usergroups_list(include_users=True))
+            passing = found if isinstance(found, Retry) else _until_trusted(found)
+            if passing is None:
+                listed = [] if isinstance(found, TROUBLE) else found.get("usergroups")
+                self._groups = (now + GROUPS_LIFE, _memberships(listed if isinstance(listed, list) else []))
+            elif self._groups is None:
+                return passing
+        return self._groups[1].get(user_id, frozenset())
 
 
 def _until_trusted(trouble: object) -> Retry | None:
     """Refused credentials say nothing about a person: ask again with better ones."""
     return Retry(timedelta(seconds=1), why=trouble.why) if isinstance(trouble, AuthFailed) else None
+
+
+def _memberships(groups: Sequence[Any]) -> dict[str, frozenset[str]]:
+    """User id -> the ids of their groups."""
+    found: dict[str, frozenset[str]] = {}
+    for group in groups:
+        users = group.get("users") if isinstance(group, Mapping) else None
+        for user in users if isinstance(users, list) else ():
+            found[str(user)] = found.get(str(user), frozenset()) | {str(group.get("id"))}
+    return found
 
 
 def describe(person: Person, user: Mapping[str, Any]) -> Person:

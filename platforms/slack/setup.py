@@ -28,6 +28,7 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "conversations.replies": HISTORY,
     "reactions.add": ("reactions:write",),
     "reactions.remove": ("reactions:write",),
+    "usergroups.list": ("usergroups:read",),
     "users.info": ("users:read",),
     "views.open": (),
 }

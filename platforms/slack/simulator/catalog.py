@@ -21,6 +21,7 @@ MANIFEST_SCOPES = frozenset(
         "commands",
         "reactions:read",
         "reactions:write",
+        "usergroups:read",
         "users:read",
     }
 )
@@ -129,6 +130,7 @@ METHODS: dict[str, Method] = {
     "reactions.add": _method("channel name timestamp", "reactions:write", "name"),
     "reactions.remove": _method("channel name timestamp file file_comment", "reactions:write", "name"),
     "bots.info": _method("bot team_id", "users:read"),
+    "usergroups.list": _method("include_count include_disabled include_users team_id", "usergroups:read", "", 20),
     "users.info": _method("user include_locale", "users:read", "user", 100),
     "views.open": _method("trigger_id interactivity_pointer view", None, "view", 100),
     "views.update": _method("view view_id external_id hash", None, "view", 100),

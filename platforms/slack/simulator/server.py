@@ -157,6 +157,10 @@ class SlackSimulator(Readers):
         """By name or id."""
         return self._world.find_channel(where)
 
+    def usergroup(self, handle: str, *members: Who) -> str:
+        """Makes a user group, or gives one other members; its id."""
+        return self._do(lambda: self._world.usergroup(handle, [self._world.find_user(who).id for who in members]))
+
     def direct(self, who: Who) -> Channel:
         """The direct message of a person and the bot."""
         return self._do(lambda: self._world.direct_channel(self._world.find_user(who).id))
@@ -387,6 +391,7 @@ class SlackSimulator(Readers):
             "conversations.open": conversations.open,
             "reactions.add": lambda arguments: surfaces.react(arguments, True),
             "reactions.remove": lambda arguments: surfaces.react(arguments, False),
+            "usergroups.list": surfaces.usergroups_list,
             "users.info": surfaces.users_info,
             "views.open": surfaces.views_open,
             "views.update": surfaces.views_update,

@@ -239,6 +239,7 @@ class World:
         self.team_name = "Tidepool"
         self.app_id = self.ids.new("A")
         self.users: dict[str, User] = {}
+        self.usergroups: dict[str, tuple[str, list[str]]] = {}
         self.channels: dict[str, Channel] = {}
         self.messages: dict[tuple[str, str], StoredMessage] = {}
         self.whispers: list[Whisper] = []
@@ -253,6 +254,13 @@ class World:
         self.surprises: list[Surprise] = []
         self.edit_window: timedelta | None = None
         self.bot = self.add_user("codetask", real_name="Codetask", is_bot=True)
+
+    def usergroup(self, handle: str, members: list[str]) -> str:
+        """Makes a user group, or gives the one with that handle other members; its id."""
+        known = next((id for id, (name, _) in self.usergroups.items() if name == handle), None)
+        id = known or self.ids.new("S")
+        self.usergroups[id] = (handle, members)
+        return id
 
     def add_user(self, name: str, **fields: Any) -> User:
         """Adds a person; `fields` are those of `User`."""

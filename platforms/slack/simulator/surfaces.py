@@ -88,6 +88,16 @@ class Surfaces:
             raise ApiError("user_not_found")
         return {"user": _user_json(user, bool(arguments.get("include_locale")))}
 
+    def usergroups_list(self, arguments: Json) -> Json:
+        shown: list[Json] = []
+        for id, (handle, members) in self.world.usergroups.items():
+            group: Json = {"id": id, "team_id": self.world.team_id, "is_usergroup": True, "is_subteam": True}
+            group |= {"name": handle.capitalize(), "handle": handle, "date_delete": 0, "user_count": len(members)}
+            if str(arguments.get("include_users") or "").lower() in ("1", "true"):
+                group["users"] = list(members)
+            shown.append(group)
+        return {"usergroups": shown}
+
     def views_open(self, arguments: Json) -> Json:
         trigger = self.world.triggers.get(str(arguments.get("trigger_id") or ""))
         if not arguments.get("trigger_id"):

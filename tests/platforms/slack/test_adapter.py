@@ -284,6 +284,40 @@ async def test_people_are_described_once(rig: Rig) -> None:
     assert await rig.platform.resolve(stranger) == stranger
 
 
+async def test_user_groups_are_roles(rig: Rig) -> None:
+    group = rig.simulator.usergroup("engineering", "bo", "gus")
+    bo, gus, cy = [await rig.platform.resolve(person(rig, name)) for name in ("bo", "gus", "cy")]
+    assert isinstance(bo, Person) and bo.roles == {"member", group}
+    assert isinstance(gus, Person) and gus.roles == frozenset(), "a guest has what is listed for them alone"
+    assert isinstance(cy, Person) and group not in cy.roles
+    assert len(rig.simulator.calls("usergroups.list")) == 1
+    rig.simulator.usergroup("engineering", "cy")
+    rig.simulator.advance(timedelta(minutes=11))
+    bo, cy = [await rig.platform.resolve(person(rig, name)) for name in ("bo", "cy")]
+    assert isinstance(bo, Person) and bo.roles == {"member"}
+    assert isinstance(cy, Person) and group in cy.roles
+
+
+async def test_without_the_scope_nobody_is_in_a_group(rig: Rig) -> None:
+    rig.simulator.usergroup("engineering", "bo")
+    rig.simulator.revoke_scope("usergroups:read")
+    bo = await rig.platform.resolve(person(rig, "bo"))
+    assert isinstance(bo, Person) and bo.roles == {"member"}
+
+
+async def test_groups_that_slack_cannot_tell_now_are_not_taken_for_none(rig: Rig) -> None:
+    group = rig.simulator.usergroup("engineering", "bo")
+    rig.simulator.fail_next("usergroups.list", status=500, times=2)
+    assert isinstance(await rig.platform.resolve(person(rig, "bo")), Retry)
+    rig.simulator.heal()
+    bo = await rig.platform.resolve(person(rig, "bo"))
+    assert isinstance(bo, Person) and group in bo.roles
+    rig.simulator.advance(timedelta(minutes=11))
+    rig.simulator.fail_next("usergroups.list", status=500, times=2)
+    again = await rig.platform.resolve(person(rig, "bo"))
+    assert isinstance(again, Person) and group in again.roles, "what was known before counts"
+
+
 async def test_whoever_left_the_workspace_has_no_role_there(rig: Rig) -> None:
     rig.simulator.user("ana").deleted = True
     ana = await rig.platform.resolve(person(rig, "ana"))

@@ -26,7 +26,7 @@ STORED = Path(__file__).parents[3] / "manifest" / "slack.yaml"
 SCOPES_OF_SLACK = {
     *("app_mentions:read", "channels:history", "channels:read", "chat:write", "commands", "groups:history"),
     *("groups:read", "im:history", "im:read", "im:write", "mpim:history", "reactions:read", "reactions:write"),
-    "users:read",
+    *("usergroups:read", "users:read"),
 }
 EVENTS_OF_SLACK = {
     *("app_mention", "message.channels", "message.groups", "message.im", "message.mpim", "reaction_added"),

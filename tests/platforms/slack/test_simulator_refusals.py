@@ -173,6 +173,7 @@ async def test_tokens(sim: SlackSimulator, client: AsyncWebClient) -> None:
         ("channels:read", "conversations.info", {}),
         ("reactions:write", "reactions.add", {"name": "eyes", "timestamp": "1.2"}),
         ("users:read", "users.info", {"user": "U1"}),
+        ("usergroups:read", "usergroups.list", {}),
         ("im:write", "conversations.open", {"users": "U1"}),
     ],
 )
