@@ -11,6 +11,7 @@ from bot.core.hygiene import clean, cut
 from bot.core.inbound import Person, ThreadRef
 from bot.core.moments import moment
 from bot.core.progress import View
+from bot.core.suggestions import OPEN, Suggestion
 from bot.core.task_cards import Mask, title_text
 from bot.core.tasks import CodeTask
 from bot.core.texts import Texts
@@ -19,7 +20,7 @@ from bot.core.when import Ask, Reading, When, read_when, split_later
 from bot.ports import Choice
 from bot.services.languages import WHOLE_WORKSPACE, Languages
 from bot.services.zones import Zones
-from bot.store import FollowUpFilter, Requester, TaskFilter, Transaction
+from bot.store import FollowUpFilter, Requester, SuggestionFilter, TaskFilter, Transaction
 
 OFFERED: Final = 25
 RECENT: Final = 200
@@ -30,6 +31,10 @@ READ: Final = 300
 """Characters of a typed time that are read (ours)."""
 FOLLOW_UPS: Final = 8
 """How many follow-ups stand behind the code tasks while nothing tells them apart (ours)."""
+SUGGESTIONS: Final = 3
+WORD: Final = 3
+"""From so many characters on a text is looked for in the titles of suggestions."""
+_SUGGESTION: Final = re.compile(r"rq-?(\d{0,9})", re.ASCII)
 _NUMBER: Final = re.compile(r"(?:ct-|#)?([1-9]\d{0,17})", re.ASCII)
 _TASK: Final = re.compile(r"ct-?\d*", re.ASCII)
 _FOLLOW_UP: Final = re.compile(r"fu-?(\d{0,9})", re.ASCII)
@@ -70,7 +75,10 @@ class Completions:
         texts = self.languages.personal(tx, person, here).texts
         match name:
             case "id":
-                return offer_ids(tx, text, person, texts, self.mask, seen)
+                asked = [suggestion_choice(one, texts, self.mask) for one in matching_suggestions(tx, text, place)]
+                if _SUGGESTION.fullmatch(text.strip().lower()):
+                    return asked
+                return [*offer_ids(tx, text, person, texts, self.mask, seen)[: OFFERED - len(asked)], *asked]
             case "when":
                 return offer_times(text, tx.now, self.zones.of(tx, person, here), texts)
             case _:
@@ -135,6 +143,28 @@ def _follow_up_choice(follow_up: FollowUp, texts: Texts, mask: Mask) -> Choice:
     rest = texts.say("form.choice", ref=follow_up.ref, title="", shown=shown)
     title = cut(mask(clean(follow_up.title)), LABEL_MAX - len(rest))
     return Choice(label=texts.say("form.choice", ref=follow_up.ref, title=title, shown=shown), value=follow_up.ref)
+
+
+def matching_suggestions(tx: Transaction, text: str, place: ThreadRef | None) -> list[Suggestion]:
+    """Open suggestions of the channel that is typed in: those whose number or title the text is part of."""
+    wanted = " ".join(clean(text).split()).lower()
+    number = _SUGGESTION.fullmatch(wanted)
+    if place is None or not (number or len(wanted) >= WORD):
+        return []
+    channel = (place.platform, place.workspace_id, place.channel_id)
+    found = tx.suggestions.list(SuggestionFilter(states=(OPEN,), channel=channel, limit=RECENT))
+    if number is not None:
+        return [one for one in found if str(one.id).startswith(number[1])][:OFFERED]
+    return [one for one in found if wanted in one.title.lower()][:SUGGESTIONS]
+
+
+def suggestion_choice(suggestion: Suggestion, texts: Texts, mask: Mask) -> Choice:
+    """`RQ-3 CSV export on contacts (Suggested)`."""
+    shown = texts.say("ledger.top_suggested")
+    rest = texts.say("form.choice", ref=suggestion.ref, title="", shown=shown)
+    title = cut(mask(clean(suggestion.title)), LABEL_MAX - len(rest))
+    label = texts.say("form.choice", ref=suggestion.ref, title=title, shown=shown)
+    return Choice(label=label, value=suggestion.ref)
 
 
 # --- Times ------------------------------------------------------------------------------------------------------------

@@ -272,3 +272,15 @@ async def test_what_was_said_before_it_in_its_thread_goes_along(desk: Desk) -> N
     desk.board.talk += [desk.board.said[suggestion.message_id], desk.writes("Much later.", BO, thread=thread)]
     await desk.clicks("File as code task")
     assert (await desk.task()).context == '[["di", "The accountants called again."]]'
+
+
+async def test_suggestions_are_completed_where_they_were_made(desk: Desk) -> None:
+    await desk.hears()
+    choices = desk.app.inbox.choices
+    one = Choice(f"RQ-1 {TITLE} (Suggested)", "RQ-1")
+    for text in ("rq", "RQ-1", "rq1", "csv export"):
+        assert await choices("id", text, ANA, CHANNEL) == [one], text
+    elsewhere = CHANNEL.model_copy(update={"channel_id": "C2"})
+    assert await choices("id", "rq", ANA, elsewhere) == []
+    assert await choices("id", "rq", ANA) == []
+    assert await choices("id", "rq-2", ANA, CHANNEL) == []
