@@ -183,7 +183,14 @@ def wire(
     backfill.inbox = inbox
     reconciler = Reconciler(store, merges, forges)
     scheduler = Scheduler(
-        store, settings, attempts, followup_runs, reconciler, backfill.everywhere, intake.suggestions.expire
+        store,
+        settings,
+        attempts,
+        followup_runs,
+        reconciler,
+        backfill.everywhere,
+        intake.suggestions.expire,
+        intake.changes.reread_queued,
     )
     relay = Relay(store, platforms, settings.lease, languages, news.rehome)
     return App(

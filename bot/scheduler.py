@@ -31,7 +31,8 @@ DUE_TOPICS: Final[tuple[Topic, ...]] = ("run", "outbox", "inbound", "follow_up",
 
 class Scheduler:
     """Start it once per process; `stop` ends it. `backfill` reads missed messages every five minutes; `expire` closes
-    suggestions that nobody decided in time, and answers how many it closed."""
+    suggestions that nobody decided in time, and answers how many it closed; `reread` looks at the messages of queued
+    code tasks where nobody tells of edits."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Scheduler:
         reconciler: Reconciler,
         backfill: Callable[[], Awaitable[None]],
         expire: Callable[[Transaction], int],
+        reread: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._settings = settings
@@ -51,6 +53,7 @@ class Scheduler:
         self._reconciler = reconciler
         self._backfill = backfill
         self._expire = expire
+        self._reread = reread
         self._backfilled_at: datetime = store.now()
         self._ticking = asyncio.Lock()
         self._looking: set[asyncio.Task[None]] = set()
@@ -103,6 +106,8 @@ class Scheduler:
         if self._looking:
             return
         self._look(self._reconciler.run_once(), "reconcile")
+        if self._listens:
+            self._look(self._reread(), "reread")
         now = self._store.now()
         if now - self._backfilled_at >= BACKFILL_EVERY:
             self._backfilled_at = now

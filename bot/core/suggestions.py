@@ -43,6 +43,10 @@ HASH_SHOWN: Final = 12
 """Hexadecimal digits of a text's hash in the value of a button."""
 
 
+MESSAGE_GONE: Final = "deleted"
+"""The reason of a filed one whose message was deleted: its words are not shown any more."""
+
+
 class Mode(StrEnum):
     """What intake does in a channel; stored as the channel setting `intake`."""
 

@@ -6,6 +6,7 @@ Everything here only enqueues deliveries in the transaction that made the change
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from bot.core.cards import Card, Doc
 from bot.core.inbound import MessageRef, Person, ReplyToken
@@ -21,6 +22,8 @@ from bot.services.languages import Languages, Wording
 from bot.services.presence import ALIVE
 from bot.store import Delivery, Transaction
 
+TYPED: Final = frozenset({"slash", "mention", "bang", "api", "cli"})
+"""Sources of code tasks that quote no message of intake."""
 PROGRESS_EVERY = timedelta(seconds=3)
 """Edits that are no stage change wait this long, so that a burst of them becomes one."""
 
@@ -134,10 +137,12 @@ class Announcer:
         position = tx.tasks.queue_position(task.id or 0) if queued else None
         no_worker = queued and not tx.figures.workers(ALIVE)
         others = len(tx.subscriptions.askers(task.id or 0)) if task.stage in ACTIVE else 0
+        gone = task.source not in TYPED and tx.suggestions.message_gone(task.id or 0)
+        quoted = task.model_copy(update={"description": task.title}) if gone else task
 
         def draw(texts: Texts) -> Card:
             return task_card(
-                task,
+                quoted,
                 run=run,
                 texts=texts,
                 now=now,

@@ -68,6 +68,10 @@ class SuggestionQueries(Protocol):
         """The item a message belongs to."""
         ...
 
+    def message_gone(self, code_task_id: int) -> bool:
+        """Whether a code task was filed from a message that was deleted afterwards (reason `deleted`)."""
+        ...
+
     def members(self, suggestion_id: int) -> Sequence[Member]: ...
 
     def lease_due(self, owner: str, limit: int) -> Sequence[Suggestion]:

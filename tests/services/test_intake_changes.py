@@ -1,6 +1,7 @@
 """What is edited or deleted after it was said: the item follows, and nothing confirmed changes silently."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from bot.core.cards import CONTENT, Doc
@@ -194,6 +195,23 @@ async def test_of_a_running_one_nothing_is_asked(room: Room) -> None:
     assert (await room.item()).text == ""
 
 
+async def test_the_card_quotes_a_deleted_message_no_more(room: Room) -> None:
+    await room.turn(Mode.AUTO)
+    said = await room.says(f"{MARKED}\n\nThe address of my mother is 5 Elm Street.")
+    await room.judges()
+
+    async def cards() -> list[str]:
+        rows = await room.rows("SELECT body FROM outbox WHERE card_key = 'CT-1' ORDER BY id")
+        return [body for (body,) in rows]
+
+    assert "Elm Street" in (await cards())[-1]
+    await room.deletes(said)
+    assert "Elm Street" not in (await cards())[-1]
+    await stage(room, Stage.RUNNING)
+    task = await room.store.run(lambda tx: tx.tasks.get(1), read=True)
+    assert task is not None and "Elm Street" in task.description, "the agent is given what was confirmed"
+
+
 async def test_edits_of_what_nobody_knows_are_nothing(make_room: Callable[..., Room]) -> None:
     room = make_room()
     said = await room.says(WISH, BO)
@@ -212,3 +230,17 @@ async def test_a_platform_without_edits_is_read_again(room: Room) -> None:
     assert isinstance(await changes.fresh_text(again), Gone)
     gone = await changes.reread(again)
     assert gone is not None and gone.state is REMOVED
+
+
+async def test_queued_code_tasks_are_read_again_where_nobody_tells_of_edits(room: Room) -> None:
+    said = await filed(room)
+    room.wall.messages[said.message_id] = said.model_copy(update={"text": f"{MARKED} As a file."})
+    await room.app.intake.changes.reread_queued()
+    assert room.wall.reads == 0
+    room.wall.capabilities = replace(room.wall.capabilities, tells_edits=False)
+    for _ in range(2):
+        await room.app.intake.changes.reread_queued()
+    assert (await description(room)).endswith("As a file.") and room.wall.reads == 2
+    await stage(room, Stage.RUNNING)
+    await room.app.intake.changes.reread_queued()
+    assert room.wall.reads == 2

@@ -3,6 +3,7 @@
 Nothing here trusts that an edit is one: what is compared is the hash of the text, so link previews change nothing.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -13,6 +14,7 @@ from bot.core.intake.judgement import Judgement
 from bot.core.intake.kinds import Kind
 from bot.core.suggestions import (
     FILED,
+    MESSAGE_GONE,
     OPEN,
     REMOVED,
     SKIPPED,
@@ -22,16 +24,19 @@ from bot.core.suggestions import (
     Suggestion,
     hash_of,
 )
+from bot.core.tasks import Stage
 from bot.ports import Gone, Retry, Trouble
 from bot.services.intake.deciding import Verdict
 from bot.services.intake.filed_changes import FiledChanges
 from bot.services.intake.judges import JudgeAway
 from bot.services.intake.judging import Jury, Reading
 from bot.services.later import Later
-from bot.store import Pending, Store, Transaction
+from bot.store import Pending, Store, SuggestionFilter, Transaction
 
 BEING_JUDGED: Final = timedelta(seconds=2)
 TRIES: Final = 30
+REREAD: Final = 100
+"""So many filed items, the newest, are looked through for those that are still queued."""
 FOLLOWED: Final = frozenset({SKIPPED, OPEN, FILED})
 
 
@@ -74,6 +79,28 @@ class Changes:
             return None
         await self._apply(None, suggestion, found)
         return await self.store.run(lambda tx: tx.suggestions.get(suggestion.id or 0), read=True)
+
+    async def reread_queued(self) -> None:
+        """Reads the messages again whose code tasks wait for a worker, where the platform tells of no edits: what is
+        worked on is what stands there then."""
+        deaf = {name for name, platform in self.jury.platforms.items() if not platform.capabilities.tells_edits}
+        if not deaf:
+            return
+
+        def queued(tx: Transaction) -> list[Suggestion]:
+            which = SuggestionFilter(states=(FILED,), limit=REREAD)
+            filed = [one for one in tx.suggestions.list(which) if one.platform in deaf]
+            return [
+                one
+                for one in filed
+                if (task := tx.tasks.get(one.code_task_id or 0)) is not None
+                and task.stage is Stage.QUEUED
+                and one.reason != MESSAGE_GONE
+            ]
+
+        for suggestion in await self.store.run(queued, read=True):
+            with suppress(Later):  # the next look comes soon
+                await self.reread(suggestion)
 
     async def _waiting(self, item: Pending, known: Suggestion, *, gone: bool) -> None:
         """Not judged yet: it will be with the text as it is then, in the process that heard of the change last."""

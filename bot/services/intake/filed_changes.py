@@ -11,7 +11,7 @@ from bot.core.intake.extract import extract
 from bot.core.intake.guard import guard
 from bot.core.people import Action, may
 from bot.core.quoting import code_span
-from bot.core.suggestions import FILED, WIPED, Suggestion, hash_of
+from bot.core.suggestions import FILED, MESSAGE_GONE, WIPED, Suggestion, hash_of
 from bot.core.task_cards import requester_of, say_doc
 from bot.core.tasks import DESCRIPTION_MIN, CodeTask, Stage, title_of
 from bot.core.texts import Texts
@@ -66,7 +66,8 @@ class FiledChanges:
 
     def _deleted(self, tx: Transaction, item: Suggestion, task: CodeTask) -> None:
         """No word of it is shown any more; while it waits its requester is asked once."""
-        tx.suggestions.update(item.id or 0, (FILED,), **WIPED, seen_hash="")
+        tx.suggestions.update(item.id or 0, (FILED,), **WIPED, seen_hash="", reason=MESSAGE_GONE)
+        self._card(tx, task, "unquoted")
         if task.stage is not Stage.QUEUED:
             return
 
@@ -78,7 +79,8 @@ class FiledChanges:
 
     def _card(self, tx: Transaction, task: CodeTask, what: str) -> None:
         if task.thread_id is not None:
-            card = self._wording(tx, task.thread_id).make(self.announcer.card(tx, task, None))
+            runs = tx.runs.of_task(task.id or 0)
+            card = self._wording(tx, task.thread_id).make(self.announcer.card(tx, task, runs[-1] if runs else None))
             tx.outbox.add(task.thread_id, Delivery("edit", f"{task.ref}:{what}", card, card_key=task.ref))
 
     def _post(self, tx: Transaction, task: CodeTask, what: str, draw: Callable[[Texts], Doc]) -> None:
