@@ -26,6 +26,8 @@ MAX_LISTED: Final = 50
 """In how many groups someone is looked for whose company Lark did not tell (ours)."""
 PERSON_LIFE: Final = timedelta(minutes=10)
 """How long a person's name and roles are remembered (ours)."""
+DEPARTMENT: Final = "od-"
+"""How the open id of a department starts; nothing else may become a role, least of all a word like `admin`."""
 UNIDENTIFIED: Final = Retry(timedelta(seconds=1), why="not identified yet")
 """Until Lark has told who the bot is, its own messages cannot be told from other people's."""
 
@@ -239,8 +241,11 @@ class Reader:
 
 
 def describe(person: Person, user: Json) -> Person:
-    """A person as `contact.user.get` describes them."""
+    """A person as `contact.user.get` describes them. Their departments are told only to an app that may read them."""
     roles = {"member"} | ({"admin"} if user.get("is_tenant_manager") is True else set[str]())
+    departments = user.get("department_ids")
+    if isinstance(departments, list):
+        roles |= {id for id in departments if isinstance(id, str) and id.startswith(DEPARTMENT)}
     name = user.get("name") or user.get("en_name") or person.name
     zone = user.get("time_zone")
     known = isinstance(zone, str) and zone_named(zone) is not None

@@ -67,3 +67,17 @@ async def test_the_chat_with_the_bot_and_its_menu_need_no_mention(rig: Rig) -> N
 def test_a_zone_counts_where_lark_tells_one_that_there_is(told: object, zone: str | None) -> None:
     person = Person(platform="lark", workspace_id="t", id="ou_1")
     assert describe(person, {"name": "Ana", "time_zone": told}).timezone == zone
+
+
+@pytest.mark.parametrize(
+    ("told", "roles"),
+    [
+        (["od-1", "od-2"], {"member", "od-1", "od-2"}),
+        (["admin", "owner", "0", 7, None], {"member"}),
+        (None, {"member"}),
+        ("od-1", {"member"}),
+    ],
+)
+def test_departments_are_roles_where_lark_tells_them(told: object, roles: set[str]) -> None:
+    person = Person(platform="lark", workspace_id="t", id="ou_1")
+    assert describe(person, {"name": "Ana", "department_ids": told}).roles == roles
