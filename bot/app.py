@@ -168,30 +168,14 @@ def wire(
     follow_ups_in_chat = ChatFollowUps.of(followups, news, announcer)
     tasks_in_chat = ChatTasks(tasks, follow_ups_in_chat.answers, follow_ups_in_chat.offer_follow_up)
     intake = open_intake(settings, store, platforms, tasks, model)
-    commands = ChatCommands(
-        store,
-        tasks,
-        announcer,
-        tasks_in_chat,
-        follow_ups_in_chat,
-        platforms,
-        backfill.gap,
-        intake.listening,
-        in_chat(intake, store, tasks, follow_ups_in_chat.answers, platforms),
-    )
+    suggestions = in_chat(intake, store, tasks, follow_ups_in_chat.answers, platforms)
+    chats = (tasks_in_chat, follow_ups_in_chat)
+    commands = ChatCommands(store, tasks, announcer, *chats, platforms, backfill.gap, intake.listening, suggestions)
     inbox = InboxService(store, commands, intake.originals, intake.modes.wants)
     backfill.inbox = inbox
     reconciler = Reconciler(store, merges, forges)
-    scheduler = Scheduler(
-        store,
-        settings,
-        attempts,
-        followup_runs,
-        reconciler,
-        backfill.everywhere,
-        intake.suggestions.expire,
-        intake.changes.reread_queued,
-    )
+    upkeep = (backfill.everywhere, intake.suggestions.expire, intake.changes.reread_queued)
+    scheduler = Scheduler(store, settings, attempts, followup_runs, reconciler, *upkeep)
     relay = Relay(store, platforms, settings.lease, languages, news.rehome)
     return App(
         settings,

@@ -45,8 +45,9 @@ WishVerb = Literal["at", "preset", "tz", "later", "yes"]
 command seems to have meant."""
 
 SuggestionVerb = Literal["file", "edit", "same", "not_request", "mute", "allow", "deny", "different"]
-"""What a button does with a suggestion. `file` and `allow` (an admin's `file`) name the beginning of the hash of the text
-that was shown, `same` the number of a code task; `edit` opens a form; `different` takes a `same` back and files it."""
+"""What a button does with a suggestion. `file` and `allow` (an admin's `file`) name the beginning of the hash of the
+text that was shown, `same` the number of a code task; `edit` opens a form; `different` takes a `same` back and files
+it."""
 
 Preset = Literal["hour", "tomorrow", "monday"]
 

@@ -1,4 +1,4 @@
-"""What is said of code tasks that several people asked for: to their threads, after filing by hand, and `top` (UX 2, 5).
+"""What is said of code tasks that several people asked for: to their threads, after filing by hand, and in `top`.
 
 Every text that somebody wrote is escaped and masked; every state is rendered from the rows.
 """
