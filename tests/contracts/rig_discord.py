@@ -413,7 +413,7 @@ class DiscordRig(Rig):
         return await self.simulator.wait_for(found, timeout)
 
     @property
-    def posts(self) -> list[Post]:
+    def all_posts(self) -> list[Post]:
         return [self._post(one) for one in self.simulator.sent if not one.deleted and not self._is_private(one)]
 
     def _is_private(self, message: StoredMessage) -> bool:

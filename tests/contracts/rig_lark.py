@@ -398,7 +398,7 @@ class LarkRig(Rig):
         return self.simulator.channel(message.chat).kind == "p2p" and not message.is_reply
 
     @property
-    def posts(self) -> list[Post]:
+    def all_posts(self) -> list[Post]:
         shown = [one for one in self.simulator.sent if not one.deleted and not self._is_direct(one)]
         return [self._post(message) for message in shown]
 

@@ -381,7 +381,7 @@ class SlackRig(Rig):
         return await self.simulator.wait_for(found, timeout)
 
     @property
-    def posts(self) -> list[Post]:
+    def all_posts(self) -> list[Post]:
         return [self._post(message) for message in self.simulator.sent if not message.deleted]
 
     def _post(self, message: StoredMessage) -> Post:

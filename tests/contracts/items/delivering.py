@@ -81,10 +81,11 @@ async def a_busy_platform_is_left_alone_as_long_as_it_asks(rig: Rig) -> None:
 async def what_will_not_change_is_not_tried_again(rig: Rig) -> None:
     app = await rig.start()
     kinds: tuple[FaultKind, ...] = ("thread_gone", "channel_gone", "not_allowed")
-    for number, kind in enumerate(kinds, 1):
+    wishes = ("Add a CSV export to the report", "Sign people out after an hour", "Show prices with taxes in the shop")
+    for wish, kind in zip(wishes, kinds, strict=True):
         before, audited = len(rig.calls("post")), len(_undelivered(rig))
         rig.fail("post", kind, times=None)
-        rig.mention("ana", f"{WISH} number {number}", "dev")
+        rig.mention("ana", wish, "dev")
         await rig.settle(30)
         await rig.advance(timedelta(minutes=10))
         await rig.settle(30)
@@ -92,7 +93,7 @@ async def what_will_not_change_is_not_tried_again(rig: Rig) -> None:
         assert 1 <= len(rig.calls("post")) - before <= 5, kind
         assert len(_undelivered(rig)) == audited + 1, kind
     assert [task.stage for task in await app.tasks()] == [Stage.QUEUED] * 3, "the code tasks go on"
-    rig.mention("ana", f"{WISH} at last", "dev")
+    rig.mention("ana", "Let the calendar begin on Mondays", "dev")
     await rig.settle()
     assert len([post for post in rig.posts if "CT-4" in post.text]) == 1
 
