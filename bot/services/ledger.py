@@ -10,8 +10,8 @@ from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from bot.core.inbound import Person
-from bot.core.people import Action, is_requester, may
+from bot.core.inbound import Person, ThreadRef
+from bot.core.people import Action, Role, is_requester, may
 from bot.core.similar import READ_MAX, Similar, similar
 from bot.core.tasks import ACTIVE, CodeTask, Stage
 from bot.core.texts import Word
@@ -32,6 +32,8 @@ COMPARED: Final = 200
 OFFERED: Final = 3
 JOINABLE: Final = ACTIVE - {Stage.REVIEW}
 """A code task in these stages can still become one with another: nobody has its pull request yet."""
+ANYONE: Final = Person(platform="", workspace_id="", id="")
+"""Somebody of whom nothing is known."""
 RANKED: Final = 10
 """So many of the nearest are looked through for those that somebody may see."""
 
@@ -54,18 +56,24 @@ class Ledger:
         person: Person,
         exclude: int | None = None,
         most: int = OFFERED,
+        here: ThreadRef | None = None,
     ) -> list[Similar]:
         """Code tasks, open or merged in the last 30 days, that are nearest to a text: at most `most` (of 10), nearest
-        first, only those that the person may see. `repo` looks at one repository's."""
+        first. Only those that the person may see, and so may every viewer: their titles are shown to all who read the
+        answer (in the channel `here`, whose own are known there). `repo` looks at one repository's."""
         found = tx.subscriptions.candidates(repo, tx.now - LOOKED_BACK, COMPARED, READ_MAX)
         ranked = similar(text, (one for one in found if one[0] != exclude), top=RANKED)
-        seen = (one for one in ranked if (task := tx.tasks.get(one.id)) and self.may_see(tx, task, person))
+        seen = (one for one in ranked if (task := tx.tasks.get(one.id)) and self._may_show(tx, task, person, here))
         return list(islice(seen, most))
+
+    def _may_show(self, tx: Transaction, task: CodeTask, person: Person, here: ThreadRef | None) -> bool:
+        return self.may_see(tx, task, person) and may_see(tx, Role.VIEWER, ANYONE, task, here)
 
     def offer(self, tx: Transaction, task: CodeTask, person: Person) -> CodeTask | None:
         """Says in the thread of a code task just filed by hand which one it likely repeats, if there is one. It stays
         filed: that is for a person to say."""
-        found = self.similar(tx, task.description, task.repo, person=person, exclude=task.id)
+        here = tx.threads.get(task.thread_id).ref if task.thread_id is not None else None
+        found = self.similar(tx, task.description, task.repo, person=person, exclude=task.id, here=here)
         other = tx.tasks.get(found[0].id) if found and found[0].likely_same else None
         if other is not None:
             self._news.looks_same(tx, task, other)
