@@ -38,7 +38,7 @@ class ChatFiling:
         if origin is None and tx.now - event.sent_at > SEEN_LATE:
             self.answers.say(tx, said, "reply.seen_late")
             return
-        known = self.intake.claimed(tx, said, event, wish)
+        known = self.intake.pointing.claimed(tx, said, event, wish)
         if known is not None:
             self._answer_filing(tx, said, known)
             return

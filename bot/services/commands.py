@@ -294,7 +294,7 @@ class ChatCommands:
 
     async def _reaction(self, item: Pending, event: Reaction) -> None:
         """An emoji on a message: where it is the one that files messages, the message is filed."""
-        found = await self.intake.pointed_at(item, event)
+        found = await self.intake.pointing.pointed_at(item, event)
         if found is None:
             await self._done(item)
             return
@@ -310,7 +310,7 @@ class ChatCommands:
                 self._refuse(tx, self._said(tx, item, event, person), self.tasks.rights.refuse_channel())
                 return
             there = event.model_copy(update={"thread": found.message.thread})
-            self.intake.reacted(tx, self._said(tx, item, there, person), found)
+            self.intake.pointing.reacted(tx, self._said(tx, item, there, person), found)
 
         await self.store.run(unit)
 

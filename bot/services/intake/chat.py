@@ -1,31 +1,25 @@
-"""Suggestions in chat: presses, typed commands, the form of [Edit], and a reaction or a menu on a message.
+"""Suggestions in chat: presses, typed commands, the form of [Edit].
 
 Rights, state and the text's hash are checked at every act, however old the button is.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final, assert_never
 
 import structlog
 
 from bot.core.buttons import ButtonAction, SuggestionAction
-from bot.core.commands import FileTask, Options, render
-from bot.core.emoji import emoji_name
+from bot.core.commands import render
 from bot.core.forms import EDIT_MAX, TEXT
-from bot.core.inbound import Command, Message, MessageRef, Person, Reaction, ThreadRef
+from bot.core.inbound import MessageRef, Person, ThreadRef
 from bot.core.ledger_replies import TOP_PAGE, top_doc
 from bot.core.people import Action, Role, may
 from bot.core.quoting import code_span
 from bot.core.suggestion_replies import Line, line_doc, list_doc
 from bot.core.suggestions import (
-    EXPIRED,
     FILED,
     OPEN,
-    PER_AUTHOR,
-    PER_CHANNEL_AND_DAY,
-    REMOVED,
     SAME,
     Suggestion,
 )
@@ -48,13 +42,13 @@ from bot.core.verbs import (
     Undo,
     verb_word,
 )
-from bot.ports import Choice, Platform, Posted, Retry
+from bot.ports import Choice, Platform
 from bot.services.earlier import said_earlier
 from bot.services.intake.changes import Changes
 from bot.services.intake.modes import Modes
 from bot.services.intake.news import thread_of
+from bot.services.intake.pointing import Pointing
 from bot.services.intake.suggestions import Suggestions, over, unknown_suggestion
-from bot.services.later import Later
 from bot.services.ledger import Ledger
 from bot.services.queued import QueuedTasks
 from bot.services.refusals import Refused
@@ -64,28 +58,10 @@ from bot.store import Pending, Store, SuggestionFilter, Transaction
 
 log = structlog.get_logger(__name__)
 
-EMOJI: Final = "reaction"
-"""The channel setting that names the emoji that files a message."""
-BULB: Final = "bulb"
 LISTED: Final = 50
-READ_TRIES: Final = 10
-DAY: Final = timedelta(days=1)
-SOURCE: Final = "reaction"
-MACHINES: Final = frozenset({"bot", "webhook"})
-"""Whose reactions mean nothing; ours is one of them."""
 
 Named = CancelTask | RetryTask | LogsOf | Stop | Send | Undo
 """Commands that may name a suggestion by mistake."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pointed:
-    """A message that someone reacted to: where it stands, who wrote it, and all the words of its item."""
-
-    message: Message
-    text: str
-    context: str = ""
-    """What was said before it in its thread, as stored JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +80,12 @@ class ChatIntake:
     @property
     def on(self) -> bool:
         return self.modes.on
+
+    @property
+    def pointing(self) -> Pointing:
+        """For messages that somebody points at."""
+        reading = self.changes.reading
+        return Pointing(self.store, self.suggestions, self.ledger, self.answers, self.modes, reading, self.platforms)
 
     # --- Presses ------------------------------------------------------------------------------------------------------
 
@@ -346,120 +328,6 @@ class ChatIntake:
         if found is None or not (admin or (found.platform, found.workspace_id, found.channel_id) == place):
             return unknown_suggestion(f"RQ-{number}")
         return found
-
-    # --- Messages that somebody points at -----------------------------------------------------------------------------
-
-    def claimed(self, tx: Transaction, said: Said, event: Command, wish: FileTask) -> Filed | Refused | None:
-        """Files a message that belongs to an item, or is to belong to one from now on; None for any other command, and
-        for one who may not file."""
-        if not self.on or not event.message_id:
-            return None
-        if not may(self.suggestions.rights.role(said.person), Action.FILE, is_requester=False):
-            return None
-        message = MessageRef(thread=event.thread, message_id=event.message_id)
-        found = tx.suggestions.of_message(message)
-        if found is None and event.door not in ("shortcut", "menu"):
-            return None
-        if found is None:
-            found = tx.suggestions.take(message, event.author or said.person, event.sent_at)
-        return self._file(tx, said, found, wish.text, event.door, wish.options, said.context)
-
-    def _file(
-        self,
-        tx: Transaction,
-        said: Said,
-        found: Suggestion,
-        text: str,
-        source: str,
-        options: Options | None = None,
-        context: str = "",
-    ) -> Filed | Refused:
-        """Files an item by a door of its message; whoever comes second asks for it too."""
-        outcome = self.suggestions.file(
-            tx,
-            found,
-            said.person,
-            text=None if found.state is OPEN else text,
-            source=source,
-            options=options if options != Options() else None,
-            context=context,
-            reply_token=said.reply_token,
-        )
-        if isinstance(outcome, Filed) and not outcome.fresh:
-            self.ledger.ask(tx, outcome.task, said.person)
-        return outcome
-
-    async def pointed_at(self, item: Pending, event: Reaction) -> Pointed | Refused | None:
-        """The message that a reaction asks to file; None when the reaction is none of ours. Raises `Later` while the
-        message cannot be read."""
-        platform = self.platforms.get(event.platform)
-        if not self.on or not event.added or platform is None or event.person.kind in MACHINES:
-            return None
-        if not await self.store.run(lambda tx: self._may_be_ours(tx, event), read=True):
-            return None
-        posted = await platform.read(MessageRef(thread=event.thread, message_id=event.message_id))
-        if isinstance(posted, Retry):
-            raise Later(f"message not read: {posted.why}", max(posted.after, timedelta(seconds=1)), READ_TRIES)
-        if not isinstance(posted, Posted):
-            log.warning("message_not_read", inbound=item.id, trouble=type(posted).__name__)
-            return Refused("refused.cannot_read")
-        message = posted.message
-        if posted.own or not await self.store.run(lambda tx: self._is_ours(tx, event, message.thread), read=True):
-            return None
-        reference = MessageRef(thread=message.thread, message_id=message.message_id)
-        found = await self.store.run(lambda tx: tx.suggestions.of_message(reference), read=True)
-        text: str = message.text
-        if found is not None and found.members > 1 and found.state is not OPEN:
-            whole = await self.changes.reading.of(found)
-            text = whole if isinstance(whole, str) else text
-        place = message.thread
-        in_thread = message.in_thread and place.root not in (None, message.message_id)
-        context = ""
-        if in_thread:
-            own = {message.message_id}
-            context = await said_earlier(platform, place, own, item.attempts, message.sent_at)
-        return Pointed(message, text, context)
-
-    def _may_be_ours(self, tx: Transaction, event: Reaction) -> bool:
-        """Whether it may file a message; a channel that is not known yet may have an emoji of its own."""
-        return not event.thread.channel_id or self._is_ours(tx, event, event.thread)
-
-    def _is_ours(self, tx: Transaction, event: Reaction, place: ThreadRef) -> bool:
-        """Whether its emoji files messages in the channel, and the bot is used there."""
-        if not self.suggestions.rights.hears(tx, place):
-            return False
-        chosen = tx.people.setting(place, EMOJI) or self.suggestions.settings.intake_emoji or BULB
-        return emoji_name(event.emoji) == emoji_name(chosen)
-
-    def reacted(self, tx: Transaction, said: Said, pointed: Pointed) -> None:
-        """The emoji that files a message, on a message: filed by whoever may, else shown to those who may."""
-        message = pointed.message
-        reference = MessageRef(thread=message.thread, message_id=message.message_id)
-        found = tx.suggestions.take(reference, message.person, message.sent_at)
-        if found.state is REMOVED or said.person.kind in MACHINES:
-            return
-        if may(self.suggestions.rights.role(said.person), Action.FILE, is_requester=False):
-            self._answer_filing(tx, said, self._file(tx, said, found, pointed.text, SOURCE, context=pointed.context))
-        elif found.state in (FILED, SAME):
-            task = tx.tasks.get(found.code_task_id or 0)
-            if task is not None:
-                self.ledger.ask(tx, task, said.person)
-                self.answers.say(tx, said, "suggestion.asked_too", ref=task.ref)
-        else:
-            self._offer(tx, said, found, pointed.text)
-
-    def _offer(self, tx: Transaction, said: Said, found: Suggestion, text: str) -> None:
-        place = (found.platform, found.workspace_id, found.channel_id)
-        author = (found.platform, found.workspace_id, found.author_id)
-        if found.state is OPEN:
-            self.answers.say(tx, said, "suggestion.shown_already", ref=found.ref)
-            return
-        often = tx.suggestions.shown_in(place, tx.now - DAY) >= PER_CHANNEL_AND_DAY
-        if often or found.state is EXPIRED or tx.suggestions.shown_to(author, tx.now - PER_AUTHOR):
-            self.answers.refuse(tx, said, self.suggestions.rights.refuse_filing())
-            return
-        outcome = self.suggestions.offer(tx, found, text)
-        self._answer(tx, said, outcome, "suggestion.shown", ref=found.ref)
 
     # --- Answers ------------------------------------------------------------------------------------------------------
 
