@@ -13,6 +13,7 @@ from bot.core.runs import RunLease
 from bot.core.tasks import Stage
 from bot.services.refusals import Refused
 from bot.store import Transaction
+from bot.worker.sandbox.bubblewrap import BubblewrapSandbox
 from tests.simulators.github.repositories import git
 from tests.worker.house import ADMIN, SECRET, house, processes_below
 from tests.worker.review import Review, in_review, local_repo
@@ -70,6 +71,15 @@ async def test_red_tests_are_pushed_and_said(tmp_path: Path, url: str) -> None:
         pull = await place.pull()
         assert place.task.tests_passed is False and place.task.stage is Stage.REVIEW
         assert pull.draft and "[tests failing]" in pull.title
+
+
+@pytest.mark.sandbox
+async def test_in_a_sandbox_it_takes_the_same_way(tmp_path: Path, url: str, bubblewrap: BubblewrapSandbox) -> None:
+    async with review(tmp_path, url, sandbox=bubblewrap, allow_unsandboxed_push=False) as place:
+        ended = await place.sent("do:file=more.txt do:list")
+        said = await place.said(ended)
+        assert said.startswith("CT-1: shop#1 is updated (+2 −0, tests passed)."), (said, place.place.log(ended))
+        assert place.task.pushed_sha == place.tip and "done.txt" in said
 
 
 async def unpushed(place: Review, ended: FollowUp, before: str | None, why: str) -> None:
