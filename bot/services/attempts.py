@@ -202,6 +202,8 @@ class Attempts:
         )
         if task is None:
             raise _TornRunError(lease)
+        pushed = {"branch": task.branch, "commit": task.pushed_sha, "base": task.base_sha, "pull_request": task.pr_url}
+        tx.people.audit(f"run:{lease.run_id}", "push", task.ref, pushed)
         self.announcer.moved(tx, task, run)
         _keep(tx, task, session)
         return task
@@ -290,9 +292,11 @@ class Attempts:
     def _unanswered(self, tx: Transaction, run: Run) -> bool:
         why = "Refused: nobody allowed the change within 72 h."
         if run.kind == "follow_up":
-            refuse_change(tx, self.announcer, run, why, "nobody")
+            refused = refuse_change(tx, self.announcer, run, why, "nobody")
         else:
-            self.refuse_waiting(tx, run, why, "nobody")
+            refused = self.refuse_waiting(tx, run, why, "nobody")
+        if refused is not None:
+            tx.people.audit("server", "expire", refused.ref, {"run": run.id})
         return False
 
     def _requeue_approved(self, tx: Transaction, lease: Lease) -> bool:

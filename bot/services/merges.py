@@ -56,6 +56,8 @@ class Merges:
         if moved is not None:
             if leaves:
                 end_on_branch(tx, self.announcer, task)
+            told = {"stage": moved.stage.value, "pull_request": moved.pr_url, "by": by, "source": source}
+            tx.people.audit("forge", f"pull_request.{state}", moved.ref, told)
             runs = tx.runs.of_task(moved.id or 0)
             self.announcer.moved(tx, moved, runs[-1] if runs else None)
         return moved

@@ -39,7 +39,12 @@ async def leave_local_token(store: Store, path: Path) -> None:
         return
     token, user = new_token(), _user()
     key = person_key(CONSOLE, "", user)
-    await store.run(lambda tx: tx.people.add_token("local", digest(token), "read write", key, Role.ADMIN.value))
+
+    def unit(tx: Transaction) -> None:
+        tx.people.add_token("local", digest(token), "read write", key, Role.ADMIN.value)
+        tx.people.audit("server", "token.create", "local", {"person": key, "scopes": ["read", "write"]})
+
+    await store.run(unit)
     _write_private(path, token)
 
 
@@ -48,7 +53,9 @@ async def admit_worker_token(store: Store, token: str) -> None:
 
     def unit(tx: Transaction) -> None:
         if tx.people.token(digest(token)) is None:
-            tx.people.add_token("worker", digest(token), "worker", person_key(TOKEN, "", "worker"), "")
+            key = person_key(TOKEN, "", "worker")
+            tx.people.add_token("worker", digest(token), "worker", key, "")
+            tx.people.audit("server", "token.create", "worker", {"person": key, "scopes": ["worker"]})
 
     await store.run(unit)
 

@@ -89,6 +89,7 @@ async def test_nobody_can_allow_what_expired(world: World) -> None:
     world.clock.advance(APPROVAL_WAIT + timedelta(seconds=1))
     await world.reap()
     assert world.rows("SELECT stage, failure_reason FROM code_task") == [(Stage.FAILED.value, "refused")]
+    assert world.rows("SELECT actor, subject FROM audit WHERE action = 'expire'") == [("server", "CT-1")]
     assert decide(world, BO) == "refused.nothing_to_approve"
 
 
