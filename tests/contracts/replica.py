@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from bot.store import Delivery, FollowUpFilter, TaskFilter, Transaction
 from storage.engine import Database, open_database
 
 STOP_SECONDS = 5.0
+HEARD = 200
 
 
 class Replica:
@@ -32,8 +34,8 @@ class Replica:
         self.store: Database
         self.platform: Platform
         self.app: App
-        self.heard: list[Event] = []
-        """Every event handed in, also those that came before."""
+        self.heard: deque[Event] = deque(maxlen=HEARD)
+        """The latest events handed in, also those that came before."""
 
     async def open(self) -> None:
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -41,7 +43,7 @@ class Replica:
         self.platform = self._make_platform(self.settings)
         redactor = LiveRedactor(self.settings.secrets())
         self.app = wire(self.settings, self.store, {self.platform.name: self.platform}, {}, redactor)
-        self.heard = []
+        self.heard.clear()
         self._overhear()
 
     def _overhear(self) -> None:
