@@ -56,6 +56,7 @@ class Memory:
 
 
 MEMORY = Memory()
+HANGING = []
 
 
 def on_prompt(request):
@@ -77,6 +78,7 @@ def on_prompt(request):
         (STATE / "poison").write_text("")
     if "do:hang" in asked and "calm" not in sys.argv:
         subprocess.Popen(["sleep", "4321"], start_new_session=True)
+        HANGING.append(request)
         send({"method": "session/update", "params": {"sessionId": session, "update": {
             "sessionUpdate": "tool_call", "toolCallId": "t", "title": "Waiting", "kind": "execute"}}})  # fmt: skip
         return
@@ -117,6 +119,9 @@ def answer(request):
         on_open_again(request, replay=method == "session/load")
     elif method == "session/close":
         reply(request, {})
+    elif method == "session/cancel":
+        for hanging in HANGING:
+            reply(hanging, {"stopReason": "cancelled"})
     elif method == "session/prompt":
         on_prompt(request)
 

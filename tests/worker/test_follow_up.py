@@ -167,14 +167,14 @@ async def test_attempts_of_a_code_task_begin_afresh(
 
 FAILURES = {
     "do:exit": (FollowUpReason.AGENT_FAILED, "Coding agent failed (exit 3)"),
-    "do:hang": (FollowUpReason.TIMED_OUT, "Coding agent timed out after 0.15 min"),
+    "do:hang": (FollowUpReason.TIMED_OUT, "Coding agent timed out after 0.08 min"),
 }
 
 
 @pytest.mark.parametrize("text", FAILURES)
 async def test_a_failure_is_told_with_its_reason(tmp_path: Path, sqlite_url: str, text: str) -> None:
     reason, error = FAILURES[text]
-    minutes = 0.15 if text == "do:hang" else 1
+    minutes = 0.08 if text == "do:hang" else 1
     async with house(tmp_path, sqlite_url, follow_up_minutes=minutes) as place:
         follow_up = await place.ended(place.put(text))
         assert follow_up.failure_reason is reason and (follow_up.error or "").startswith(error)
