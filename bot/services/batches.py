@@ -17,11 +17,15 @@ class Batches(Generic[A, R]):
     """Calls `do` with up to `most` things at once, in the order in which they came, one call after the other.
 
     `do` answers one result for each. When it fails on something, each is done by itself, so that only the one at fault
-    fails; when the database is away, all of them do."""
+    fails; when the database is away, all of them do. `gather` is how many seconds it waits for more before each call.
+    """
 
-    def __init__(self, do: Callable[[Sequence[A]], Awaitable[Sequence[R]]], most: int = MOST) -> None:
+    def __init__(
+        self, do: Callable[[Sequence[A]], Awaitable[Sequence[R]]], most: int = MOST, gather: float = 0.0
+    ) -> None:
         self._do = do
         self._most = most
+        self._gather = gather
         self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
         self._under_way: Sequence[tuple[A, asyncio.Future[R]]] = ()
         self._work: asyncio.Task[None] | None = None
@@ -40,6 +44,8 @@ class Batches(Generic[A, R]):
 
     async def _all(self) -> None:
         while self._waiting:
+            if self._gather and len(self._waiting) < self._most:
+                await asyncio.sleep(self._gather)
             batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
             self._under_way = [(one, done) for one, done in batch if not done.done()]
             await self._some(self._under_way)

@@ -18,6 +18,8 @@ from bot.services.intake.originals import Originals
 from bot.store import Pending, Store, Transaction
 
 PLACES: Final = 1_000
+GATHER_SECONDS: Final = 0.02
+"""Nobody waits for the claim of a message, so a few of them share a commit."""
 
 Heard = tuple[Pending, Message]
 
@@ -30,7 +32,7 @@ class Collecting:
         self._modes = modes
         self._originals = originals
         self._owner = owner
-        self._together: Batches[Heard, None] = Batches(self._collect)
+        self._together: Batches[Heard, None] = Batches(self._collect, gather=GATHER_SECONDS)
         self._spoke: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
 
     async def collect(self, item: Pending, message: Message) -> None:
