@@ -72,6 +72,8 @@ def create(
             out_json(task, line=watch_it)
         else:
             out(f"Filed as {task['id']} · {shown(task).lower()}")
+        if task["looks_like"]:
+            say(f"It looks like {task['looks_like']}: `codetask task show {task['looks_like']}`.")
         if watch_it or until:
             raise typer.Exit(watch(api, task["id"], until, structured, quiet=quiet))
 

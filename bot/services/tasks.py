@@ -50,11 +50,13 @@ class Filing:
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """The code task. `fresh` is false when the same message or key had filed it before."""
+    """The code task. `fresh` is false when the same message or key had filed it before. `looks_like` is another one
+    that likely asks for the same."""
 
     task: CodeTask
     fresh: bool
     removed_hidden: int = 0
+    looks_like: CodeTask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,8 @@ class CodeTasks:
         tx.people.remember_repo(filing.person, repo.alias)
         tx.people.audit(actor_of(filing.person), "file", task.ref, {"repo": repo.alias, "agent": agent})
         self.announcer.filed(tx, task, filing.person, filing.reply_token)
-        if filing.source not in BY_SUGGESTION:
-            self.ledger.offer(tx, task, filing.person)
-        return Filed(task, fresh=True, removed_hidden=accepted.removed_hidden)
+        other = self.ledger.offer(tx, task, filing.person) if filing.source not in BY_SUGGESTION else None
+        return Filed(task, fresh=True, removed_hidden=accepted.removed_hidden, looks_like=other)
 
     @property
     def ledger(self) -> Ledger:

@@ -142,7 +142,8 @@ async def file_code_task(
 
 
 def _shown_filing(tx: Transaction, filed: Filed, parts: Parts) -> tuple[CodeTaskOut, bool]:
-    return show_task(tx, filed.task, parts.settings), filed.fresh
+    other = filed.looks_like.ref if filed.looks_like is not None else None
+    return show_task(tx, filed.task, parts.settings).model_copy(update={"looks_like": other}), filed.fresh
 
 
 @router.get("/{task_id:path}/logs", response_model=LogList)

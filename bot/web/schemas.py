@@ -95,6 +95,8 @@ class CodeTaskOut(
     thread: ThreadOut | None
     askers: list[RequesterOut] = Field(default_factory=list)
     position: int | None = None
+    looks_like: str | None = None
+    """In the answer to its filing: another code task that likely asks for the same."""
 
 
 class CodeTaskList(BaseModel):

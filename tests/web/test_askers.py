@@ -62,6 +62,16 @@ async def test_people_ask_for_a_code_task_once_each(house: House) -> None:
     assert (await bo.ask("DELETE", "code-tasks/1/askers", 404))["code"] == "no_asker"
 
 
+async def test_a_filing_says_which_code_task_it_looks_like(house: House) -> None:
+    ana = await house.client()
+    wish = {"description": "Add a CSV export button to the contacts page", "repo": "web"}
+    assert (await ana.ask("POST", "code-tasks", 201, json=wish))["looks_like"] is None
+    again = {**wish, "description": "Please add a CSV export button on the contacts page, I need it"}
+    filed = await ana.ask("POST", "code-tasks", 201, json=again)
+    assert (filed["id"], filed["stage"], filed["looks_like"]) == ("CT-2", "queued", "CT-1")
+    assert (await ana.ask("GET", "code-tasks/2", 200))["looks_like"] is None
+
+
 async def test_asking_is_refused_to_those_who_may_not(house: House) -> None:
     ana, viewer = await house.client(), await house.client("viewer", person="token::vi")
     await ana.file()
