@@ -109,6 +109,8 @@ def cells(role: str) -> dict[tuple[str, str, str], list[tuple[Act, str, str]]]:
     meets each of them. By the things that the act is done to: platform, channel, kind of their owner."""
     found: dict[tuple[str, str, str], list[tuple[Act, str, str]]] = {}
     for again, (number, act), (at, channel) in product(range(2), enumerate(ACTS), enumerate(CHANNELS)):
+        if again and channel == "unlisted":
+            continue
         kind = KINDS[(at + again * 4 + number + ROLES.index(role)) % len(KINDS)]
         platform = tuple(WORKSPACES)[(at + again + number) % len(WORKSPACES)]
         place = CHANNELS["private" if channel == "private" else "public"]
