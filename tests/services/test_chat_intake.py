@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from bot.core.inbound import ThreadRef
-from bot.core.suggestions import DISMISSED, FILED, OPEN, REMOVED
+from bot.core.suggestions import DISMISSED, FILED, OPEN, PER_CHANNEL_AND_DAY, REMOVED
 from bot.ports import Choice
 from tests.services.suggestion_desk import ANA, BO, CHANNEL, CY, DI, GUS, TEXT, TITLE, Desk, desk, labels, make_desk
 
@@ -70,6 +70,15 @@ async def test_a_message_that_is_gone_is_said(desk: Desk) -> None:
     message = desk.writes()
     desk.board.said.clear()
     assert await desk.reacts(message, ANA) == "I couldn't read that message. Nothing was filed."
+
+
+async def test_so_many_are_shown_for_those_who_may_not_file(desk: Desk) -> None:
+    for number in range(PER_CHANNEL_AND_DAY):
+        said = await desk.reacts(desk.writes(f"We need export number {number} on the invoices page."), BO)
+        assert said.endswith(f"RQ-{number + 1}.")
+    assert "Only owners and admins can manage code tasks" in await desk.reacts(desk.writes(), BO)
+    await desk.clicks("Not a request", number=2)
+    assert (await desk.reacts(desk.writes(OTHER), BO)).endswith("RQ-7.")
 
 
 # --- One message, one code task ---------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from bot.core.commands import FileTask, Options
 from bot.core.emoji import emoji_name
 from bot.core.inbound import Command, Message, MessageRef, Reaction, ThreadRef
 from bot.core.people import Action, may
-from bot.core.suggestions import EXPIRED, FILED, OPEN, PER_AUTHOR, PER_CHANNEL_AND_DAY, REMOVED, SAME, Suggestion
+from bot.core.suggestions import EXPIRED, FILED, OPEN, PER_CHANNEL_AND_DAY, REMOVED, SAME, Suggestion
 from bot.ports import Platform, Posted, Retry
 from bot.services.earlier import said_earlier
 from bot.services.intake.judging import Reading
@@ -22,7 +22,7 @@ from bot.services.ledger import Ledger
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
 from bot.services.tasks import Filed
-from bot.store import Pending, Store, Transaction
+from bot.store import Pending, Store, SuggestionFilter, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ EMOJI: Final = "reaction"
 """The channel setting that names the emoji that files a message."""
 BULB: Final = "bulb"
 READ_TRIES: Final = 10
-DAY: Final = timedelta(days=1)
+LOOKED_AT: Final = 100
 SOURCE: Final = "reaction"
 MACHINES: Final = frozenset({"bot", "webhook"})
 """Whose reactions mean nothing; ours is one of them."""
@@ -158,13 +158,10 @@ class Pointing:
             self._offer(tx, said, found, pointed.text)
 
     def _offer(self, tx: Transaction, said: Said, found: Suggestion, text: str) -> None:
-        place = (found.platform, found.workspace_id, found.channel_id)
-        author = (found.platform, found.workspace_id, found.author_id)
         if found.state is OPEN:
             self.answers.say(tx, said, "suggestion.shown_already", ref=found.ref)
             return
-        often = tx.suggestions.shown_in(place, tx.now - DAY) >= PER_CHANNEL_AND_DAY
-        if often or found.state is EXPIRED or tx.suggestions.shown_to(author, tx.now - PER_AUTHOR):
+        if found.state is EXPIRED or self._offered(tx, found) >= PER_CHANNEL_AND_DAY:
             self.answers.refuse(tx, said, self.suggestions.rights.refuse_filing())
             return
         outcome = self.suggestions.offer(tx, found, text)
@@ -172,6 +169,12 @@ class Pointing:
             self.answers.refuse(tx, said, outcome)
         else:
             self.answers.say(tx, said, "suggestion.shown", ref=found.ref)
+
+    def _offered(self, tx: Transaction, found: Suggestion) -> int:
+        """How many that people without the right have pointed at wait for a decision in the channel."""
+        place = (found.platform, found.workspace_id, found.channel_id)
+        waiting = tx.suggestions.list(SuggestionFilter(states=(OPEN,), channel=place, limit=LOOKED_AT))
+        return sum(one.judge == "person" for one in waiting)
 
     def _answer(self, tx: Transaction, said: Said, outcome: Filed | Refused) -> None:
         if isinstance(outcome, Refused):
