@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from bot.core.inbound import Message, MessageDeleted, MessageEdited, MessageRef
@@ -95,3 +96,16 @@ async def test_doors_used_at_one_instant_file_once(desk: Desk) -> None:
     assert sorted(outcome.fresh for outcome in outcomes) == [False] * 11 + [True]
     assert len(await desk.tasks()) == 1
     assert await desk.cards() == 1
+
+
+async def test_where_edits_are_not_told_the_message_is_read_again_before_it_is_confirmed(desk: Desk) -> None:
+    desk.board.capabilities = replace(desk.board.capabilities, tells_edits=False)
+    await desk.says("settings intake suggest", CY)
+    message = desk.writes(TEXT, BO)
+    await hear(desk, message)
+    changed = TEXT.replace("CSV", "Excel")
+    desk.board.said[message.message_id] = message.model_copy(update={"text": changed})
+    assert "The text has changed since" in await desk.clicks("File as code task", ANA)
+    assert await desk.tasks() == []
+    await desk.clicks("File as code task", ANA)
+    assert (await desk.task()).description == changed
