@@ -9,7 +9,7 @@ the push (`pushing_sha`) and is not known as pushed (`pushed_sha`), so it counts
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from bot.core.patch import RefusedChange
 from bot.core.runs import ParkedChange
@@ -27,6 +27,15 @@ from bot.worker.phases import Phases, Tested
 from bot.worker.publishing import Publisher
 
 T = TypeVar("T")
+ENDED_BEFORE: Final = {
+    "merged": "The pull request was merged meanwhile: nothing was pushed.",
+    "closed": "The pull request was closed meanwhile: nothing was pushed.",
+}
+"""What is said of a pull request that had ended before the push."""
+ENDED_DURING: Final = {
+    "merged": "The pull request was merged while the change was pushed.",
+    "closed": "The pull request was closed while the change was pushed.",
+}
 
 
 @dataclass(slots=True)
@@ -144,8 +153,7 @@ class BranchUpdate:
             return
         pull = need(await self.phases.held.guard(publisher.pull_request(self.task)))
         if isinstance(pull, PullRequest) and pull.state != "open":
-            why = f"The pull request was {pull.state} meanwhile: nothing was pushed."
-            raise Stopped(Failure(FailureReason.REFUSED, why))
+            raise Stopped(Failure(FailureReason.REFUSED, ENDED_BEFORE[pull.state]))
 
     async def _tell_forge(self, publisher: Publisher, change: ParkedChange, columns: dict[str, Any]) -> dict[str, Any]:
         """Gives the pull request the outcome of the tests, or opens one where there was none."""
@@ -160,8 +168,7 @@ class BranchUpdate:
         pull: PullRequest = need(await phases.held.guard(opening))
         phases.log.event(f"pull request {pull.url}")
         if pull.state != "open":
-            why = f"The pull request was {pull.state} while the change was pushed."
-            raise Stopped(Failure(FailureReason.REFUSED, why))
+            raise Stopped(Failure(FailureReason.REFUSED, ENDED_DURING[pull.state]))
         return {"pr_number": pull.number, "pr_url": pull.url, "pr_draft": pull.draft}
 
     @property
