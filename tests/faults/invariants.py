@@ -78,7 +78,11 @@ def everything_written(site: Site) -> Iterator[tuple[str, bytes]]:
         yield "a whisper", repr(whisper).encode()
     for pull in site.pulls():
         yield "a pull request", repr(pull).encode()
-    if not site.store.is_sqlite:
+    if site.store.is_sqlite:
+        database = Path(site.store.engine.url.database or "")
+        for path in database.parent.glob(f"{database.name}*"):  # with its write-ahead log
+            yield str(path), path.read_bytes()
+    else:
         yield "the database", repr(list(all_rows(site))).encode()
 
 

@@ -13,6 +13,7 @@ from tests.contracts.platform import exercise
 from tests.contracts.rigs import RIGS
 from tests.faults import test_f01_worker_killed as f01
 from tests.faults import test_f02_follow_ups_killed as follow_ups
+from tests.faults import test_f02_intake_killed as intake
 from tests.faults import test_f02_server_killed as f02
 from tests.faults import test_f03_worker_frozen as f03
 from tests.faults import test_f05_same_text as f05
@@ -65,7 +66,7 @@ def test_no_file_is_forgotten() -> None:
 def test_the_counts_are_those_of_the_tests() -> None:
     killed = sum(len(group) for group in f01.GROUPS.values())
     faults = len(f09.STEPS) * len(f09.FAULTS) - len(f09.ANSWER_LOST)
-    around = (*f02.FAILPOINTS, *follow_ups.FAILPOINTS)
+    around = (*f02.FAILPOINTS, *follow_ups.FAILPOINTS, *intake.FAILPOINTS)
     skewed, jumped = 2 * f16.SKEWED, f16.JUMPED
     counted = {
         "F16": (f16.FOLLOW_UPS + skewed + jumped, f16.FOLLOW_UPS_LONG + skewed + jumped),
