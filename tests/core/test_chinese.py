@@ -22,7 +22,7 @@ WIDE_MARKS = "，。：；？（）“”、"
 WORDS = """
 codetask up doctor worker CT FU bubblewrap apt dnf install SANDBOX none ALLOW UNSANDBOXED PUSH true root user max
 namespaces AppArmor bwrap userns kernel apparmor restrict unprivileged GitHub App GITHUB TOKEN APP ID PRIVATE KEY
-git LFS tomorrow am prlimit util linux auto Asia Shanghai
+git LFS CI tomorrow am prlimit util linux auto Asia Shanghai
 Slack invite Codetask View Channel Send Messages Read Message History Create Public Threads in Manage
 """
 NAMES = frozenset(WORDS.split())
