@@ -27,9 +27,9 @@ ButtonVerb = Literal[
     "same",
     "different",
 ]
-"""`file` files the text of a stored command (its id is the inbox row, `IN-7`); the others act on a code task. `undo` and
-`start` are for one that was filed without a person and still waits for its undo time; `same` names the number of the
-code task that it is the same as, `different` takes that back.
+"""`file` files the text of a stored command (its id is the inbox row, `IN-7`); the others act on a code task. `undo`
+and `start` are for one that was filed without a person and still waits for its undo time; `same` names the number of
+the code task that it is the same as, `different` takes that back.
 
 `retry_note` opens a form (`bot.core.forms`)."""
 
