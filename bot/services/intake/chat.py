@@ -3,7 +3,7 @@
 Rights, state and the text's hash are checked at every act, however old the button is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -16,7 +16,7 @@ from bot.core.inbound import MessageRef, Person, ThreadRef
 from bot.core.ledger_replies import TOP_PAGE, top_doc
 from bot.core.people import Action, Role, may
 from bot.core.quoting import code_span
-from bot.core.suggestion_replies import Line, line_doc, list_doc
+from bot.core.suggestion_replies import LISTED_BUTTONS, Line, line_doc, list_doc
 from bot.core.suggestions import (
     FILED,
     OPEN,
@@ -280,7 +280,8 @@ class ChatIntake:
         if refused is not None:
             self.answers.refuse(tx, said, refused)
             return
-        lines, now, mask = self._open(tx, said), tx.now, self.answers.announcer.redactor.mask
+        found, now, mask = self._open(tx, said), tx.now, self.answers.announcer.redactor.mask
+        lines = [self.suggestions.line(tx, one) if at < LISTED_BUTTONS else Line(one) for at, one in enumerate(found)]
         self.answers.whisper(tx, said, lambda texts: list_doc(lines, texts, now, mask))
 
     def top(self, tx: Transaction, said: Said) -> None:
@@ -289,7 +290,7 @@ class ChatIntake:
             self.answers.refuse(tx, said, self.suggestions.rights.refuse_viewing())
             return
         wanted = [(demand.task, demand.askers) for demand in self.ledger.top(tx, TOP_PAGE, said.person)]
-        waiting = [line.suggestion for line in self._open(tx, said)] if self.on else []
+        waiting = self._open(tx, said) if self.on else []
         now, mask = tx.now, self.answers.announcer.redactor.mask
         self.answers.whisper(tx, said, lambda texts: top_doc(wanted, texts, now, mask, waiting))
 
@@ -304,12 +305,11 @@ class ChatIntake:
             return []
         return [Choice(TEXT, found.text)]
 
-    def _open(self, tx: Transaction, said: Said) -> list[Line]:
+    def _open(self, tx: Transaction, said: Said) -> Sequence[Suggestion]:
         here = said.event.thread
         admin = self.suggestions.rights.role(said.person) is Role.ADMIN
         channel = None if admin else (here.platform, here.workspace_id, here.channel_id)
-        found = tx.suggestions.list(SuggestionFilter(states=(OPEN,), channel=channel, limit=LISTED))
-        return [self.suggestions.line(tx, one) for one in found]
+        return tx.suggestions.list(SuggestionFilter(states=(OPEN,), channel=channel, limit=LISTED))
 
     def _unseeing(self, said: Said) -> Refused | None:
         if not self.on:
