@@ -10,7 +10,7 @@ import pytest
 from bot.app import App, wire
 from bot.core.buttons import confirmation, parse_button
 from bot.core.cards import Card, Doc
-from bot.core.inbound import Person, ThreadRef
+from bot.core.inbound import ButtonPress, Person, ThreadRef
 from bot.core.tasks import CodeTask, FailureReason, Stage
 from bot.core.texts import Texts
 from bot.services.ledger import Ledger
@@ -310,3 +310,28 @@ def test_a_deleted_code_task_leaves_its_askers_in_peace(house: House) -> None:
     assert house.do(lambda tx: tx.subscriptions.of_thread(task.thread_id or 0)) == []
     outcome = house.do(lambda tx: house.ledger.different(tx, house.app.tasks, 2, BO))
     assert isinstance(outcome, CodeTask) and outcome.stage is Stage.QUEUED
+
+
+async def test_the_buttons_join_and_part_two_code_tasks(house: House) -> None:
+    house.file(EXPORT)
+    second = house.file(AGAIN, BO)
+    await house.said()
+    where = house.do(lambda tx: tx.threads.get(second.thread_id).ref)
+
+    async def press(value: str, person: Person) -> list[str]:
+        """What the presser alone is answered."""
+        now, before = house.clock.advance(1), len(house.platforms["slack"].whispers)
+        told = {"platform": "slack", "app_id": "A1", "workspace_id": "T1", "sent_at": now, "received_at": now}
+        event = ButtonPress(**told, key=f"A1:b:{now}", thread=where, person=person, value=value, message_id="9.9")
+        await house.app.inbox.accept(event)
+        await house.app.inbox.drain()
+        await house.said()
+        return [doc.text for _, doc in house.platforms["slack"].whispers[before:]]
+
+    (no,) = await press("codetask:same:CT-2-1", ANA)
+    assert no.startswith("You can't cancel CT-2") and house.task(2).stage is Stage.QUEUED
+    assert await press("codetask:same:CT-2-1", BO)
+    assert house.task(2).is_cancelled
+    assert await press("codetask:different:CT-2", BO)
+    assert house.task(2).stage is Stage.QUEUED
+    assert house.do(lambda tx: tx.subscriptions.of_task(1)) == []
