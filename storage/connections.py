@@ -46,6 +46,7 @@ def sqlite_engine(url: sa.URL, begin: str, static: bool = False) -> sa.Engine:
     upgrades later fails with "database is locked" under load)."""
     engine = sa.create_engine(
         url,
+        hide_parameters=True,  # what is stored must not stand in the log
         poolclass=sa.pool.StaticPool if static else sa.pool.QueuePool,
         connect_args={"check_same_thread": False, "isolation_level": None, "timeout": 10},
     )
@@ -70,6 +71,7 @@ def postgres_engine(url: sa.URL) -> sa.Engine:
     options = "-c idle_in_transaction_session_timeout=10s -c lock_timeout=5s -c timezone=UTC"
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
+        hide_parameters=True,
         pool_size=THREADS_POSTGRES + 2,
         max_overflow=4,
         connect_args={"options": options, "connect_timeout": 5, "autocommit": True},

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
-from bot.core.suggestions import OPEN, REMOVED, SKIPPED, WAITING, Mode, SkipReason
+from bot.core.suggestions import EXPIRED, FILED, OPEN, REMOVED, SKIPPED, WAITING, Mode, SkipReason
 from bot.ports import NotAllowed, Retry
 from tests.services.room import ANA, BO, BURST, CHATTER, GUS, MARKED, WISH, Room, make_room, room
 from tests.stores import only_sqlite
@@ -193,3 +193,69 @@ async def test_a_dangerous_request_needs_an_admin(room: Room) -> None:
     await room.judges()
     item = await room.item()
     assert item.state is OPEN and "secrets" in item.guard
+
+
+async def test_filed_by_itself_it_can_be_undone(room: Room) -> None:
+    await room.turn(Mode.AUTO)
+    await room.says(MARKED)
+    await room.judges()
+    item = await room.item()
+    assert (item.state, item.decided_by) == (FILED, "auto")
+    ((available_at,),) = await room.rows("SELECT available_at FROM run")
+    assert str(available_at) > str(room.clock.now() + timedelta(minutes=9))
+    assert await room.store.run(lambda tx: room.app.attempts.claim(tx, "w1", "host")) is None
+    room.clock.advance(timedelta(minutes=11))
+    assert await room.store.run(lambda tx: room.app.attempts.claim(tx, "w1", "host")) is not None
+
+
+async def test_what_may_not_be_filed_is_asked_about(make_room: Callable[..., Room]) -> None:
+    room = make_room(person_daily_tasks=0)
+    await room.turn(Mode.AUTO)
+    for _ in range(2):
+        await room.says(MARKED)
+        await room.judges()
+    assert [(item.state, item.reason) for item in await room.items()] == [
+        (OPEN, "marker"),
+        (SKIPPED, SkipReason.AUTHOR_LIMIT),
+    ]
+
+
+async def test_the_daily_cap_holds(make_room: Callable[..., Room]) -> None:
+    room = make_room(intake_daily_cap=1)
+    await room.turn(Mode.AUTO)
+    for number, wish in enumerate(("add a CSV export to invoices", "show the weather on the start page")):
+        await room.says(f"Feature request: {wish}, please.", ANA.model_copy(update={"id": f"U1{number}"}))
+        await room.judges()
+    assert [item.state for item in await room.items()] == [FILED, OPEN]
+
+
+async def test_a_likely_duplicate_is_asked_about(room: Room) -> None:
+    await room.turn(Mode.AUTO)
+    await room.says(MARKED)
+    await room.judges()
+    await room.says(MARKED.replace("please", "thanks"), BO)
+    await room.judges()
+    first, second = await room.items()
+    assert (first.state, second.state, second.likely_same, second.similar_ids) == (FILED, OPEN, True, (1,))
+    posts = await room.rows("SELECT body FROM outbox WHERE card_key = 'RQ-2' AND kind = 'post'")
+    assert len(posts) == 1 and "same:RQ-2-1" in posts[0][0]
+
+
+async def test_an_old_request_is_said_and_not_filed(room: Room) -> None:
+    await room.turn(Mode.AUTO)
+    await room.says(MARKED, sent_at=room.clock.now() - timedelta(hours=25))
+    await room.judges()
+    assert (await room.item()).state is OPEN
+
+
+async def test_undecided_ones_expire_and_are_wiped(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    await room.says(WISH)
+    await room.judges()
+    expire = room.app.intake.suggestions.expire
+    room.clock.advance(timedelta(days=29))
+    assert await room.store.run(expire) == 0
+    room.clock.advance(timedelta(days=2))
+    assert await room.store.run(expire) == 1
+    item = await room.item()
+    assert (item.state, item.text, item.title) == (EXPIRED, "", "")

@@ -1,6 +1,6 @@
 """Acts on the judgement of one item, in one transaction: skipped, suggested, or filed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, Protocol, assert_never
 
@@ -8,7 +8,7 @@ from bot.core.hygiene import count_hidden, cut
 from bot.core.inbound import Person, ThreadRef
 from bot.core.intake.guard import guard
 from bot.core.intake.judgement import Judgement
-from bot.core.intake.policy import Decision, Facts, FileItself, Nothing, Suggest, decide
+from bot.core.intake.policy import Facts, FileItself, Nothing, Suggest, decide
 from bot.core.people import Action, may
 from bot.core.similar import Similar
 from bot.core.suggestions import (
@@ -100,18 +100,21 @@ class Deciding:
             tx.people.see(author)
         mode = self.modes.of(tx, place)
         values = self._words(tx, verdict, author, place)
-        decision = self._policy(tx, item, verdict, author, mode, values)
+        facts = self._facts(tx, item, verdict, author, mode, values)
         values |= {"mode": mode, "author_kind": author.kind, "author_name": author.name or item.author_name}
+        decision = decide(facts)
+        if isinstance(decision, FileItself):
+            if self._is_filed(tx, item_id, author, {**values, "reason": found.reason}):
+                return
+            decision = decide(replace(facts, mode=Mode.SUGGEST))  # no repository, a quota: people are asked after all
         match decision:
             case Nothing(reason):
-                facts = {name: values[name] for name in ("mode", "judge", "kind", "score", "seen_hash")}
-                tx.suggestions.move(item_id, NOT_SHOWN, SKIPPED, reason=reason, **facts)
-            case Suggest():
-                moved = tx.suggestions.move(item_id, NOT_SHOWN, OPEN, reason=found.reason, **values)
+                scored = {name: values[name] for name in ("mode", "judge", "kind", "score", "seen_hash")}
+                tx.suggestions.move(item_id, NOT_SHOWN, SKIPPED, reason=reason, **scored)
+            case Suggest() | FileItself():
+                moved = tx.suggestions.move(item_id, NOT_SHOWN, OPEN, **{**values, "reason": found.reason})
                 if moved is not None:
                     self.shown.show(tx, moved)
-            case FileItself():
-                self._file(tx, item_id, author, {**values, "reason": found.reason})
             case _:
                 assert_never(decision)
 
@@ -124,25 +127,21 @@ class Deciding:
         if changed is not None:
             self.shown.changed(tx, changed)
 
-    def _file(self, tx: Transaction, item_id: int, author: Person, values: dict[str, Any]) -> None:
-        """Files by itself; where the code task is refused (no repository, a quota), people are asked after all."""
+    def _is_filed(self, tx: Transaction, item_id: int, author: Person, values: dict[str, Any]) -> bool:
+        """Files by itself; False where the code task is refused. True also when somebody else has moved the item."""
         ready = tx.suggestions.update(item_id, NOT_SHOWN, **values)
-        if ready is None or not isinstance(self.shown.file(tx, ready, author, by_itself=True), Refused):
-            return
-        moved = tx.suggestions.move(item_id, NOT_SHOWN, OPEN)
-        if moved is not None:
-            self.shown.show(tx, moved)
+        return ready is None or not isinstance(self.shown.file(tx, ready, author, by_itself=True), Refused)
 
-    def _policy(
+    def _facts(
         self, tx: Transaction, item: Suggestion, verdict: Verdict, author: Person, mode: Mode, values: dict[str, Any]
-    ) -> Decision:
+    ) -> Facts:
         found, channel = verdict.judgement, (item.platform, item.workspace_id, item.channel_id)
         asks = mode in (Mode.SUGGEST, Mode.AUTO)
         by_itself = mode is Mode.AUTO
         proven = found.judge == "llm" and by_itself and not found.marker
         decided, right = tx.suggestions.record(channel, "llm", verdict.threshold) if proven else (0, 0)
         who = (author.platform, author.workspace_id, author.id)
-        facts = Facts(
+        return Facts(
             mode=mode,
             score=found.score,
             threshold=verdict.threshold,
@@ -161,7 +160,6 @@ class Deciding:
             decided=decided,
             right=right,
         )
-        return decide(facts)
 
     def _words(self, tx: Transaction, verdict: Verdict, author: Person, place: ThreadRef) -> dict[str, Any]:
         """What a judgement says, as the fields of a suggestion; the words only of one that is flagged."""
