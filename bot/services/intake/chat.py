@@ -290,7 +290,7 @@ class ChatIntake:
             self.answers.refuse(tx, said, self.suggestions.rights.refuse_viewing())
             return
         wanted = [(demand.task, demand.askers) for demand in self.ledger.top(tx, TOP_PAGE, said.person)]
-        waiting = self._open(tx, said) if self.on else []
+        waiting: Sequence[Suggestion] = self._open(tx, said) if self.on else []
         now, mask = tx.now, self.answers.announcer.redactor.mask
         self.answers.whisper(tx, said, lambda texts: top_doc(wanted, texts, now, mask, waiting))
 
