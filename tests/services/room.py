@@ -61,6 +61,7 @@ class Room:
     wall: Wall = field(init=False)
     app: App = field(init=False)
     count: int = 0
+    model: Any = None
 
     def __post_init__(self) -> None:
         self.wall = Wall(self.clock)
@@ -74,7 +75,7 @@ class Room:
             "filers": "member",
             **self.settings,
         }
-        self.app = wire(load_settings(**chosen), self.store, {"slack": self.wall}, {})  # type: ignore[dict-item]
+        self.app = wire(load_settings(**chosen), self.store, {"slack": self.wall}, {}, model=self.model)  # type: ignore[dict-item]
 
     async def turn(self, mode: Mode, channel: ThreadRef = CHANNEL) -> None:
         await self.store.run(lambda tx: tx.people.set_setting(channel, "intake", mode.value))

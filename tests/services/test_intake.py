@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from bot.core.suggestions import EXPIRED, FILED, OPEN, REMOVED, SKIPPED, WAITING, Mode, SkipReason
-from bot.ports import NotAllowed, Retry
+from bot.ports import ModelAway, NotAllowed, Retry
 from tests.services.room import ANA, BO, BURST, CHATTER, GUS, MARKED, WISH, Room, make_room, room
 from tests.stores import only_sqlite
 
@@ -259,3 +260,30 @@ async def test_undecided_ones_expire_and_are_wiped(room: Room) -> None:
     assert await room.store.run(expire) == 1
     item = await room.item()
     assert (item.state, item.text, item.title) == (EXPIRED, "", "")
+
+
+class Away:
+    """A model that cannot be reached."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def ask(self, *_: Any) -> ModelAway:
+        self.asked += 1
+        return ModelAway(timedelta(minutes=2))
+
+
+async def test_a_model_that_is_away_is_waited_for_and_then_done_without(make_room: Callable[..., Room]) -> None:
+    room = make_room(intake_judge="llm", llm_base_url="http://127.0.0.1:9/v1", llm_model="small")
+    room.model = Away()
+    room.restart()
+    await room.turn(Mode.SUGGEST)
+    await room.says(WISH)
+    await room.judges()
+    await room.judges(timedelta(minutes=1))
+    assert ((await room.item()).state, room.model.asked) == (WAITING, 1)
+    await room.judges(timedelta(minutes=1))
+    assert ((await room.item()).state, room.model.asked) == (WAITING, 2)
+    await room.judges(timedelta(minutes=30))
+    item = await room.item()
+    assert (item.state, item.judge) == (OPEN, "rules")
