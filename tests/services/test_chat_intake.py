@@ -41,6 +41,7 @@ async def test_a_reaction_of_someone_without_the_right_is_shown_to_those_who_hav
     assert await desk.reacts(message, BO) == "Someone who may file code tasks can file it now: RQ-1."
     assert (await desk.suggestion()).state is OPEN
     assert "It comes from outside the team." in (await desk.line()).text
+    assert await desk.audited("point_at") == [("paper:U2", "RQ-1")]
     assert await desk.reacts(message, BO) == "Someone who may file code tasks can decide about RQ-1."
     assert await desk.tasks() == []
 

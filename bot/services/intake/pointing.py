@@ -164,7 +164,7 @@ class Pointing:
         if found.state is EXPIRED or self._offered(tx, found) >= PER_CHANNEL_AND_DAY:
             self.answers.refuse(tx, said, self.suggestions.rights.refuse_filing())
             return
-        outcome = self.suggestions.offer(tx, found, text)
+        outcome = self.suggestions.offer(tx, found, text, said.person)
         if isinstance(outcome, Refused):
             self.answers.refuse(tx, said, outcome)
         else:

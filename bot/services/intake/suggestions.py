@@ -346,7 +346,7 @@ class Suggestions:
         if suggestion.thread_id is not None and self.news.is_told(tx, suggestion):
             self.news.line(tx, suggestion.thread_id, self.line(tx, suggestion), key=key)
 
-    def offer(self, tx: Transaction, suggestion: Suggestion, text: str) -> Suggestion | Refused:
+    def offer(self, tx: Transaction, suggestion: Suggestion, text: str, person: Person) -> Suggestion | Refused:
         """Shows a message that someone without the right to file has pointed at, for a filer to decide."""
         words = self._pointed_at(text)
         if isinstance(words, Refused):
@@ -355,6 +355,7 @@ class Suggestions:
         moved = tx.suggestions.move(suggestion.id or 0, (suggestion.state,), OPEN, **words, **guards)
         if moved is None:
             return over(suggestion)
+        self._audit(tx, actor_of(person), "point_at", moved, hash=moved.text_hash)
         self.show(tx, moved)
         return moved
 
