@@ -78,7 +78,18 @@ async def test_without_the_feature_nothing_is_collected(make_room: Callable[...,
     assert await room.items() == []
 
 
-async def test_machines_and_code_tasks_own_threads_are_not_judged(room: Room) -> None:
+async def test_replies_to_a_code_task_steer_it_and_are_not_judged(room: Room) -> None:
+    await room.turn(Mode.AUTO)
+    said = await room.says(MARKED)
+    await room.judges()
+    assert (await room.item()).state is FILED
+    await room.says(WISH, BO, root=said.message_id)
+    assert len(await room.items()) == 1
+    await room.says(WISH, BO, root="99.9")
+    assert len(await room.items()) == 2
+
+
+async def test_machines_and_short_words_are_not_judged(room: Room) -> None:
     await room.turn(Mode.SUGGEST)
     for kind in ("bot", "webhook"):
         await room.says(WISH, BO.model_copy(update={"kind": kind}))
