@@ -113,7 +113,7 @@ def reminder(name, days):
     late = "1 day" if days == 1 else f"{days} days"
     return f"Dear {name}, your invoice is {late} overdue."
 '''
-    test = '''import unittest
+    test = """import unittest
 
 from invoices.letter import reminder
 
@@ -128,7 +128,7 @@ class ReminderTest(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
-'''
+"""
     return [
         NewContent("invoices/letter.py", source.rstrip("\n") + "\n" + added),
         NewContent("tests/test_reminder.py", test),
