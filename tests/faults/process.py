@@ -80,20 +80,19 @@ class Nursery:
             text=True,
             bufsize=1,
         )
-        self._procs: dict[int, Proc] = {}
-        self._born: queue.Queue[int] = queue.Queue()
-        self._lock = threading.Lock()
+        self._exits: dict[int, Future[int]] = {}
+        self._born: queue.Queue[tuple[int, Future[int]]] = queue.Queue()
+        self._one_at_a_time = threading.Lock()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def start(self, env: Mapping[str, str], parts: Parts, log: Path) -> Proc:
         """A new process; it is starting up when this returns."""
         assert self._child.stdin is not None
-        with self._lock:
+        with self._one_at_a_time:
             self._child.stdin.write(json.dumps({"env": dict(env), "parts": parts, "log": str(log)}) + "\n")
-            proc = Proc(self._born.get(timeout=60), log)
-            self._procs[proc.pid] = proc
-        return proc
+            pid, exited = self._born.get(timeout=60)
+        return Proc(pid, log, exited)
 
     def close(self) -> None:
         assert self._child.stdin is not None and self._child.stdout is not None
@@ -106,11 +105,11 @@ class Nursery:
         assert self._child.stdout is not None
         for line in self._child.stdout:
             told = json.loads(line)
-            if "born" in told:
-                self._born.put(told["born"])
+            if "born" in told:  # never behind a lock: an end may be told between an order and its birth
+                self._exits[told["born"]] = Future()
+                self._born.put((told["born"], self._exits[told["born"]]))
             else:
-                with self._lock:  # the pid is known once `start` has returned
-                    self._procs.pop(told["dead"]).exited.set_result(told["code"])
+                self._exits.pop(told["dead"]).set_result(told["code"])
 
 
 def _serve_forks() -> None:
