@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 
+HEARD = "heard"
+"""The one row of each platform that says when something last came in that was not stored."""
+MARK = f"platform = :platform AND workspace_id = '' AND natural_key = '{HEARD}'"
 PENDING = """
 SELECT id, natural_key, payload, attempts FROM inbound WHERE state = 'new' AND available_at <= :now
 ORDER BY available_at, id LIMIT :limit
@@ -85,8 +88,18 @@ class Inbox:
             )
         ).one()
 
+    def heard(self, platform: str, at: datetime) -> None:
+        if (
+            self._tx.change(InboundRow, {"received_at": at}, f"{MARK} AND received_at < :at", platform=platform, at=at)
+            == 0
+        ):
+            told = {"sent_at": at, "received_at": at, "available_at": at, "handled_at": at}
+            key = {"platform": platform, "workspace_id": "", "natural_key": HEARD, "kind": HEARD}
+            self._tx.insert_new(InboundRow, {**key, **told, "payload": "", "state": "done"})
+
     def last_received_at(self, platform: str, until: datetime) -> datetime | None:
-        came_in = select(InboundRow.received_at).where(
-            InboundRow.platform == platform, InboundRow.received_at <= until, InboundRow.kind != "gap"
-        )
-        return self._tx.session.exec(came_in.order_by(col(InboundRow.id).desc()).limit(1)).first()
+        came_in = select(InboundRow.received_at).where(InboundRow.platform == platform, InboundRow.received_at <= until)
+        stored = came_in.where(col(InboundRow.kind).not_in(("gap", HEARD))).order_by(col(InboundRow.id).desc()).limit(1)
+        heard = came_in.where(InboundRow.workspace_id == "", InboundRow.natural_key == HEARD)
+        found = [self._tx.session.exec(query).first() for query in (stored, heard)]
+        return max((at for at in found if at is not None), default=None)

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import structlog
@@ -35,6 +35,7 @@ TRIES: Final = 5
 LONGEST_WAIT: Final = timedelta(minutes=5)
 """The longest pause between two tries at an event, unless a platform asks for a longer one."""
 IDLE_SECONDS: Final = 10.0
+HEARD_EVERY: Final = timedelta(minutes=1)
 UNWANTED: Final = -1
 """In place of a row's number: nothing was stored, as nothing listens there."""
 
@@ -65,6 +66,7 @@ class InboxService:
         self._handler = handler
         self._originals = originals
         self._wanted = wanted
+        self._heard: dict[str, datetime] = {}
         self._ordinary: Batches[Ordinary, int | None] = Batches(self._insert)
         self._in_flight: dict[int, asyncio.Task[None]] = {}
         self._lanes: dict[str, asyncio.Task[None]] = {}
@@ -97,10 +99,23 @@ class InboxService:
         return await self._ordinary.add(event)
 
     async def _insert(self, events: Sequence[Ordinary]) -> Sequence[int | None]:
-        def unit(tx: Transaction) -> list[int | None]:
-            return [tx.inbox.add(withhold(event)) if self._wanted(tx, event) else UNWANTED for event in events]
+        late = {event.platform: event.received_at for event in events if self._is_news(event)}
 
-        return await self._store.run(unit, urgent=True)
+        def unit(tx: Transaction) -> list[int | None]:
+            found = [tx.inbox.add(withhold(event)) if self._wanted(tx, event) else UNWANTED for event in events]
+            for platform, at in late.items() if UNWANTED in found else ():
+                tx.inbox.heard(platform, at)
+            return found
+
+        found = await self._store.run(unit, urgent=True)
+        if UNWANTED in found:
+            self._heard.update(late)
+        return found
+
+    def _is_news(self, event: Ordinary) -> bool:
+        """Whether it is worth noting that the platform was heard then: after a gap it is read again from there."""
+        last = self._heard.get(event.platform)
+        return last is None or event.received_at - last >= HEARD_EVERY
 
     async def choices(self, name: str, text: str, person: Person, place: ThreadRef | None = None) -> list[Choice]:
         try:

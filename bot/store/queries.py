@@ -54,8 +54,13 @@ class InboxQueries(Protocol):
         """When the newest event known from a channel was sent: the watermark of the backfill."""
         ...
 
+    def heard(self, platform: str, at: datetime) -> None:
+        """Remembers that something of a platform came in then that is not stored itself."""
+        ...
+
     def last_received_at(self, platform: str, until: datetime) -> datetime | None:
-        """When the last event of a platform came in that came in by `until`; gaps do not count."""
+        """When the last event of a platform came in that came in by `until`, stored or only heard; gaps do not
+        count."""
         ...
 
 

@@ -60,15 +60,28 @@ async def test_somebody_else_cuts_a_burst(room: Room) -> None:
 async def test_where_intake_is_off_nothing_is_stored(room: Room) -> None:
     await room.says(WISH)
     await room.says(WISH, root="17.1")
-    assert await room.rows("SELECT id FROM inbound") == []
+    assert await room.rows("SELECT id FROM inbound WHERE kind <> 'heard'") == []
     assert await room.items() == []
+
+
+async def test_what_is_not_stored_still_says_since_when_nobody_listened(room: Room) -> None:
+    heard = room.clock.now()
+    await room.says(WISH)
+    room.clock.advance(59)
+    await room.says(WISH)
+    found = await room.store.run(lambda tx: tx.inbox.last_received_at("slack", tx.now), read=True)
+    assert found == heard
+    room.clock.advance(1)
+    await room.says(WISH)
+    found = await room.store.run(lambda tx: tx.inbox.last_received_at("slack", tx.now), read=True)
+    assert found == room.clock.now()
 
 
 async def test_an_unlisted_channel_is_not_listened_to(make_room: Callable[..., Room]) -> None:
     room = make_room(channels="C2")
     await room.turn(Mode.SUGGEST)
     await room.says(WISH)
-    assert await room.items() == [] and await room.rows("SELECT id FROM inbound") == []
+    assert await room.items() == [] and await room.rows("SELECT id FROM inbound WHERE kind <> 'heard'") == []
 
 
 async def test_without_the_feature_nothing_is_collected(make_room: Callable[..., Room]) -> None:

@@ -84,6 +84,20 @@ def the_last_event_before_an_instant_is_known(bench: Bench) -> None:
         )
 
 
+def what_was_only_heard_counts_too(bench: Bench) -> None:
+    began = bench.clock.now()
+    bench.do(lambda tx: tx.inbox.add(message("k", bench.clock)))
+    times = [began + timedelta(minutes=number) for number in (2, 3, 1)]
+    together(3, lambda n: bench.do(lambda tx: tx.inbox.heard("slack", times[n])))
+    for at in times:
+        bench.do(lambda tx, at=at: tx.inbox.heard("slack", at))
+    last = began + timedelta(minutes=3)
+    assert bench.do(lambda tx: tx.inbox.last_received_at("slack", last)) == last
+    assert bench.do(lambda tx: tx.inbox.last_received_at("slack", began)) == began
+    assert bench.do(lambda tx: tx.inbox.last_received_at("lark", last)) is None
+    assert [one.id for one in bench.do(lambda tx: tx.inbox.pending(10)) if isinstance(one, Pending)] == [1]
+
+
 def a_thread_is_opened_once(bench: Bench) -> None:
     ids = together(6, lambda _: bench.do(lambda tx: tx.threads.open(where("7.0")).id))
     assert len(set(ids)) == 1
@@ -153,6 +167,7 @@ CHECKS: tuple[Check, ...] = (
     events_wait_in_order,
     the_watermark_is_the_newest_of_a_channel,
     the_last_event_before_an_instant_is_known,
+    what_was_only_heard_counts_too,
     a_thread_is_opened_once,
     a_thread_without_a_root_gets_one_once,
     a_root_that_was_heard_of_first_joins_its_thread,
