@@ -91,13 +91,16 @@ def get(world: World, number: int = 1) -> FollowUp:
 
 
 async def event(world: World, kind: type[BotAdded | BotRemoved], place: ThreadRef = CHANNEL) -> None:
+    """Past the ack window: on a busy machine those two seconds are over before anything is stored."""
     now, number = world.clock.now(), len(world.rows("SELECT id FROM inbound"))
     told: dict[str, Any] = {"platform": "slack", "app_id": "A1", "workspace_id": "T1", "key": f"A1:o:{number}"}
     made = kind(**told, thread=place, sent_at=now, received_at=now)
-    await world.app.inbox.accept(made)
+    world.store.run_sync(lambda tx: tx.inbox.add(made))
     await world.app.inbox.drain()
+    assert world.rows("SELECT id FROM inbound WHERE state <> 'done'") == []
 
 
+@only_sqlite
 async def test_who_lost_the_role_meanwhile_is_refused_and_it_is_remembered(world: World) -> None:
     put(world)
     office(world).now[OWNER.id] = DEMOTED
@@ -108,6 +111,7 @@ async def test_who_lost_the_role_meanwhile_is_refused_and_it_is_remembered(world
     assert known is not None and known.roles == DEMOTED.roles
 
 
+@only_sqlite
 async def test_each_person_is_asked_for_once_in_a_while(world: World) -> None:
     for n in range(3):
         put(world, place=CHANNEL.model_copy(update={"root": f"{n}.0"}))
@@ -170,6 +174,7 @@ async def test_a_channel_without_the_bot_makes_no_agent_work(world: World, where
     assert get(world, other).state is RUNNING
 
 
+@only_sqlite
 async def test_being_added_again_ends_it(world: World) -> None:
     put(world)
     await event(world, BotRemoved, SERVER)
@@ -189,8 +194,11 @@ async def test_a_reminder_goes_out_all_the_same_and_waits_there(world: World) ->
     assert get(world).state is FollowUpState.SUCCESS
 
 
-@pytest.mark.parametrize("root", [None, "1.0"], ids=["channel", "thread"])
-@pytest.mark.parametrize("refusal", [NotAllowed("Invite me.", "not_in_channel"), Gone("channel", "is_deleted")])
+@pytest.mark.parametrize(
+    ("root", "refusal"),
+    [(None, NotAllowed("Invite me.", "not_in_channel")), ("1.0", Gone("channel", "is_deleted"))],
+    ids=["channel", "thread"],
+)
 async def test_what_was_refused_there_last_holds_the_next_back(world: World, root: str | None, refusal: Any) -> None:
     place = CHANNEL.model_copy(update={"root": root})
     put(world, place=place, remind=True)
