@@ -16,7 +16,7 @@ from tests.faults.invariants import check_leftovers, check_secrets
 from tests.faults.process import Nursery
 from tests.faults.site import site
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
 
 FIRING: Final = ("followup.before_commit", "followup.claimed")
 ANSWERING: Final = ("agent.mid", "followup.posted_unmarked")

@@ -27,7 +27,7 @@ from tests.faults.invariants import check_leftovers, check_secrets
 from tests.faults.process import Nursery
 from tests.faults.site import site
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
 
 JUDGING: Final = ("intake.claimed:kill", "intake.judged:kill", "intake.before_commit:kill")
 """Before anything of the suggestion is stored."""

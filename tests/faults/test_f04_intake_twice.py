@@ -14,7 +14,7 @@ from tests.faults.invariants import check_leftovers, check_secrets
 from tests.faults.process import CLOCK, Nursery
 from tests.faults.site import Site, site
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
 
 ROUNDS, ROUNDS_LONG = 1, 20
 LATER = timedelta(hours=7)
