@@ -17,6 +17,8 @@ READ_MAX: Final = 400
 """How many characters of a text are compared: a title and the first sentences."""
 LIKELY: Final = 0.45
 """From this share on two texts likely ask for the same."""
+WORTH_OFFERING: Final = 0.25
+"""From this share on a person may want to look whether they are the same: below it only single words are common."""
 
 _SATURATION: Final = 1.2
 _BY_LENGTH: Final = 0.5

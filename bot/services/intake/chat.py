@@ -157,7 +157,7 @@ class ChatIntake:
         if isinstance(outcome, Refused):
             self.answers.refuse(tx, said, outcome)
         else:
-            self.answers.say(tx, said, "reply.already_filed", ref=outcome.ref)
+            self.answers.say(tx, said, "ledger.joined", ref=outcome.ref)
 
     def task_press(self, tx: Transaction, said: Said, action: ButtonAction) -> None:
         """[Undo], [Start now], [Same as CT-12] and [This is different] of a code task."""
@@ -168,7 +168,7 @@ class ChatIntake:
                 self._start(tx, said, action.number)
             case "same":
                 outcome = self.ledger.same(tx, self.queued.tasks, action.number, action.other or 0, said.person)
-                self._answer(tx, said, outcome, "reply.already_filed", ref=f"CT-{action.other}")
+                self._answer(tx, said, outcome, "ledger.joined", ref=f"CT-{action.other}")
             case "different":
                 outcome = self.ledger.different(tx, self.queued.tasks, action.number, said.person)
                 self._answer(tx, said, outcome, "reply.queued_again", ref=f"CT-{action.number}")

@@ -10,7 +10,7 @@ from bot.core.intake.guard import guard
 from bot.core.intake.judgement import Judgement
 from bot.core.intake.policy import Facts, FileItself, Nothing, Suggest, decide
 from bot.core.people import Action, may
-from bot.core.similar import Similar
+from bot.core.similar import WORTH_OFFERING, Similar
 from bot.core.suggestions import (
     FILED,
     OPEN,
@@ -177,7 +177,7 @@ class Deciding:
         repo = found.repo or tx.people.setting(place, "repo")
         near = verdict.nearest
         similar = self.ledger.similar(tx, found.text, repo, person=author, most=max(len(near), OFFERED))
-        numbers = [one.id for one in similar]
+        numbers = [one.id for one in similar if one.share >= WORTH_OFFERING or one.id in near]
         numbers.sort(key=lambda number: near.index(number) if number in near else len(near))
         if found.duplicate_of is not None:
             numbers = [found.duplicate_of, *(number for number in numbers if number != found.duplicate_of)]

@@ -1,5 +1,6 @@
 """Leases: who lost one writes nothing (I2), attempts end once (I6), logs are capped."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -129,7 +130,8 @@ def a_waiting_run_holds_nothing_and_goes_on(bench: Bench) -> None:
     waiting = bench.do(lambda tx: tx.runs.park(run_id, fence, change))
     assert waiting is not None
     assert (waiting.state, waiting.run_state) == (RunLease.WAITING, RunState.WAITING_FOR_INPUT)
-    assert bench.do(lambda tx: tx.runs.parked(run_id)) == change
+    kept = bench.do(lambda tx: tx.runs.parked(run_id))
+    assert kept == replace(change, asked_at=bench.clock.now())
     bench.clock.advance(LEASE * 100)
     assert bench.do(lambda tx: tx.runs.expired()) == []
     second = bench.claim(per_repo=1)
