@@ -158,16 +158,16 @@ class Suggestions:
         filed = self._as_code_task(tx, found, told)
         if isinstance(filed, Refused):
             return filed
+        actor = AUTO if by_itself else actor_of(person)
         moved = tx.suggestions.move(
             found.id or 0,
             (found.state,),
             FILED,
             code_task_id=filed.task.id,
-            decided_by=AUTO if by_itself else actor_of(person),
+            decided_by=_decider(filed, actor),
             **words,
         )
         assert moved is not None, "it is locked"
-        actor = AUTO if by_itself else actor_of(person)
         self._audit(tx, actor, "file_suggestion", moved, task=filed.task.ref, hash=moved.text_hash)
         self._tell_filed(tx, moved, filed.task, by_itself)
         return filed
@@ -240,7 +240,7 @@ class Suggestions:
         if joined is not None and found.thread_id is not None:
             self.ledger.leave(tx, joined, found.thread_id, person)
         moved = tx.suggestions.move(
-            found.id or 0, (SAME,), FILED, code_task_id=filed.task.id, decided_by=actor_of(person)
+            found.id or 0, (SAME,), FILED, code_task_id=filed.task.id, decided_by=_decider(filed, actor_of(person))
         )
         assert moved is not None, "it is locked"
         self._audit(tx, actor_of(person), "different", moved, task=filed.task.ref, hash=moved.text_hash)
@@ -434,6 +434,11 @@ class Suggestions:
         accounts = [person, *person.also]
         author = (suggestion.platform, suggestion.workspace_id, suggestion.author_id)
         return author in [(one.platform, one.workspace_id, one.id) for one in accounts]
+
+
+def _decider(filed: Filed, actor: str) -> str:
+    """Who confirmed a filing: who filed it before, when it was filed already. Only they may take it back."""
+    return actor if filed.fresh else f"{filed.task.requester_platform}:{filed.task.requester_id}"
 
 
 def words_of(text: str) -> dict[str, Any]:
