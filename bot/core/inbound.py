@@ -4,6 +4,7 @@ Every adapter reads its platform's payload into one of these values. They are fr
 the event later, and survive a round trip through JSON, so the inbox stores them and a restart replays them.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -237,25 +238,43 @@ def withhold(event: Ordinary) -> Ordinary:
 
 
 def hush(event: Unreadable) -> Unreadable:
-    """What could not be read, without what people may have said in it: of every text only its length is left, so that
-    its shape can still be looked into. An id, a type and a time have no white space."""
-    raw = {name: _hushed(name, value) for name, value in event.raw.items()}
+    """What could not be read, without what people may have said in it: of every string that is not certainly an id, a
+    type or a time only its length is left, so that its shape can still be looked into."""
+    raw = {_name(name): _hushed(name, value, name.lower() in _WORDS) for name, value in event.raw.items()}
     return event.model_copy(update={"raw": raw, "why": event.why.split(", input_value=")[0]})
 
 
-_WORDS: Final = frozenset({"text", "content", "body", "name", "title", "fallback", "value", "raw"})
+_WORDS: Final = frozenset(
+    {
+        *("text", "content", "name", "title", "fallback", "value", "description", "topic", "purpose", "label", "query"),
+        *("question", "answer", "placeholder", "caption", "comment", "alt_text", "url", "nick", "username"),
+        *("display_name", "real_name", "global_name"),
+    }
+)
+"""Under these names people's words stand, be it a single one, and so in all that is inside."""
+_WHOLE: Final = frozenset({"body", "raw", "payload", "message"})
+"""Under these stand words, or an object of many things."""
+_SHAPES: Final = frozenset({"type", "tag"})
+"""These tell even inside of words only what there is."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/+=-]{1,64}")
 
 
-def _hushed(name: str, value: Any) -> Any:
+def _hushed(name: str, value: Any, are_words: bool) -> Any:
     match value:
-        case str() if name in _WORDS or len(value.split()) > 1 or len(value) > 200:
+        case str() if (name not in _SHAPES and (are_words or name.lower() in _WHOLE)) or not _PLAIN.fullmatch(value):
             return f"({len(value)} characters)"
         case dict():
-            return {str(key): _hushed(str(key), one) for key, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            named = [(str(key), one) for key, one in value.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            return {_name(key): _hushed(key, one, are_words or key.lower() in _WORDS) for key, one in named}  # pyright: ignore[reportUnknownArgumentType]
         case list():
-            return [_hushed(name, one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+            return [_hushed(name, one, are_words) for one in value]  # pyright: ignore[reportUnknownVariableType]
         case _:
             return value
+
+
+def _name(key: str) -> str:
+    """A key of an object, which somebody may have made up as well."""
+    return key if _PLAIN.fullmatch(key) else f"({len(key)} characters)"
 
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
