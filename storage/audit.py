@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlmodel import col, select
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 LISTED_MAX: Final = 200
+PAGE: Final = 500
+"""So many entries are in memory at once while the chain is checked: the trail only ever grows."""
 LOCK: Final = "LOCK TABLE audit IN EXCLUSIVE MODE"
 """PostgreSQL: one entry after the other, as each needs the hash of the one before; readers go on."""
 
@@ -44,12 +46,24 @@ def entries(tx: "Tx", which: AuditFilter) -> Sequence[AuditEntry]:
 def broken_at(tx: "Tx") -> int | None:
     """The number of the first entry whose hash does not fit the one before; None when the chain is whole."""
     last = ""
-    for row in tx.session.exec(select(AuditRow).order_by(col(AuditRow.id))):
+    for row in _oldest_first(tx):
         expected = audit_hash(last, row.at.isoformat(), row.actor, row.action, row.subject, row.detail)
         if row.hash != expected:
             return row.id
         last = row.hash
     return None
+
+
+def _oldest_first(tx: "Tx") -> Iterator[AuditRow]:
+    """Every entry, read page by page."""
+    after = 0
+    while True:
+        query = select(AuditRow).where(col(AuditRow.id) > after).order_by(col(AuditRow.id)).limit(PAGE)
+        page = tx.session.exec(query).all()
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = page[-1].id or 0
 
 
 def audit_hash(*parts: str) -> str:
