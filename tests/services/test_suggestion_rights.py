@@ -2,7 +2,7 @@
 
 from bot.core.suggestions import FILED
 from bot.core.tasks import Stage
-from tests.services.suggestion_desk import ANA, DI, TEXT, Desk, desk, make_desk
+from tests.services.suggestion_desk import ANA, BO, DI, TEXT, Desk, desk, make_desk
 
 __all__ = ["desk", "make_desk"]
 
@@ -17,3 +17,27 @@ async def test_who_points_at_a_filed_message_may_not_cancel_its_code_task(desk: 
     assert (await desk.task()).stage is Stage.QUEUED
     assert await desk.presses("codetask:not_request:RQ-1", ANA) == "Noted, not a request."
     assert (await desk.task()).is_cancelled
+
+
+async def test_a_message_whose_code_task_was_deleted_is_filed_again(desk: Desk) -> None:
+    await desk.hears()
+    value = (await desk.line()).buttons[0].value
+    await desk.presses(value)
+
+    async def forgets(number: int) -> None:
+        await desk.app.store.run(lambda tx: desk.app.tasks.cancel(tx, number, ANA))
+        await desk.app.store.run(lambda tx: desk.app.tasks.delete(tx, number, ANA))
+        assert await desk.tasks() == []
+        desk.clock.advance(1)
+
+    await forgets(1)
+    message = desk.board.said["10.1"]
+    assert "Only owners and admins" in await desk.reacts(message, BO)
+    assert await desk.presses(value) == ""
+    assert ((await desk.suggestion()).code_task_id, (await desk.task()).ref) == (2, "CT-2")
+    await forgets(2)
+    assert "The text has changed since" in await desk.presses("codetask:file:RQ-1-000000000000")
+    assert await desk.reacts(message, DI) == ""
+    found = await desk.suggestion()
+    assert (found.state, found.code_task_id, found.decided_by) == (FILED, 3, "paper:U5")
+    assert (await desk.line()).text == "Filed as CT-3 · queued."

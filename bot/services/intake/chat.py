@@ -141,7 +141,8 @@ class ChatIntake:
 
     def _confirm(self, tx: Transaction, said: Said, found: Suggestion, shown: str) -> None:
         """[File as code task], [Allow]: for exactly the text that the button stood under."""
-        if found.state is OPEN and not (shown and found.text_hash.startswith(shown)):
+        asks = found.state is OPEN or (found.state in (FILED, SAME) and tx.tasks.get(found.code_task_id or 0) is None)
+        if asks and not (shown and found.text_hash.startswith(shown)):
             self.answers.refuse(tx, said, Refused("refused.suggestion_changed", {}, "state"))
         elif found.state in (OPEN, FILED, SAME):
             outcome = self.suggestions.file(tx, found, said.person, context=said.context, reply_token=said.reply_token)

@@ -151,9 +151,11 @@ class Pointing:
             self._answer(tx, said, self._file(tx, said, found, pointed.text, SOURCE, context=pointed.context))
         elif found.state in (FILED, SAME):
             task = tx.tasks.get(found.code_task_id or 0)
-            if task is not None:
-                self.ledger.ask(tx, task, said.person)
-                self.answers.say(tx, said, "suggestion.asked_too", ref=task.ref)
+            if task is None:  # deleted since
+                self.answers.refuse(tx, said, self.suggestions.rights.refuse_filing())
+                return
+            self.ledger.ask(tx, task, said.person)
+            self.answers.say(tx, said, "suggestion.asked_too", ref=task.ref)
         else:
             self._offer(tx, said, found, pointed.text)
 

@@ -131,7 +131,7 @@ class Suggestions:
         context: str = "",
         reply_token: ReplyToken | None = None,
     ) -> Filed | Refused:
-        """Files it as a code task, once. A second filing finds the first.
+        """Files it as a code task, once. A second filing finds the first, unless that one was deleted.
 
         `text` goes for a text that is not stored. `by_itself`: nobody pressed, so the code task waits `UNDO` before a
         worker may take it."""
@@ -159,14 +159,11 @@ class Suggestions:
         if isinstance(filed, Refused):
             return filed
         actor = AUTO if by_itself else actor_of(person)
-        moved = tx.suggestions.move(
-            found.id or 0,
-            (found.state,),
-            FILED,
-            code_task_id=filed.task.id,
-            decided_by=_decider(filed, actor),
-            **words,
-        )
+        told_now = {"code_task_id": filed.task.id, "decided_by": _decider(filed, actor), **words}
+        if found.state is FILED:  # its code task was deleted
+            moved = tx.suggestions.update(found.id or 0, (FILED,), decided_at=tx.now, **told_now)
+        else:
+            moved = tx.suggestions.move(found.id or 0, (found.state,), FILED, **told_now)
         assert moved is not None, "it is locked"
         self._audit(tx, actor, "file_suggestion", moved, task=filed.task.ref, hash=moved.text_hash)
         self._tell_filed(tx, moved, filed.task, by_itself)
