@@ -92,15 +92,19 @@ class Deciding:
     ledger: Likeness
     shown: Shown
 
-    def decide(self, tx: Transaction, item: Suggestion, verdict: Verdict, author: Person) -> None:
+    def decide(
+        self, tx: Transaction, item: Suggestion, verdict: Verdict, author: Person, *, is_known: bool = True
+    ) -> None:
         """Moves an item that nobody was shown yet to where its judgement takes it. Does nothing when somebody else has
-        moved it meanwhile."""
+        moved it meanwhile. Unless `is_known`, nothing says that its author is a member: people are asked."""
         item_id, place, found = item.id or 0, place_of(item), verdict.judgement
         if verdict.is_flagged and author.roles:
             tx.people.see(author)
         mode = self.modes.of(tx, place)
         values = self._words(tx, verdict, author, place)
         facts = self._facts(tx, item, verdict, author, mode, values)
+        if not is_known:
+            facts = replace(facts, trusted=False, outsider=True)
         values |= {"mode": mode, "author_kind": author.kind, "author_name": author.name or item.author_name}
         decision = decide(facts)
         if isinstance(decision, FileItself):

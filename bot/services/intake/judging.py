@@ -265,7 +265,7 @@ class Judging:
             await self._store.run(unit)
 
     async def _decide(self, item: Suggestion, verdict: Verdict) -> None:
-        item_id = item.id or 0
+        item_id, is_known = item.id or 0, True
         try:
             author = await self._jury.author(item)
         except Later as later:
@@ -273,12 +273,12 @@ class Judging:
             if self._is_patient(item):
                 await self._store.run(lambda tx: self._put_off(tx, item_id, after))
                 return
-            author = author_of(item)  # nothing is known of them: at most a suggestion
+            author, is_known = author_of(item), False
 
         def unit(tx: Transaction) -> None:
             held = tx.suggestions.locked(item_id)
             if held is not None and held.state is WAITING:
-                self._jury.deciding.decide(tx, held, verdict, author)
+                self._jury.deciding.decide(tx, held, verdict, author, is_known=is_known)
             failpoint("intake.before_commit")
 
         await self._store.run(unit)
