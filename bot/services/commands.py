@@ -221,6 +221,7 @@ class ChatCommands:
     async def _command(self, item: Pending, event: Command) -> None:
         platform = self.platforms.get(event.platform)
         person = await self._who(event.person)
+        event = await self.intake.pointing.meant(event, person)
         context = await thread_context(platform, item, event)
         called = await name_for(event, self.platforms)
 

@@ -45,9 +45,14 @@ class Board(PaperPlatform):
         self.said: dict[str, Message] = {}
         self.talk: list[Message] = []
         """What its only thread holds."""
+        self.guests: set[str] = set()
+        """Who is none of the team; their messages do not tell."""
 
     async def history(self, scope: ThreadRef, after: datetime | None, limit: int) -> list[Posted]:
         return [Posted(message, own=False) for message in self.talk]
+
+    async def resolve(self, person: Person) -> Person:
+        return person.model_copy(update={"kind": "guest"}) if person.id in self.guests else person
 
     async def read(self, message: MessageRef) -> Posted | Gone:
         found = self.said.get(message.message_id)

@@ -2,7 +2,7 @@
 
 from bot.core.suggestions import FILED
 from bot.core.tasks import Stage
-from tests.services.suggestion_desk import ANA, BO, DI, TEXT, Desk, desk, make_desk
+from tests.services.suggestion_desk import ANA, BO, CY, DI, GUS, TEXT, Desk, desk, labels, make_desk
 
 __all__ = ["desk", "make_desk"]
 
@@ -41,3 +41,17 @@ async def test_a_message_whose_code_task_was_deleted_is_filed_again(desk: Desk) 
     found = await desk.suggestion()
     assert (found.state, found.code_task_id, found.decided_by) == (FILED, 3, "paper:U5")
     assert (await desk.line()).text == "Filed as CT-3 · queued."
+
+
+async def test_an_outsiders_message_that_is_pointed_at_needs_an_admin(desk: Desk) -> None:
+    desk.board.guests.add(GUS.id)
+    message = desk.writes(author=GUS.model_copy(update={"kind": "human"}))  # as messages tell it
+    assert await desk.picks(message, ANA) == "Only an admin can allow or refuse RQ-1."
+    assert await desk.reacts(message, ANA) == "Only an admin can allow or refuse RQ-1."
+    assert labels(await desk.line()) == ["Allow", "Refuse"]
+    assert (await desk.suggestion()).author_kind == "guest"
+    await desk.clicks("Allow", CY)
+    assert (await desk.task()).requester_id == "U3"
+    reacted = desk.writes(author=GUS.model_copy(update={"kind": "human"}))
+    assert await desk.reacts(reacted, BO) == "Someone who may file code tasks can file it now: RQ-2."
+    assert labels(await desk.line(2))[:2] == ["Allow", "Refuse"]

@@ -9,9 +9,9 @@ import structlog
 
 from bot.core.commands import FileTask, Options
 from bot.core.emoji import emoji_name
-from bot.core.inbound import Command, Message, MessageRef, Reaction, ThreadRef
+from bot.core.inbound import Command, Message, MessageRef, Person, Reaction, ThreadRef
 from bot.core.people import Action, may
-from bot.core.suggestions import EXPIRED, FILED, OPEN, PER_CHANNEL_AND_DAY, REMOVED, SAME, Suggestion
+from bot.core.suggestions import EXPIRED, FILED, OPEN, PER_CHANNEL_AND_DAY, REMOVED, SAME, SKIPPED, WAITING, Suggestion
 from bot.ports import Platform, Posted, Retry
 from bot.services.earlier import said_earlier
 from bot.services.intake.judging import Reading
@@ -19,6 +19,7 @@ from bot.services.intake.modes import Modes
 from bot.services.intake.suggestions import Suggestions
 from bot.services.later import Later
 from bot.services.ledger import Ledger
+from bot.services.people import known_person
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
 from bot.services.tasks import Filed
@@ -32,6 +33,8 @@ BULB: Final = "bulb"
 READ_TRIES: Final = 10
 LOOKED_AT: Final = 100
 SOURCE: Final = "reaction"
+DOORS: Final = frozenset({"shortcut", "menu"})
+"""With these a person points at somebody's message."""
 MACHINES: Final = frozenset({"bot", "webhook"})
 """Whose reactions mean nothing; ours is one of them."""
 
@@ -41,6 +44,8 @@ class Pointed:
     """A message that someone reacted to: where it stands, who wrote it, and all the words of its item."""
 
     message: Message
+    author: Person
+    """Who wrote it, with the roles that the platform tells of."""
     text: str
     context: str = ""
     """What was said before it in its thread, as stored JSON."""
@@ -58,6 +63,31 @@ class Pointing:
     reading: Reading
     platforms: Mapping[str, Platform]
 
+    async def meant(self, event: Command, person: Person) -> Command:
+        """A command with which a person points at a message: with the author as the platform knows them, and with all
+        the words of the message's item. Any other as given. Raises `Later` while either cannot be told."""
+        author = event.author
+        if not self.modes.on or event.door not in DOORS or event.command == "followup" or author is None:
+            return event
+        if not event.message_id or not may(self.suggestions.rights.role(person), Action.FILE, is_requester=False):
+            return event
+        known = person if _same(author, person) else await self._known(author)
+        reference = MessageRef(thread=event.thread, message_id=event.message_id)
+        return event.model_copy(update={"author": known, "text": await self._whole(reference, event.text)})
+
+    async def _known(self, author: Person) -> Person:
+        return await known_person(author, self.platforms, self.store, self.suggestions.rights)
+
+    async def _whole(self, message: MessageRef, text: str) -> str:
+        """What all messages of its item say; `text` where it belongs to none, and where its words are shown already."""
+        found = await self.store.run(lambda tx: tx.suggestions.of_message(message), read=True)
+        if found is None or found.members == 1 or found.state is OPEN:
+            return text
+        whole = await self.reading.of(found)
+        if isinstance(whole, Retry):
+            raise Later(f"item not read: {whole.why}", max(whole.after, timedelta(seconds=1)), READ_TRIES)
+        return whole if isinstance(whole, str) else text
+
     def claimed(self, tx: Transaction, said: Said, event: Command, wish: FileTask) -> Filed | Refused | None:
         """Files a message that belongs to an item, or is to belong to one from now on; None for any other command, and
         for one who may not file."""
@@ -67,11 +97,25 @@ class Pointing:
             return None
         message = MessageRef(thread=event.thread, message_id=event.message_id)
         found = tx.suggestions.of_message(message)
-        if found is None and event.door not in ("shortcut", "menu"):
+        if found is None and event.door not in DOORS:
             return None
+        author = event.author or said.person
         if found is None:
-            found = tx.suggestions.take(message, event.author or said.person, event.sent_at)
+            found = tx.suggestions.take(message, author, event.sent_at)
+        found = self._by(tx, found, author)
         return self._file(tx, said, found, wish.text, event.door, wish.options, said.context)
+
+    def _by(self, tx: Transaction, found: Suggestion, author: Person) -> Suggestion:
+        """An item with what is known of its author now; that of an outsider needs an admin. Whoever was known as an
+        outsider stays one."""
+        if author.id != found.author_id:
+            return found
+        if author.roles or author.kind != "human":
+            tx.people.see(author)
+        if author.kind in ("human", found.author_kind):
+            return found
+        told = {"author_kind": author.kind, "author_name": author.name or found.author_name}
+        return tx.suggestions.update(found.id or 0, (found.state,), **told) or found
 
     def _file(
         self,
@@ -96,6 +140,8 @@ class Pointing:
         )
         if isinstance(outcome, Filed) and not outcome.fresh:
             self.ledger.ask(tx, outcome.task, said.person)
+        if isinstance(outcome, Refused) and found.state in (SKIPPED, WAITING) and self.suggestions.asks(tx, found):
+            self._show(tx, found, text, said.person)  # an admin is asked
         return outcome
 
     async def pointed_at(self, item: Pending, event: Reaction) -> Pointed | Refused | None:
@@ -116,18 +162,14 @@ class Pointing:
         if posted.own or not await self.store.run(lambda tx: self._is_ours(tx, event, message.thread), read=True):
             return None
         reference = MessageRef(thread=message.thread, message_id=message.message_id)
-        found = await self.store.run(lambda tx: tx.suggestions.of_message(reference), read=True)
-        text: str = message.text
-        if found is not None and found.members > 1 and found.state is not OPEN:
-            whole = await self.reading.of(found)
-            text = whole if isinstance(whole, str) else text
+        text = await self._whole(reference, message.text)
         place = message.thread
         in_thread = message.in_thread and place.root not in (None, message.message_id)
         context = ""
         if in_thread:
             own = {message.message_id}
             context = await said_earlier(platform, place, own, item.attempts, message.sent_at)
-        return Pointed(message, text, context)
+        return Pointed(message, await self._known(message.person), text, context)
 
     def _may_be_ours(self, tx: Transaction, event: Reaction) -> bool:
         """Whether it may file a message; a channel that is not known yet may have an emoji of its own."""
@@ -144,7 +186,7 @@ class Pointing:
         """The emoji that files a message, on a message: filed by whoever may, else shown to those who may."""
         message = pointed.message
         reference = MessageRef(thread=message.thread, message_id=message.message_id)
-        found = tx.suggestions.take(reference, message.person, message.sent_at)
+        found = self._by(tx, tx.suggestions.take(reference, pointed.author, message.sent_at), pointed.author)
         if found.state is REMOVED or said.person.kind in MACHINES:
             return
         if may(self.suggestions.rights.role(said.person), Action.FILE, is_requester=False):
@@ -163,14 +205,17 @@ class Pointing:
         if found.state is OPEN:
             self.answers.say(tx, said, "suggestion.shown_already", ref=found.ref)
             return
-        if found.state is EXPIRED or self._offered(tx, found) >= PER_CHANNEL_AND_DAY:
-            self.answers.refuse(tx, said, self.suggestions.rights.refuse_filing())
-            return
-        outcome = self.suggestions.offer(tx, found, text, said.person)
+        outcome = self._show(tx, found, text, said.person)
         if isinstance(outcome, Refused):
             self.answers.refuse(tx, said, outcome)
         else:
             self.answers.say(tx, said, "suggestion.shown", ref=found.ref)
+
+    def _show(self, tx: Transaction, found: Suggestion, text: str, person: Person) -> Suggestion | Refused:
+        """Shows an item to those who may decide, if there are not too many already."""
+        if found.state is EXPIRED or self._offered(tx, found) >= PER_CHANNEL_AND_DAY:
+            return self.suggestions.rights.refuse_filing()
+        return self.suggestions.offer(tx, found, text, person)
 
     def _offered(self, tx: Transaction, found: Suggestion) -> int:
         """How many that people without the right have pointed at wait for a decision in the channel."""
@@ -183,3 +228,7 @@ class Pointing:
             self.answers.refuse(tx, said, outcome)
         elif not outcome.fresh:
             self.answers.say(tx, said, "reply.already_filed", ref=outcome.task.ref)
+
+
+def _same(author: Person, person: Person) -> bool:
+    return (author.platform, author.workspace_id, author.id) == (person.platform, person.workspace_id, person.id)
