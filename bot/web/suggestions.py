@@ -1,20 +1,22 @@
 """`/api/v1/suggestions`: requests that intake found and that wait for a person: list, file, join, dismiss."""
 
+import math
+from datetime import timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from bot.core.commands import read_target
-from bot.core.inbound import PersonKind, ThreadRef
+from bot.core.inbound import PersonKind
 from bot.core.intake.kinds import Kind
-from bot.core.people import Action, Role, may
 from bot.core.suggestions import OPEN, Mode, Suggestion, SuggestionState
 from bot.core.verbs import TaskId
 from bot.services.intake.modes import FEATURES
-from bot.services.intake.suggestions import unknown_suggestion
-from bot.services.people import TALK
+from bot.services.intake.suggestions import over, unknown_suggestion
+from bot.services.later import Later
 from bot.services.refusals import Refused
+from bot.services.visibility import may_see, may_see_suggestion
 from bot.store import SuggestionFilter, Transaction
 from bot.web.auth import Caller
 from bot.web.code_tasks import PAGE_MAX, PartsOf, Reader, Text, Writer, may_view, visible
@@ -24,6 +26,8 @@ from bot.web.parts import Parts
 from bot.web.schemas import CodeTaskOut, RequesterOut, show_task
 
 ID_MAX: Final = 2**31
+NOT_READ: Final = timedelta(seconds=5)
+"""When to ask again where the platform does not say."""
 
 
 async def _intake_on(request: Request) -> None:
@@ -107,7 +111,9 @@ async def list_suggestions(
         whole = wanted if wanted is not None and all(wanted) else None
         which = SuggestionFilter(states=tuple(state or (OPEN,)), channel=whole, before_id=before, limit=PAGE_MAX)
         page = tx.suggestions.list(which)
-        fitting = [one for one in page if _fits(one, wanted) and _may_see(tx, caller, one)]
+        fitting = [
+            one for one in page if _fits(one, wanted) and may_see_suggestion(tx, caller.role, caller.person, one)
+        ]
         shown = fitting[:limit]
         rest = shown[-1].id if len(fitting) > limit else page[-1].id if len(page) == PAGE_MAX else None
         return SuggestionList(items=[_shown(tx, parts, one) for one in shown], next=str(rest) if rest else None)
@@ -120,7 +126,7 @@ async def show_suggestion(parts: PartsOf, caller: Reader, suggestion_id: str) ->
     """One suggestion by `RQ-3` or `3`."""
 
     def unit(tx: Transaction) -> SuggestionOut:
-        return _shown(tx, parts, _found(tx, parts, caller, suggestion_id))
+        return _shown(tx, parts, _found(tx, caller, suggestion_id))
 
     return await parts.store.run(unit, read=True)
 
@@ -129,22 +135,23 @@ async def show_suggestion(parts: PartsOf, caller: Reader, suggestion_id: str) ->
 async def file_suggestion(
     response: Response, parts: PartsOf, caller: Writer, suggestion_id: str, wish: ConfirmIn
 ) -> CodeTaskOut:
-    """Files it as a code task. 200 when it was filed before. A text that has changed since is not filed (409)."""
-    found = await parts.store.run(lambda tx: _found(tx, parts, caller, suggestion_id), read=True)
-    platform = parts.platforms.get(found.platform)
-    if found.state is OPEN and platform is not None and not platform.capabilities.tells_edits:
-        await parts.intake.changes.reread(found)
+    """Files it as a code task. 200 when it was filed before. A text that has changed since is not filed (409), nor one
+    that cannot be compared with its message now (503): some platforms tell of no edits."""
+    found = await parts.store.run(lambda tx: _found(tx, caller, suggestion_id), read=True)
+    await _as_it_stands(parts, found)
 
     def unit(tx: Transaction) -> tuple[CodeTaskOut, bool]:
         tx.people.see(caller.person)
-        now = _found(tx, parts, caller, suggestion_id, locked=True)
+        now = _found(tx, caller, suggestion_id, locked=True)
         if now.state is OPEN and not now.text_hash.startswith(wish.hash):
             raise refused(Refused("refused.suggestion_changed", {}, "state"))
         if now.state not in (OPEN, SuggestionState.FILED, SuggestionState.SAME):
-            raise refused(Refused("refused.suggestion_over", {"ref": now.ref}, "state"))
+            raise refused(over(now))
         outcome = parts.intake.suggestions.file(tx, now, caller.person)
         if isinstance(outcome, Refused):
             raise refused(outcome)
+        if not may_see(tx, caller.role, caller.person, outcome.task):
+            raise refused(over(now))
         return show_task(tx, outcome.task, parts.settings), outcome.fresh
 
     shown, fresh = await parts.store.run(unit)
@@ -159,7 +166,7 @@ async def join_suggestion(parts: PartsOf, caller: Writer, suggestion_id: str, wi
 
     def unit(tx: Transaction) -> CodeTaskOut:
         tx.people.see(caller.person)
-        found = _found(tx, parts, caller, suggestion_id, locked=True)
+        found = _found(tx, caller, suggestion_id, locked=True)
         task = visible(tx, parts, caller, wish.code_task)
         outcome = parts.intake.suggestions.same(tx, found, task.id or 0, caller.person)
         if isinstance(outcome, Refused):
@@ -175,7 +182,7 @@ async def dismiss_suggestion(parts: PartsOf, caller: Writer, suggestion_id: str)
 
     def unit(tx: Transaction) -> SuggestionOut:
         tx.people.see(caller.person)
-        found = _found(tx, parts, caller, suggestion_id, locked=True)
+        found = _found(tx, caller, suggestion_id, locked=True)
         outcome = parts.intake.suggestions.dismiss(tx, found, caller.person)
         if isinstance(outcome, Refused):
             raise refused(outcome)
@@ -187,28 +194,30 @@ async def dismiss_suggestion(parts: PartsOf, caller: Writer, suggestion_id: str)
 # --- Shared by the routes ---------------------------------------------------------------------------------------------
 
 
-def _found(tx: Transaction, parts: Parts, caller: Caller, given: str, *, locked: bool = False) -> Suggestion:
+def _found(tx: Transaction, caller: Caller, given: str, *, locked: bool = False) -> Suggestion:
     """The suggestion, if there is one that the caller may see; the two are not told apart."""
     target = read_target(given, "RQ")
     number = target.number if isinstance(target, TaskId) and target.kind == "RQ" else 0
     queries = tx.suggestions
     found = (queries.locked(number) if locked else queries.get(number)) if 0 < number < ID_MAX else None
-    if found is None or not _may_see(tx, caller, found):
+    if found is None or not may_see_suggestion(tx, caller.role, caller.person, found):
         raise refused(unknown_suggestion(given[:80]))
     return found
 
 
-def _may_see(tx: Transaction, caller: Caller, suggestion: Suggestion) -> bool:
-    """Those of a talk with the bot alone are their author's and admins' only."""
-    if not may(caller.role, Action.VIEW, is_requester=False):
-        return False
-    author = f"{suggestion.platform}:{suggestion.workspace_id}:{suggestion.author_id}"
-    if caller.role is Role.ADMIN or author in {one.account for one in (caller.person, *caller.person.also)}:
-        return True
-    place = ThreadRef(
-        platform=suggestion.platform, workspace_id=suggestion.workspace_id, channel_id=suggestion.channel_id
-    )
-    return tx.people.setting(place, TALK) is None
+async def _as_it_stands(parts: Parts, found: Suggestion) -> None:
+    """Where the platform tells of no edits, its messages are read again; 503 while that cannot be done."""
+    platform = parts.platforms.get(found.platform)
+    if found.state is not OPEN or platform is None or platform.capabilities.tells_edits:
+        return
+    try:
+        read = await parts.intake.changes.reread(found)
+        wait = NOT_READ
+    except Later as later:
+        read, wait = None, later.after
+    if read is None:
+        seconds = str(max(1, math.ceil(wait.total_seconds())))
+        raise ApiError(503, "not_read", ENGLISH.say("refused.cannot_read"), Retry_After=seconds)
 
 
 def _fits(suggestion: Suggestion, wanted: tuple[str, str, str] | None) -> bool:
