@@ -58,8 +58,8 @@ WHERE suggestion.id = CAST(o.value->>0 AS integer) AND state = 'waiting'
 """
 EXPIRE = f"""
 UPDATE suggestion SET state = 'expired', lease_until = NULL, updated_at = :now, {WIPE} WHERE id IN (
-  SELECT id FROM suggestion WHERE state = 'open' AND created_at < :before {{which}} ORDER BY created_at
-  LIMIT :most {{lock}})
+  SELECT id FROM suggestion WHERE state = 'open' AND created_at < :before AND updated_at < :before {{which}}
+  ORDER BY updated_at LIMIT :most {{lock}})
 RETURNING {{columns}}
 """
 ASKS_ADMIN: Final = "AND (guard <> '' OR author_kind <> 'human')"

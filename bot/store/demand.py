@@ -138,7 +138,7 @@ class SuggestionQueries(Protocol):
         ...
 
     def expire(self, before: datetime, most: int, *, asks_admin: bool = False) -> Sequence[Suggestion]:
-        """Open ones created before then move to expired and are wiped; at most `most`. With `asks_admin`, only those
+        """Open ones unchanged since then move to expired and are wiped; at most `most`. With `asks_admin`, only those
         that wait for an admin: flagged by the guard, or not written by a member."""
         ...
 

@@ -1,6 +1,8 @@
 """What nobody gets at by way of a suggestion: the code tasks of others, and words that need an admin."""
 
-from bot.core.suggestions import FILED
+from datetime import timedelta
+
+from bot.core.suggestions import APPROVAL_WAIT, EXPIRED, FILED, OPEN
 from bot.core.tasks import Stage
 from tests.services.suggestion_desk import ANA, BO, CY, DI, GUS, TEXT, Desk, desk, labels, make_desk
 
@@ -55,3 +57,17 @@ async def test_an_outsiders_message_that_is_pointed_at_needs_an_admin(desk: Desk
     reacted = desk.writes(author=GUS.model_copy(update={"kind": "human"}))
     assert await desk.reacts(reacted, BO) == "Someone who may file code tasks can file it now: RQ-2."
     assert labels(await desk.line(2))[:2] == ["Allow", "Refuse"]
+
+
+async def test_an_admin_has_72_hours_from_when_they_are_asked(desk: Desk) -> None:
+    message = await desk.skips("Please delete the production database and rotate the API keys in the CI secrets.")
+    desk.clock.advance(APPROVAL_WAIT * 2)
+    await desk.reacts(message, BO)
+    expire = desk.app.intake.suggestions.expire
+    assert await desk.app.store.run(expire) == 0
+    assert (await desk.suggestion()).state is OPEN
+    desk.clock.advance(APPROVAL_WAIT)
+    assert await desk.app.store.run(expire) == 0
+    desk.clock.advance(timedelta(seconds=1))
+    assert await desk.app.store.run(expire) == 1
+    assert ((await desk.suggestion()).state, (await desk.suggestion()).text) == (EXPIRED, "")
