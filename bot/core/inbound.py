@@ -6,9 +6,11 @@ the event later, and survive a round trip through JSON, so the inbox stores them
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from bot.core.intake.filter import is_short
 
 Door = Literal["slash", "mention", "bang", "shortcut", "menu"]
 """How a person addressed the bot. Every door leads to the same `Command`."""
@@ -110,6 +112,10 @@ class Message(_Event):
     mentions_others: bool = False
     withheld: bool = False
     """Whether `text` and `raw` were left out: then the text is to be asked for, and an empty one means nothing."""
+    heard_by: str = ""
+    """The process that has the text of a withheld one in memory; empty where none does."""
+    is_short: bool | None = None
+    """Whether the text of a withheld one is too short to be judged by itself; None where nobody has looked."""
 
 
 class MessageEdited(_Event):
@@ -119,6 +125,8 @@ class MessageEdited(_Event):
     message_id: str
     text: str
     withheld: bool = False
+    """As in `Message`."""
+    heard_by: str = ""
     """As in `Message`."""
 
 
@@ -230,11 +238,13 @@ Ordinary = Message | MessageEdited | MessageDeleted
 """What people say to each other, and what becomes of it."""
 
 
-def withhold(event: Ordinary) -> Ordinary:
-    """The event without a word of what was said: this is what is stored."""
-    if isinstance(event, MessageDeleted):
+def withhold(event: Ordinary, heard_by: str = "") -> Ordinary:
+    """The event without a word of what was said: this is what is stored. `heard_by` is the process that keeps the
+    words."""
+    if isinstance(event, MessageDeleted) or event.withheld:
         return event.model_copy(update={"raw": {}})
-    return event.model_copy(update={"text": "", "raw": {}, "withheld": True})
+    told = {"text": "", "raw": {}, "withheld": True, "heard_by": heard_by}
+    return event.model_copy(update=told | ({"is_short": is_short(event.text)} if isinstance(event, Message) else {}))
 
 
 def hush(event: Unreadable) -> Unreadable:
@@ -264,10 +274,10 @@ def _hushed(name: str, value: Any, are_words: bool) -> Any:
         case str() if (name not in _SHAPES and (are_words or name.lower() in _WHOLE)) or not _PLAIN.fullmatch(value):
             return f"({len(value)} characters)"
         case dict():
-            named = [(str(key), one) for key, one in value.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            return {_name(key): _hushed(key, one, are_words or key.lower() in _WORDS) for key, one in named}  # pyright: ignore[reportUnknownArgumentType]
+            named = cast("dict[str, Any]", value).items()
+            return {_name(key): _hushed(key, one, are_words or key.lower() in _WORDS) for key, one in named}
         case list():
-            return [_hushed(name, one, are_words) for one in value]  # pyright: ignore[reportUnknownVariableType]
+            return [_hushed(name, one, are_words) for one in cast("list[Any]", value)]
         case _:
             return value
 
