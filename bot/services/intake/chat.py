@@ -44,21 +44,25 @@ from bot.core.verbs import (
 )
 from bot.ports import Choice, Platform
 from bot.services.earlier import said_earlier
-from bot.services.intake.changes import Changes
+from bot.services.intake.changes import BEING_JUDGED, Changes
 from bot.services.intake.modes import Modes
 from bot.services.intake.news import thread_of
 from bot.services.intake.pointing import Pointing
 from bot.services.intake.suggestions import Suggestions, over, unknown_suggestion
+from bot.services.later import Later
 from bot.services.ledger import Ledger
 from bot.services.queued import QueuedTasks
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
 from bot.services.tasks import Filed, unknown
+from bot.services.visibility import may_see_suggestion
 from bot.store import Pending, Store, SuggestionFilter, Transaction
 
 log = structlog.get_logger(__name__)
 
 LISTED: Final = 50
+TRIES: Final = 5
+"""How often a message is read again for a press before the person is told that it could not be."""
 
 Named = CancelTask | RetryTask | LogsOf | Stop | Send | Undo
 """Commands that may name a suggestion by mistake."""
@@ -92,15 +96,16 @@ class ChatIntake:
     async def before_press(self, item: Pending, action: SuggestionAction) -> str:
         """What was said in the message's thread before it, as stored JSON, for one that is about to be filed.
 
-        Where the platform tells of no edits its messages are read again: what is confirmed is what stands there now."""
+        Where the platform tells of no edits its messages are read again: what is confirmed is what stands there now.
+        Raises `Later` while they cannot be: then nothing is filed."""
         if not self.on or action.verb not in ("file", "allow", "different"):
             return ""
         found = await self.store.run(lambda tx: tx.suggestions.get(action.number), read=True)
         platform = self.platforms.get(found.platform) if found is not None else None
         if found is None or platform is None or found.state not in (OPEN, SAME):
             return ""
-        if found.state is OPEN and not platform.capabilities.tells_edits:
-            await self.changes.reread(found)
+        if not platform.capabilities.tells_edits and await self.changes.reread(found) is None:
+            raise Later("the messages of an item could not be read again", BEING_JUDGED, TRIES)
         return await self._earlier(item, platform, found)
 
     async def _earlier(self, item: Pending, platform: Platform, found: Suggestion) -> str:
@@ -319,14 +324,12 @@ class ChatIntake:
         return None if may(rights.role(said.person), Action.VIEW, is_requester=False) else rights.refuse_viewing()
 
     def _find(self, tx: Transaction, said: Said, number: int) -> Suggestion | Refused:
-        """The suggestion, known in its channel and to admins: its words may come from a private talk."""
+        """The suggestion, if there is one that the person may see from here."""
         refused = self._unseeing(said)
         if refused is not None:
             return refused
-        found, here = tx.suggestions.locked(number), said.event.thread
-        place = (here.platform, here.workspace_id, here.channel_id)
-        admin = self.suggestions.rights.role(said.person) is Role.ADMIN
-        if found is None or not (admin or (found.platform, found.workspace_id, found.channel_id) == place):
+        found, role = tx.suggestions.locked(number), self.suggestions.rights.role(said.person)
+        if found is None or not may_see_suggestion(tx, role, said.person, found, said.event.thread):
             return unknown_suggestion(f"RQ-{number}")
         return found
 
