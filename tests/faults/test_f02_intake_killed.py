@@ -55,14 +55,16 @@ async def survives(folder: Path, nursery: Nursery, database_url: str, failpoint:
         await time_passes(place)
         second = place.start("serve")
         await until(place, lambda found: [item.state for item in found] == [OPEN, SKIPPED])
-        await place.slack.wait_for(lambda: lines(place), 30)
+        line = (await place.slack.wait_for(lambda: lines(place), 30))[0]
+        assert "CSV export on the invoices page" in place.shown(line)
         place.slack.redeliver(wish)
         await settled(place)
         assert await second.stop() == 0, second.said[-2000:]
         assert [line.thread_ts for line in lines(place)] == [wish.ts], [place.shown(one) for one in place.slack.sent]
         assert len(place.slack.sent) == 1
-        assert reads_of(place, wish) == (failpoint in JUDGING), "its words were in the memory of the dead process only"
-        assert reads_of(place, chatter) == 1
+        # The words were on no disk, so Slack was asked: for each once, or by a backfill, or it told again.
+        assert reads_of(place, wish) <= (failpoint in JUDGING)
+        assert reads_of(place, chatter) <= 1
         check_silence(place, CANARY)
         await check_leftovers(place)
         check_secrets(place)
