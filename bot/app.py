@@ -208,7 +208,7 @@ def open_intake(
     announcer, rights, owner = tasks.announcer, tasks.rights, uuid.uuid4().hex
     ledger = Ledger(announcer, rights)
     suggestions = Suggestions(settings, tasks, ledger, SuggestionNews(announcer), rights)
-    modes, originals = Modes(rights), Originals(platforms)
+    modes, originals = Modes(rights), Originals(platforms, owner=owner)
     rules = RulesJudge(settings.intake_threshold, local_weights(settings))
     judge = LlmJudge(settings, rules, model) if model is not None and asks_model(settings) else rules
     reranker = Reranker(settings, model) if model is not None and settings.embeddings_model else None

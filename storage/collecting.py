@@ -177,7 +177,7 @@ class Collecting:
             else:
                 mine = item
         if mine is None:
-            mine = _Item(None, root, message.person.id, owner, message.sent_at, now, first=message)
+            mine = _Item(None, root, message.person.id, message.heard_by or owner, message.sent_at, now, first=message)
             items.append(mine)
         mine.join(message, now)
         return mine

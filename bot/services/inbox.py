@@ -101,8 +101,10 @@ class InboxService:
     async def _insert(self, events: Sequence[Ordinary]) -> Sequence[int | None]:
         late = {event.platform: event.received_at for event in events if self._is_news(event)}
 
+        withheld = [withhold(event, self._originals.owner) for event in events]
+
         def unit(tx: Transaction) -> list[int | None]:
-            found = [tx.inbox.add(withhold(event)) if self._wanted(tx, event) else UNWANTED for event in events]
+            found = [tx.inbox.add(kept) if self._wanted(tx, kept) else UNWANTED for kept in withheld]
             for platform, at in late.items() if UNWANTED in found else ():
                 tx.inbox.heard(platform, at)
             return found

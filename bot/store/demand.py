@@ -55,8 +55,8 @@ class SuggestionQueries(Protocol):
         """Claims the keys of messages, in the order given, each joining the item of its author that still waits in
         its place (product rule 6.2) or beginning one: the item's number, None for a message that was known already.
 
-        A message of anybody else closes what waits in that place: it is due at once. `owner` is the process that holds
-        the texts; no text is stored."""
+        A message of anybody else closes what waits in that place: it is due at once. An item belongs to the process
+        that heard its first message, `owner` where the message does not name it; no text is stored."""
         ...
 
     def take(self, message: MessageRef, author: Person, sent_at: datetime) -> Suggestion:

@@ -114,7 +114,7 @@ class Room:
         self.count += 1
         now = self.clock.now()
         self.wall.messages[message.message_id] = message.model_copy(update={"text": text})
-        told = message.model_dump(exclude={"kind", "in_thread", "mentions_others", "raw"})
+        told = message.model_dump(exclude={"kind", "in_thread", "mentions_others", "is_short", "raw"})
         told |= {"key": f"A1:e:{self.count}", "text": text, "sent_at": now, "received_at": now, "raw": {"text": text}}
         return MessageEdited(**told)
 
@@ -126,7 +126,8 @@ class Room:
     async def deletes(self, message: Message) -> None:
         self.count += 1
         del self.wall.messages[message.message_id]
-        told = message.model_dump(exclude={"kind", "in_thread", "mentions_others", "person", "text", "withheld"})
+        kept = {"platform", "app_id", "workspace_id", "sent_at", "received_at", "thread", "message_id"}
+        told = message.model_dump(include=kept)
         told |= {"key": f"A1:d:{self.count}", "raw": {"previous_message": {"text": message.text}}}
         await self.app.inbox.accept(MessageDeleted(**told))
         await self.app.inbox.drain()

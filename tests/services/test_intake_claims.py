@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from bot.core.buttons import suggestion_value
 from bot.core.inbound import ButtonPress, Command, Message, Reaction
-from bot.core.suggestions import FILED, OPEN, SKIPPED, Mode
+from bot.core.suggestions import FILED, OPEN, SKIPPED, TOGETHER, WAITING, Mode
 from storage.engine import Database
 from tests.clock import FakeClock
 from tests.services.room import ANA, BURST, WISH, Room
@@ -92,3 +93,22 @@ async def test_many_people_at_once_lose_nothing(two: tuple[Room, Room]) -> None:
     items = await room.items()
     assert sum(item.members for item in items) == 80
     assert {item.state for item in items} == {SKIPPED}
+
+
+async def test_what_one_process_heard_another_need_not_ask_for(two: tuple[Room, Room]) -> None:
+    ears, hands = two
+    await ears.turn(Mode.SUGGEST)
+    said = ears.message(WISH)
+    await ears.app.inbox.accept(said)
+    await ears.app.inbox.accept(ears.message("ok", ANA.model_copy(update={"id": "U9"})))
+    await hands.app.inbox.drain()
+    assert (await ears.item()).owner == ears.app.intake.originals.owner, "and nobody took two letters for a request"
+    await hands.app.inbox.accept(hands.edit(said, f"{WISH} As a file."))
+    await ears.app.inbox.drain()
+    assert (await ears.item()).owner == hands.app.intake.originals.owner
+    ears.clock.advance(TOGETHER + timedelta(seconds=1))
+    await ears.app.intake.judging.drain()
+    assert (await ears.item()).state is WAITING
+    await hands.app.intake.judging.drain()
+    item = await ears.item()
+    assert (item.state, item.text, ears.wall.reads) == (OPEN, f"{WISH} As a file.", 0)

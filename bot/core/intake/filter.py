@@ -51,9 +51,14 @@ def skipped(text: str, facts: Facts) -> Skip | None:
         (facts.is_command, Skip.COMMAND),
         (facts.in_task_thread, Skip.TASK_THREAD),
         (facts.is_off and not facts.is_pointed_at, Skip.OFF),
-        (not facts.is_pointed_at and _size(text) < SHORTEST, Skip.SHORT),
+        (not facts.is_pointed_at and is_short(text), Skip.SHORT),
     )
     return next((reason for holds, reason in reasons if holds), None)
+
+
+def is_short(text: str) -> bool:
+    """Whether a text is too short to be judged by itself."""
+    return _size(text) < SHORTEST
 
 
 def _size(text: str) -> float:

@@ -6,17 +6,21 @@ Nothing here trusts that an edit is one: what is compared is the hash of the tex
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
+from bot.core.hygiene import count_hidden
 from bot.core.inbound import MessageDeleted, MessageEdited, MessageRef
 from bot.core.intake.extract import extract
+from bot.core.intake.guard import guard
 from bot.core.intake.judgement import Judgement
 from bot.core.intake.kinds import Kind
 from bot.core.suggestions import (
+    DISMISSED,
     FILED,
     MESSAGE_GONE,
     OPEN,
     REMOVED,
+    SAME,
     SKIPPED,
     WAITING,
     WIPED,
@@ -30,6 +34,7 @@ from bot.services.intake.deciding import Verdict
 from bot.services.intake.filed_changes import FiledChanges
 from bot.services.intake.judges import JudgeAway
 from bot.services.intake.judging import Jury, Reading
+from bot.services.intake.suggestions import words_of
 from bot.services.later import Later
 from bot.store import Pending, Store, SuggestionFilter, Transaction
 
@@ -37,7 +42,8 @@ BEING_JUDGED: Final = timedelta(seconds=2)
 TRIES: Final = 30
 REREAD: Final = 100
 """So many filed items, the newest, are looked through for those that are still queued."""
-FOLLOWED: Final = frozenset({SKIPPED, OPEN, FILED})
+OVER: Final = frozenset({SAME, DISMISSED})
+FOLLOWED: Final = frozenset({SKIPPED, OPEN, FILED}) | OVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class Changes:
             self.reading.originals.outdated(event)
         known = await self.store.run(lambda tx: tx.suggestions.of_message(message), read=True)
         if known is not None and known.state is WAITING:
-            await self._waiting(item, known, gone=isinstance(event, MessageDeleted))
+            await self._waiting(item, known, heard_by=None if isinstance(event, MessageDeleted) else event.heard_by)
         elif known is not None and known.state in FOLLOWED:
             await self._judged(item, known)
         else:
@@ -102,9 +108,10 @@ class Changes:
             with suppress(Later):  # the next look comes soon
                 await self.reread(suggestion)
 
-    async def _waiting(self, item: Pending, known: Suggestion, *, gone: bool) -> None:
-        """Not judged yet: it will be with the text as it is then, in the process that heard of the change last."""
-        item_id = known.id or 0
+    async def _waiting(self, item: Pending, known: Suggestion, *, heard_by: str | None) -> None:
+        """Not judged yet: it will be with the text as it is then, in the process that heard of the change last.
+        `heard_by` is None when the message was deleted: then in this one, which has forgotten its text."""
+        item_id, gone = known.id or 0, heard_by is None
 
         def unit(tx: Transaction) -> bool:
             held = tx.suggestions.locked(item_id)
@@ -115,7 +122,7 @@ class Changes:
             elif held.lease_until is not None:
                 return False
             else:
-                tx.suggestions.update(item_id, (WAITING,), owner=self.owner)
+                tx.suggestions.update(item_id, (WAITING,), owner=heard_by or self.owner)
             tx.inbox.done(item.id)
             return True
 
@@ -145,6 +152,8 @@ class Changes:
                 return
             if held.state is FILED:
                 self.filed.follow(tx, held, found if isinstance(found, str) else None, author)
+            elif held.state in OVER:
+                self._over(tx, held, found)
             elif judged is None:
                 self._gone(tx, held)
             elif held.state is SKIPPED and held.judge != "person":
@@ -162,7 +171,7 @@ class Changes:
 
     async def _verdict(self, known: Suggestion, text: str) -> Verdict | None:
         """The judgement of the new text; of one that a person pointed at only what it says."""
-        if hash_of(text) == known.seen_hash or known.state is FILED:
+        if hash_of(text) == known.seen_hash or known.state is FILED or known.state in OVER:
             return Verdict.of(_as_said(text), 0.0, text)
         if known.judge == "person":
             return Verdict.of(_as_said(text), 0.0, text)
@@ -170,6 +179,19 @@ class Changes:
             return await self.jury.verdict(known, text)
         except JudgeAway as away:
             raise Later("the judge is away", away.after, TRIES) from away
+
+    def _over(self, tx: Transaction, held: Suggestion, found: str | Gone) -> None:
+        """Joined to a code task, or dismissed: the words of one that was joined stay those of its messages, for [This
+        is different]; what was dismissed and says something else now is no example any more."""
+        gone = not isinstance(found, str)
+        values = {"reason": MESSAGE_GONE} if gone else {}
+        words: dict[str, Any] = {**WIPED, "seen_hash": "" if gone else hash_of(found), **values}
+        if isinstance(found, str) and held.state is SAME:
+            said = extract(found).problem
+            words |= words_of(said) | {"guard": " ".join(guard(said)), "hidden": count_hidden(found)}
+        changed = tx.suggestions.update(held.id or 0, (held.state,), **words)
+        if changed is not None:
+            self.jury.deciding.shown.changed(tx, changed)
 
     def _gone(self, tx: Transaction, held: Suggestion) -> None:
         """All its messages were deleted before anybody decided."""

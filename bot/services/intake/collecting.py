@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.core.inbound import Message, MessageRef
-from bot.core.intake.filter import Facts, Skip, skipped
+from bot.core.intake.filter import is_short
 from bot.core.suggestions import TOGETHER, Mode
 from bot.services.batches import Batches
 from bot.services.intake.modes import Modes
@@ -42,7 +42,6 @@ class Collecting:
 
     async def _collect(self, heard: Sequence[Heard]) -> Sequence[None]:
         in_order = sorted(heard, key=lambda one: (one[1].sent_at, one[0].id))
-        texts = {item.id: self._text(message) for item, message in in_order}
 
         def unit(tx: Transaction) -> None:
             fresh = [message for item, message in in_order if tx.inbox.done(item.id) and self._is_wanted(tx, message)]
@@ -50,7 +49,7 @@ class Collecting:
             if wanted:
                 tx.suggestions.collect(wanted, self._owner)
 
-        worth = {message.message_id for item, message in in_order if self._is_worth(message, texts[item.id])}
+        worth = {message.message_id for _, message in in_order if self._is_worth(message)}
         await self._store.run(unit)
         await asyncio.sleep(0)
         return [None] * len(heard)
@@ -59,17 +58,21 @@ class Collecting:
         reference = MessageRef(thread=message.thread, message_id=message.message_id)
         return self._originals.held(reference) if message.withheld else message.text
 
-    def _is_worth(self, message: Message, text: str | None) -> bool:
-        """Whether a message may be judged, by itself or as more of what its author has just said. What is not in memory
-        any more is read when it is judged."""
-        kind = message.person.kind
-        why = skipped(text or "", Facts(by_bot=kind == "bot", by_webhook=kind == "webhook"))
-        place = (message.thread.canonical if message.in_thread else "", message.thread.channel_id)
-        if why is Skip.SHORT:
-            author, at = self._spoke.get(place, ("", message.sent_at))
-            return text is None or (author == message.person.id and abs(message.sent_at - at) <= TOGETHER)
-        if why is not None:
+    def _is_worth(self, message: Message) -> bool:
+        """Whether a message may be judged, by itself or as more of what its author has just said. Who heard it has
+        noted whether it is short; what nobody has looked at is read when it is judged."""
+        if message.person.kind in ("bot", "webhook"):
             return False
+        short = message.is_short
+        if short is None:
+            text = self._text(message)
+            short = is_short(text) if text is not None else None
+        place = (message.thread.canonical if message.in_thread else "", message.thread.channel_id)
+        if short is None:
+            return True
+        if short:
+            author, at = self._spoke.get(place, ("", message.sent_at))
+            return author == message.person.id and abs(message.sent_at - at) <= TOGETHER
         self._spoke[place] = (message.person.id, message.sent_at)
         self._spoke.move_to_end(place)
         if len(self._spoke) > PLACES:

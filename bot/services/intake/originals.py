@@ -36,9 +36,10 @@ class _Kept:
 
 
 class Originals:
-    """The texts that this process has heard lately."""
+    """The texts that this process has heard lately. `owner` names it, to other processes."""
 
-    def __init__(self, platforms: Mapping[str, Platform], most: int = MOST) -> None:
+    def __init__(self, platforms: Mapping[str, Platform], most: int = MOST, owner: str = "") -> None:
+        self.owner = owner
         self._platforms = platforms
         self._most = most
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
