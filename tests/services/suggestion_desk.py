@@ -11,7 +11,19 @@ import sqlalchemy as sa
 
 from bot.app import App, wire
 from bot.core.cards import CONTENT, Doc
-from bot.core.inbound import ButtonPress, Command, Event, FormSent, Message, MessageRef, Person, Reaction, ThreadRef
+from bot.core.inbound import (
+    ButtonPress,
+    Command,
+    Event,
+    FormSent,
+    Message,
+    MessageDeleted,
+    MessageEdited,
+    MessageRef,
+    Person,
+    Reaction,
+    ThreadRef,
+)
 from bot.core.intake.guard import guard
 from bot.core.suggestions import OPEN, SKIPPED, WAITING, Suggestion, hash_of
 from bot.core.tasks import CodeTask
@@ -33,6 +45,7 @@ DI = ANA.model_copy(update={"id": "U5", "name": "di"})
 """May file, too."""
 CHANNEL = ThreadRef(platform="paper", workspace_id="T1", channel_id="C1")
 TEXT = "Could we get CSV export on the invoices page? Accounting asks for it every month."
+OTHER = "Could we get Excel export on the invoices page? Accounting asks for it every month."
 TITLE = "Could we get CSV export on the invoices page?"
 START = datetime(2026, 3, 6, 14, 30, tzinfo=UTC)
 
@@ -118,6 +131,22 @@ class Desk:
 
         await self.app.store.run(unit)
         return message
+
+    async def edits(self, message: Message, text: str = OTHER, *, told: bool = True) -> None:
+        """Other words; `told` is false where the platform tells of no edits."""
+        self.count += 1
+        self.clock.advance(1)
+        self.board.said[message.message_id] = message.model_copy(update={"text": text})
+        if told:
+            fields = {"message_id": message.message_id, "text": text}
+            await self.handle(MessageEdited(**self._base(message.person), key=f"A1:e:{self.count}", **fields))
+
+    async def deletes(self, message: Message) -> None:
+        self.count += 1
+        self.clock.advance(1)
+        del self.board.said[message.message_id]
+        told = {name: value for name, value in self._base(message.person).items() if name != "person"}
+        await self.handle(MessageDeleted(**told, key=f"A1:d:{self.count}", message_id=message.message_id))
 
     async def presses(self, value: str, person: Person = ANA) -> str:
         """A button by its value; answers the last whisper."""

@@ -1,10 +1,14 @@
 """What nobody gets at by way of a suggestion: the code tasks of others, and words that need an admin."""
 
+from dataclasses import replace
 from datetime import timedelta
 
-from bot.core.suggestions import APPROVAL_WAIT, EXPIRED, FILED, OPEN
+import pytest
+
+from bot.core.inbound import Message
+from bot.core.suggestions import APPROVAL_WAIT, DISMISSED, EXPIRED, FILED, OPEN, SAME
 from bot.core.tasks import Stage
-from tests.services.suggestion_desk import ANA, BO, CY, DI, GUS, TEXT, Desk, desk, labels, make_desk
+from tests.services.suggestion_desk import ANA, BO, CY, DI, GUS, OTHER, TEXT, Desk, desk, labels, make_desk
 
 __all__ = ["desk", "make_desk"]
 
@@ -71,3 +75,39 @@ async def test_an_admin_has_72_hours_from_when_they_are_asked(desk: Desk) -> Non
     desk.clock.advance(timedelta(seconds=1))
     assert await desk.app.store.run(expire) == 1
     assert ((await desk.suggestion()).state, (await desk.suggestion()).text) == (EXPIRED, "")
+
+
+async def joined(desk: Desk) -> Message:
+    """A message whose request was joined to CT-1; its item is RQ-1."""
+    await desk.says("Export the invoices page as CSV", DI)
+    await desk.hears(similar="1")
+    await desk.clicks("Same as CT-1")
+    return desk.board.said["10.2"]
+
+
+async def test_a_deleted_message_leaves_no_words_in_what_was_joined_to_a_code_task(desk: Desk) -> None:
+    message = await joined(desk)
+    await desk.deletes(message)
+    found = await desk.suggestion()
+    assert (found.state, found.text, found.title) == (SAME, "", "")
+    assert (await desk.line()).topic == "RQ-1"
+    assert await desk.presses("codetask:different:RQ-1") == "RQ-1 is closed already. Nothing was changed."
+    assert len(await desk.tasks()) == 1
+
+
+async def test_nor_in_what_was_dismissed(desk: Desk) -> None:
+    for change in (desk.deletes, desk.edits):
+        found = await desk.hears()
+        await desk.presses(f"codetask:not_request:{found.ref}")
+        await change(desk.board.said[found.message_id])
+        now = await desk.suggestion(found.id or 0)
+        assert (now.state, now.text, now.title) == (DISMISSED, "", "")
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_this_is_different_files_what_the_message_says_now(desk: Desk, told: bool) -> None:
+    message = await joined(desk)
+    desk.board.capabilities = replace(desk.board.capabilities, tells_edits=told)
+    await desk.edits(message, told=told)
+    await desk.clicks("This is different")
+    assert OTHER in [task.description for task in await desk.tasks()]

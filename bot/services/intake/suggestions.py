@@ -219,7 +219,7 @@ class Suggestions:
         found = tx.suggestions.locked(suggestion.id or 0)
         if found is None or found.state is not SAME or found.code_task_id is None:
             return over(suggestion)
-        refused = self.may_file(tx, found, person)
+        refused = self.may_file(tx, found, person) if found.text else over(found)  # its message may be gone
         if refused is not None:
             return refused
         joined = tx.tasks.get(found.code_task_id)
