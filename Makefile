@@ -31,7 +31,7 @@ bench: setup ## Measure what the design promises; writes build/bench.json
 	@$(PYTHON_BIN) -m benchmarks $(ARGS)
 
 faults: setup ## Kill, freeze and starve real processes, with the long counts
-	@CODETASK_FAULT_ROUNDS=long tools/run-tests -m fault --timeout=1800 $(ARGS)
+	@CODETASK_FAULT_ROUNDS=long tools/run-tests -m "fault or long" --timeout=1800 $(ARGS)
 
 ##@ Keep it
 

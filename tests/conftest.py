@@ -125,6 +125,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[POSTGRES_RAN] = 0
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is marked `long` runs with `make faults` only."""
+    if os.environ.get("CODETASK_FAULT_ROUNDS") != "long":
+        left_out = [item for item in items if item.get_closest_marker("long") is not None]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.get_closest_marker("long") is None]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     callspec = getattr(item, "callspec", None)

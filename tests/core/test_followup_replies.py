@@ -137,7 +137,7 @@ codetask:at:IN-1 codetask:at:IN-1- codetask:at:IN-1-x codetask:at:IN-1-0 codetas
 codetask:at:IN-1-999999999999
 codetask:preset:IN-1-never codetask:preset:IN-1 codetask:tz:IN-1 codetask:tz:IN-1-../x codetask:tz:IN-1--1
 codetask:later:IN-1-x codetask:yes:IN-1-1 codetask:later:FU-1 codetask:cancel:IN-1 codetask:cancel:FU-1-2
-codetask:cancel:CT-1-2
+codetask:retry:CT-1-2
 codetask:file:CT-1 codetask:snooze:CT-1 codetask:run:CT-1 codetask:later:IN-0
 """
 

@@ -64,6 +64,7 @@ async def test_each_point_around_firing_and_answering(
                     group.create_task(survives(folder, nursery, url, failpoint))
 
 
+@pytest.mark.long
 async def test_whose_worker_dies_twice_is_given_up_and_said(
     tmp_path: Path, nursery: Nursery, sqlite_urls: Urls
 ) -> None:

@@ -62,6 +62,7 @@ async def test_a_thawed_worker_writes_nothing(
                     group.create_task(frozen(tmp_path / f"{number}-{failpoint}", nursery, url, failpoint))
 
 
+@pytest.mark.long
 async def test_a_thawed_worker_answers_no_follow_up(tmp_path: Path, nursery: Nursery, postgres_urls: Urls) -> None:
     """Its lease ended, the follow-up was fired again and answered by another one: one answer, one conversation."""
     async with site(tmp_path / "site", nursery, postgres_urls(1)[0], features=("followups",), filers="*") as place:

@@ -55,6 +55,7 @@ async def test_postgres_restarts(tmp_path: Path, nursery: Nursery, own_server: P
             await outage(place, own_server.go_down, own_server.come_back)
 
 
+@pytest.mark.long
 async def test_sqlite_is_locked(tmp_path: Path, nursery: Nursery, sqlite_urls: Urls, long_run: bool) -> None:
     for number in range(20 if long_run else 1):
         url = sqlite_urls(1)[0]

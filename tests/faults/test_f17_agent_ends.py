@@ -54,6 +54,7 @@ async def finished(place: Town, word: str) -> tuple[Stage, FailureReason | None]
     return task.stage, task.failure_reason
 
 
+@pytest.mark.long
 async def test_nothing_of_an_agent_is_left(tmp_path: Path, long_run: bool) -> None:
     make_bare(tmp_path / "shop.git", "main", FILES)
     chosen = settings(tmp_path, f"sqlite:///{tmp_path}/db", max_attempts=1, max_runs=1, agent_minutes=LIMIT / 60)

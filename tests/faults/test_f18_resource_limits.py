@@ -53,6 +53,7 @@ async def result(place: Town, word: str) -> CodeTask:
     return task
 
 
+@pytest.mark.long
 async def test_the_limit_is_named_and_not_tried_again(tmp_path: Path) -> None:
     async with town(tmp_path, **chosen(tmp_path)) as place:
         await result(place, "fifo")  # whatever a first run loads is not what a flood costs

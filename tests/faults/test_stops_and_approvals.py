@@ -57,7 +57,9 @@ async def press_approve(place: Site) -> None:
     place.slack.clicks("bo", question, "Approve")
 
 
-@pytest.mark.parametrize("killed_at", ["waiting", "push.before", "push.remote_accepted"])
+@pytest.mark.parametrize(
+    "killed_at", ["waiting", pytest.param("push.before", marks=pytest.mark.long), "push.remote_accepted"]
+)
 async def test_an_approval_survives_a_kill(tmp_path: Path, nursery: Nursery, sqlite_urls: Urls, killed_at: str) -> None:
     (url,) = sqlite_urls(1)
     async with site(tmp_path / "site", nursery, url, requester_may_approve=False) as place:
@@ -91,6 +93,7 @@ async def test_an_approval_survives_a_kill(tmp_path: Path, nursery: Nursery, sql
         await check(place, replies=["PR ready"])
 
 
+@pytest.mark.long
 async def test_a_worker_that_dies_every_time_is_named(tmp_path: Path, nursery: Nursery, sqlite_urls: Urls) -> None:
     async with site(tmp_path / "site", nursery, sqlite_urls(1)[0]) as place:
         server = place.start("serve")

@@ -96,6 +96,7 @@ async def test_an_empty_budget_ends_it_within_seconds(
     assert model.seen == []
 
 
+@pytest.mark.long
 async def test_a_session_is_resumed_in_a_fresh_checkout(
     fence: Sandbox, gateway: Gateway, model: ModelServer, checkout: Path, sockets: Path, folder: Path, opencode: str
 ) -> None:
