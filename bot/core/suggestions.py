@@ -47,6 +47,10 @@ MESSAGE_GONE: Final = "deleted"
 """The reason of a filed one whose message was deleted: its words are not shown any more."""
 
 
+BY_HAND: Final = "by_hand"
+"""The reason of one whose words a person wrote: an edit of its message never replaces them once they are filed."""
+
+
 class Mode(StrEnum):
     """What intake does in a channel; stored as the channel setting `intake`."""
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bot.core.inbound import Message
-from bot.core.suggestions import APPROVAL_WAIT, DISMISSED, EXPIRED, FILED, OPEN, SAME
+from bot.core.suggestions import APPROVAL_WAIT, DISMISSED, EXPIRED, FILED, OPEN, SAME, TOGETHER
 from bot.core.tasks import Stage
 from tests.services.suggestion_desk import ANA, BO, CY, DI, GUS, OTHER, TEXT, Desk, desk, labels, make_desk
 
@@ -111,3 +111,28 @@ async def test_this_is_different_files_what_the_message_says_now(desk: Desk, tol
     await desk.edits(message, told=told)
     await desk.clicks("This is different")
     assert OTHER in [task.description for task in await desk.tasks()]
+
+
+async def test_a_link_preview_changes_nothing_of_a_burst_that_was_pointed_at(desk: Desk) -> None:
+    await desk.sets("intake", "observe")
+    burst = [desk.writes("The invoices page looks quite old.", ANA), desk.writes(author=ANA)]
+    for message in burst:
+        await desk.app.inbox.accept(message)
+    await desk.app.inbox.drain()
+    desk.clock.advance(TOGETHER + timedelta(seconds=1))
+    await desk.app.intake.judging.drain()
+    whole = f"The invoices page looks quite old.\n{TEXT}"
+    await desk.picks(burst[1], ANA)
+    assert (await desk.task()).description == whole
+    await desk.edits(burst[1], TEXT)
+    assert (await desk.task()).description == whole
+    assert await desk.posts() == []
+
+
+async def test_words_that_a_person_wrote_are_never_replaced_by_an_edit(desk: Desk) -> None:
+    found = await desk.hears(author=ANA)
+    await desk.says("edit RQ-1 Add a CSV export to the invoices page, admins only", ANA)
+    await desk.clicks("File as code task")
+    await desk.edits(desk.board.said[found.message_id])
+    assert (await desk.task()).description == "Add a CSV export to the invoices page, admins only"
+    assert "keeps the text that was confirmed" in (await desk.posts())[-1]

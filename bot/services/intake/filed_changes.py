@@ -11,7 +11,7 @@ from bot.core.intake.extract import extract
 from bot.core.intake.guard import guard
 from bot.core.people import Action, may
 from bot.core.quoting import code_span
-from bot.core.suggestions import FILED, MESSAGE_GONE, WIPED, Suggestion, hash_of
+from bot.core.suggestions import BY_HAND, FILED, MESSAGE_GONE, WIPED, Suggestion, hash_of
 from bot.core.task_cards import requester_of, say_doc
 from bot.core.tasks import DESCRIPTION_MIN, CodeTask, Stage, title_of
 from bot.core.texts import Texts
@@ -48,7 +48,7 @@ class FiledChanges:
         if task.stage in OVER:
             return
         words = extract(text)
-        mine = hash_of(task.description) == item.text_hash
+        mine = item.reason != BY_HAND and hash_of(task.description) == item.text_hash
         trusted = author.kind == "human" and may(self.rights.role(author), Action.FILE, is_requester=False)
         fits = len(words.problem) >= DESCRIPTION_MIN and not guard(words.problem)
         revised = None

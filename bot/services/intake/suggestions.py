@@ -19,6 +19,7 @@ from bot.core.people import Action, may
 from bot.core.suggestion_replies import OUTSIDE, REFUSED, Line
 from bot.core.suggestions import (
     APPROVAL_WAIT,
+    BY_HAND,
     DISMISSALS,
     DISMISSED,
     EXPIRED,
@@ -290,7 +291,7 @@ class Suggestions:
         accepted = checked(text)
         if isinstance(accepted, Refused):
             return accepted
-        words = words_of(accepted.text) | {"hidden": accepted.removed_hidden, "question": ""}
+        words = words_of(accepted.text) | {"hidden": accepted.removed_hidden, "question": "", "reason": BY_HAND}
         changed = tx.suggestions.update(found.id or 0, (OPEN,), guard=" ".join(guard(accepted.text)), **words)
         if changed is None:
             return over(found)
