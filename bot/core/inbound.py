@@ -241,10 +241,14 @@ Ordinary = Message | MessageEdited | MessageDeleted
 def withhold(event: Ordinary, heard_by: str = "") -> Ordinary:
     """The event without a word of what was said: this is what is stored. `heard_by` is the process that keeps the
     words."""
-    if isinstance(event, MessageDeleted) or event.withheld:
+    if isinstance(event, MessageDeleted):
         return event.model_copy(update={"raw": {}})
-    told = {"text": "", "raw": {}, "withheld": True, "heard_by": heard_by}
-    return event.model_copy(update=told | ({"is_short": is_short(event.text)} if isinstance(event, Message) else {}))
+    told: dict[str, Any] = {"text": "", "raw": {}, "withheld": True}
+    if not event.withheld:
+        told["heard_by"] = heard_by
+    if isinstance(event, Message) and not event.withheld:
+        told["is_short"] = is_short(event.text)
+    return event.model_copy(update=told)
 
 
 def hush(event: Unreadable) -> Unreadable:

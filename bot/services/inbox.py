@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from bot.core.inbound import Event, MessageDeleted, Ordinary, Person, ThreadRef, Unreadable, hush, withhold
+from bot.core.inbound import Event, MessageDeleted, MessageRef, Ordinary, Person, ThreadRef, Unreadable, hush, withhold
 from bot.failpoints import failpoint
 from bot.ports import Choice, InboxDown, Receipt
 from bot.services.batches import Batches
@@ -96,7 +96,10 @@ class InboxService:
             return await self._store.run(_insertion(kept), urgent=True)
         if not isinstance(event, MessageDeleted):
             self._originals.keep(event)  # before it can be handled
-        return await self._ordinary.add(event)
+        found = await self._ordinary.add(event)
+        if found == UNWANTED:
+            self._originals.drop(MessageRef(thread=event.thread, message_id=event.message_id))
+        return found
 
     async def _insert(self, events: Sequence[Ordinary]) -> Sequence[int | None]:
         late = {event.platform: event.received_at for event in events if self._is_news(event)}

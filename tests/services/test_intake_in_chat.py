@@ -29,7 +29,7 @@ async def test_a_request_is_suggested_changed_and_filed(desk: Desk) -> None:
     assert line.text.startswith(f"Looks like a feature request: *{TITLE}*. Someone who may file code tasks decides.")
     old = line.buttons[0].value
     changed = TEXT.replace("CSV", "Excel")
-    told = message.model_dump(exclude={"kind", "in_thread", "mentions_others", "text", "key", "sent_at"})
+    told = message.model_dump(exclude={"kind", "in_thread", "mentions_others", "is_short", "text", "key", "sent_at"})
     edit = MessageEdited(**told, text=changed, key="A1:e:1", sent_at=desk.clock.now())
     desk.board.said[message.message_id] = message.model_copy(update={"text": changed})
     await hear(desk, edit)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.app import wire
-from bot.core.inbound import ThreadRef
+from bot.core.inbound import MessageRef, ThreadRef
 from bot.core.suggestions import OPEN, SKIPPED, WAITING, Mode, SkipReason
 from bot.model_client import ModelClient
 from bot.services.tasks import Filed, Filing
@@ -102,6 +102,23 @@ async def test_a_model_that_is_away_is_waited_for_then_the_rules_judge(opened: O
     item = await room.item()
     assert (item.state, item.judge, item.text) == (OPEN, "rules", WISH)
     assert len(server.asked) == 1, "it was told when not to ask"
+
+
+async def test_what_is_edited_where_intake_is_off_goes_to_no_model(opened: Open) -> None:
+    server, room = await opened(drafted(kind="chatter", confidence=0.1), drafted())
+    chatter = await room.says(CHATTER)
+    await room.says(WISH)
+    await room.judges()
+    shown = next(said for said in room.wall.messages.values() if said.text == WISH)
+    asked = len(server.asked)
+    await room.turn(Mode.OFF)
+    before = [(item.state, item.text_hash) for item in await room.items()]
+    await room.edits(chatter, "Feature request: let us export the invoices as a CSV file, please.")
+    assert [(item.state, item.text_hash) for item in await room.items()] == before
+    await room.edits(shown, f"{WISH} As a file.")
+    later = await room.says("Nobody may keep this in memory where nothing is read.")
+    held = room.app.intake.originals.held(MessageRef(thread=later.thread, message_id=later.message_id))
+    assert (len(server.asked), held) == (asked, None)
 
 
 async def test_an_answer_that_does_not_hold_leaves_it_to_the_rules(opened: Open) -> None:

@@ -24,13 +24,14 @@ from bot.core.suggestions import (
     SKIPPED,
     WAITING,
     WIPED,
+    Mode,
     SkipReason,
     Suggestion,
     hash_of,
 )
 from bot.core.tasks import Stage
 from bot.ports import Gone, Retry, Trouble
-from bot.services.intake.deciding import Verdict
+from bot.services.intake.deciding import Verdict, place_of
 from bot.services.intake.filed_changes import FiledChanges
 from bot.services.intake.judges import JudgeAway
 from bot.services.intake.judging import Jury, Reading
@@ -64,10 +65,15 @@ class Changes:
             self.reading.originals.drop(message)
         else:
             self.reading.originals.outdated(event)
-        known = await self.store.run(lambda tx: tx.suggestions.of_message(message), read=True)
+        modes = self.jury.deciding.modes
+
+        def look(tx: Transaction) -> tuple[Suggestion | None, bool]:
+            return tx.suggestions.of_message(message), modes.of(tx, event.thread) is Mode.OFF
+
+        known, off = await self.store.run(look, read=True)
         if known is not None and known.state is WAITING:
             await self._waiting(item, known, heard_by=None if isinstance(event, MessageDeleted) else event.heard_by)
-        elif known is not None and known.state in FOLLOWED:
+        elif known is not None and known.state in (FOLLOWED - {SKIPPED} if off else FOLLOWED):
             await self._judged(item, known)
         else:
             await self.store.run(lambda tx: tx.inbox.done(item.id))
@@ -175,6 +181,8 @@ class Changes:
             return Verdict.of(_as_said(text), 0.0, text)
         if known.judge == "person":
             return Verdict.of(_as_said(text), 0.0, text)
+        if await self.store.run(lambda tx: self.jury.deciding.modes.of(tx, place_of(known)), read=True) is Mode.OFF:
+            return self.jury.by_rules(text)  # what is shown follows its message, but nobody is asked about it
         try:
             return await self.jury.verdict(known, text)
         except JudgeAway as away:

@@ -106,15 +106,19 @@ class Jury:
         nearest = await self.reranker.rerank(said, [(task.id or 0, task.description) for task in tasks])
         return replace(verdict, nearest=tuple(nearest))
 
+    def by_rules(self, text: str) -> Verdict:
+        """The judgement without a model."""
+        return Verdict.of(self.rules.judged(text), self.rules.threshold, text)
+
     async def _judged(self, item: Suggestion, text: str, patient: bool) -> Verdict:
         if not self.by_model:
-            return Verdict.of(self.rules.judged(text), self.rules.threshold, text)
+            return self.by_rules(text)
         try:
             judgement = await self._asked(item, text)
         except JudgeAway:
             if patient:
                 raise
-            return Verdict.of(self.rules.judged(text), self.rules.threshold, text)
+            return self.by_rules(text)
         threshold = self.rules.threshold if judgement.judge == "rules" else self.judge.threshold
         return Verdict.of(judgement, threshold, text)
 
