@@ -5,9 +5,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from bot.core.inbound import Person
+from bot.core.inbound import MessageRef, Person
 from bot.core.suggestions import EXPIRED, FILED, OPEN, REMOVED, SKIPPED, WAITING, Mode, SkipReason
-from bot.ports import ModelAway, NotAllowed, Retry
+from bot.ports import ModelAway, NotAllowed, Posted, Retry, Trouble
 from tests.services.room import ANA, BO, BURST, CHATTER, GUS, MARKED, WISH, Room, Wall, make_room, room
 from tests.stores import only_sqlite
 
@@ -298,6 +298,35 @@ async def test_undecided_ones_expire_and_are_wiped(room: Room) -> None:
     assert await room.store.run(expire) == 1
     item = await room.item()
     assert (item.state, item.text, item.title) == (EXPIRED, "", "")
+
+
+class Broken(Wall):
+    """A platform whose adapter stumbles over one message, and over one person."""
+
+    async def read(self, message: MessageRef) -> Posted | Trouble:
+        if message.message_id == "1.5":
+            raise KeyError(WISH)
+        return await super().read(message)
+
+    async def resolve(self, person: Person) -> Person:
+        if person.id == "U8":
+            raise KeyError(WISH)
+        return await super().resolve(person)
+
+
+async def test_an_item_that_fails_keeps_no_other_waiting_and_ends(room: Room) -> None:
+    room.wall = Broken(room.clock)
+    room.restart()
+    await room.turn(Mode.SUGGEST)
+    for person in ("U7", "U8", "U9"):
+        await room.says(WISH, ANA.model_copy(update={"id": person}))
+    room.restart()
+    await room.judges()
+    assert [item.state for item in await room.items()] == [WAITING, WAITING, OPEN]
+    due = [item.due_at - room.clock.now() for item in await room.items()]
+    assert due[:2] == [timedelta(minutes=1)] * 2
+    await room.judges(timedelta(minutes=40))
+    assert [(item.state, item.reason) for item in await room.items()][:2] == [(SKIPPED, SkipReason.UNREADABLE)] * 2
 
 
 class Mute(Wall):

@@ -6,6 +6,7 @@ is guarded by its state. After a crash its lease ends and it is judged again, by
 
 import asyncio
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -38,6 +39,7 @@ CONTEXT: Final = 5
 """So many earlier messages a model is shown."""
 PATIENCE: Final = timedelta(minutes=30)
 """How long an item waits for a model, for a text or for its author's roles; then rules judge, or nothing is shown."""
+AFTER_FAILURE: Final = timedelta(minutes=1)
 LEAST_WAIT: Final = timedelta(seconds=5)
 IDLE_SECONDS: Final = 10.0
 BRIEF_SECONDS: Final = 0.2
@@ -203,7 +205,13 @@ class Judging:
         flagged: list[tuple[Suggestion, Verdict]] = []
 
         async def one(item: Suggestion, mode: Mode, messages: Sequence[MessageRef]) -> None:
-            verdict = await self._judged(item, mode, messages, outcomes)
+            try:
+                verdict = await self._judged(item, mode, messages, outcomes)
+            except StoreDown:
+                raise
+            except Exception as error:
+                self._failed(item, "item_not_judged", error, outcomes)
+                return
             if verdict is not None:
                 flagged.append((item, verdict))
 
@@ -215,13 +223,26 @@ class Judging:
                 await asyncio.sleep(0)  # an ack may be due
         failpoint("intake.judged")
         await self._write(outcomes)
+        failed = _Outcomes()
         for item, verdict in flagged:
             try:
                 await self._decide(item, verdict)
             except StoreDown:
                 raise
-            except Exception:
-                log.exception("item_not_decided", item=item.ref, ref=short_ref())
+            except Exception as error:
+                self._failed(item, "item_not_decided", error, failed)
+        await self._write(failed)
+
+    def _failed(self, item: Suggestion, event: str, error: Exception, outcomes: _Outcomes) -> None:
+        """Notes that an item is tried again for a while, then left. The text of an error may quote the message, so only
+        its place is logged."""
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{last.name}:{last.lineno}"
+        log.error(event, item=item.ref, error=type(error).__name__, where=where, ref=short_ref())
+        if self._is_patient(item):
+            outcomes.put_off[item.id or 0] = AFTER_FAILURE
+        else:
+            outcomes.skipped[item.id or 0] = (SkipReason.UNREADABLE, 0.0, "")
 
     def _look(self, tx: Transaction, item: Suggestion) -> tuple[Mode, list[MessageRef]]:
         return self._jury.deciding.modes.of(tx, place_of(item)), messages_of(tx, item)
