@@ -161,6 +161,8 @@ class Suggestions:
         new: dict[str, Any] = {"state": to_state, "lease_until": None, "updated_at": now}
         if to_state in DECISIONS:
             new["decided_at"] = now
+        if to_state is SuggestionState.OPEN or values.get("decided_by") == "auto":
+            new["shown_at"] = now
         new |= values | (WIPED if to_state in WORDLESS else {})
         row = self._tx.changed(SuggestionRow, new, f"id = :id AND state IN ({_states(legal)})", id=suggestion_id)
         return _entity(row)
@@ -182,13 +184,22 @@ class Suggestions:
     def shown_to(self, author: tuple[str, str, str], since: datetime) -> int:
         platform, workspace, person = author
         where = f"{SHOWN} AND platform = :platform AND workspace_id = :workspace AND author_id = :person"
-        by_state = "INDEXED BY ix_suggestion_state" if self._tx.sqlite else ""  # else it may read all that was heard
-        sql = f"SELECT count(*) FROM suggestion {by_state} WHERE {where} AND created_at >= :since"
-        return self._tx.scalar(sql, platform=platform, workspace=workspace, person=person, since=since)
+        self._tx.alone(f"asked:{':'.join(author)}")
+        return self._count_shown(where, since, platform=platform, workspace=workspace, person=person)
 
     def shown_in(self, channel: tuple[str, str, str], since: datetime) -> int:
-        sql = f"SELECT count(*) FROM suggestion WHERE {CHANNEL} AND {SHOWN} AND created_at >= :since"
-        return self._tx.scalar(sql, since=since, **bound_to(channel))
+        self._tx.alone(f"asked:{':'.join(channel)}")
+        return self._count_shown(f"{SHOWN} AND {CHANNEL}", since, **bound_to(channel))
+
+    def filed_itself(self, channel: tuple[str, str, str], since: datetime) -> int:
+        self._tx.alone(f"asked:{':'.join(channel)}")
+        where = f"state = 'filed' AND decided_by = 'auto' AND {CHANNEL}"
+        return self._count_shown(where, since, **bound_to(channel))
+
+    def _count_shown(self, where: str, since: datetime, **bound: Any) -> int:
+        lately = "INDEXED BY ix_suggestion_shown" if self._tx.sqlite else ""  # else it may read all that was heard
+        sql = f"SELECT count(*) FROM suggestion {lately} WHERE shown_at >= :since AND {where}"
+        return self._tx.scalar(sql, since=since, **bound)
 
     def last_decided(self, channel: tuple[str, str, str], limit: int) -> Sequence[SuggestionState]:
         where = f"WHERE {CHANNEL} AND {BY_PEOPLE} ORDER BY decided_at DESC, id DESC LIMIT :limit"

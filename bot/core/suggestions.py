@@ -175,6 +175,8 @@ class Suggestion(SQLModel):
     due_at: datetime
     """When it is judged."""
     lease_until: datetime | None = None
+    shown_at: datetime | None = None
+    """When people were last asked about it, or when it was filed by itself; what the limits of noise count."""
     created_at: datetime
     updated_at: datetime
 

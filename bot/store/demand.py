@@ -108,10 +108,17 @@ class SuggestionQueries(Protocol):
         ...
 
     def shown_to(self, author: tuple[str, str, str], since: datetime) -> int:
-        """How many suggestions for messages of that person were shown since then."""
+        """How many suggestions for messages of that person were shown since then. Nobody else counts the same before
+        this transaction ends, so that a limit holds: ask for the person first, then for the channel."""
         ...
 
-    def shown_in(self, channel: tuple[str, str, str], since: datetime) -> int: ...
+    def shown_in(self, channel: tuple[str, str, str], since: datetime) -> int:
+        """As `shown_to`, in a channel."""
+        ...
+
+    def filed_itself(self, channel: tuple[str, str, str], since: datetime) -> int:
+        """How many code tasks intake has filed by itself in a channel since then, and that stand; as `shown_to`."""
+        ...
 
     def last_decided(self, channel: tuple[str, str, str], limit: int) -> Sequence[SuggestionState]:
         """What people decided last about suggestions of a channel, newest first: filed, same or dismissed."""

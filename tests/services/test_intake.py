@@ -142,6 +142,15 @@ async def test_one_person_causes_one_suggestion_in_ten_minutes(room: Room) -> No
     assert states[1][1] == SkipReason.AUTHOR_LIMIT
 
 
+async def test_the_ten_minutes_begin_when_people_are_asked(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    await room.says(WISH)
+    await room.judges(timedelta(minutes=20))
+    await room.says(WISH.replace("CSV", "Excel"))
+    await room.judges()
+    assert [(item.state, item.reason) for item in await room.items()][1] == (SKIPPED, SkipReason.AUTHOR_LIMIT)
+
+
 async def test_a_channel_gets_five_suggestions_a_day(room: Room) -> None:
     await room.turn(Mode.SUGGEST)
     for number in range(6):

@@ -12,7 +12,7 @@ from bot.core.inbound import ButtonPress, Command, Message, Reaction
 from bot.core.suggestions import FILED, OPEN, SKIPPED, TOGETHER, WAITING, Mode
 from storage.engine import Database
 from tests.clock import FakeClock
-from tests.services.room import ANA, BURST, WISH, Room
+from tests.services.room import ANA, BURST, CHANNEL, WISH, Room
 
 CLAIMS = 20
 
@@ -112,3 +112,28 @@ async def test_what_one_process_heard_another_need_not_ask_for(two: tuple[Room, 
     await hands.app.intake.judging.drain()
     item = await ears.item()
     assert (item.state, item.text, ears.wall.reads) == (OPEN, f"{WISH} As a file.", 0)
+
+
+async def test_limits_hold_where_several_processes_judge_at_once(two: tuple[Room, Room]) -> None:
+    places = [CHANNEL.model_copy(update={"channel_id": f"C{number}"}) for number in range(8)]
+    for number, place in enumerate(places):
+        room = two[number % 2]
+        await room.turn(Mode.SUGGEST, place)
+        await room.app.inbox.accept(two[0].message(WISH, thread=place))
+    await handled(*two)
+    two[0].clock.advance(BURST)
+    await handled(*two)
+    states = [item.state for item in await two[0].items()]
+    assert sorted(states) == [OPEN] + [SKIPPED] * 7
+
+
+async def test_a_channel_is_asked_five_times_a_day_whoever_judges(two: tuple[Room, Room]) -> None:
+    await two[0].turn(Mode.SUGGEST)
+    for number in range(12):
+        said = two[0].message(WISH, ANA.model_copy(update={"id": f"U{number}"}))
+        await two[number % 2].app.inbox.accept(said)
+    await handled(*two)
+    two[0].clock.advance(BURST)
+    await handled(*two)
+    states = [item.state for item in await two[0].items()]
+    assert sorted(states) == [OPEN] * 5 + [SKIPPED] * 7

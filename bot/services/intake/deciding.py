@@ -12,7 +12,6 @@ from bot.core.intake.policy import Facts, FileItself, Nothing, Suggest, decide
 from bot.core.people import Action, may
 from bot.core.similar import WORTH_OFFERING, Similar
 from bot.core.suggestions import (
-    FILED,
     OPEN,
     PER_AUTHOR,
     SAID_LATE,
@@ -27,15 +26,12 @@ from bot.services.intake.modes import Modes
 from bot.services.people import Rights
 from bot.services.refusals import Refused
 from bot.settings import Settings
-from bot.store import SuggestionFilter, Transaction
+from bot.store import Transaction
 
 DAY: Final = timedelta(days=1)
 NOT_SHOWN: Final = (WAITING, SKIPPED)
 OFFERED: Final = 3
 """So many similar code tasks a suggestion offers."""
-AUTO: Final = "auto"
-"""`decided_by` of what intake filed by itself."""
-FILED_LOOKED_AT: Final = 100
 
 
 class Shown(Protocol):
@@ -140,7 +136,7 @@ class Deciding:
         self, tx: Transaction, item: Suggestion, verdict: Verdict, author: Person, mode: Mode, values: dict[str, Any]
     ) -> Facts:
         found, channel = verdict.judgement, (item.platform, item.workspace_id, item.channel_id)
-        asks = mode in (Mode.SUGGEST, Mode.AUTO)
+        asks = verdict.is_flagged and mode in (Mode.SUGGEST, Mode.AUTO)
         by_itself = mode is Mode.AUTO
         proven = found.judge == "llm" and by_itself and not found.marker
         decided, right = tx.suggestions.record(channel, "llm", verdict.threshold) if proven else (0, 0)
@@ -159,7 +155,7 @@ class Deciding:
             late=tx.now - item.last_at > SAID_LATE,
             shown_to_author=tx.suggestions.shown_to(who, tx.now - PER_AUTHOR) if asks else 0,
             shown_in_channel=tx.suggestions.shown_in(channel, tx.now - DAY) if asks else 0,
-            filed_today=_filed_itself(tx, channel) if by_itself else 0,
+            filed_today=tx.suggestions.filed_itself(channel, tx.now - DAY) if by_itself else 0,
             daily_cap=self.settings.intake_daily_cap,
             decided=decided,
             right=right,
@@ -220,14 +216,4 @@ def author_of(item: Suggestion) -> Person:
             "name": item.author_name,
             "kind": item.author_kind,
         }
-    )
-
-
-def _filed_itself(tx: Transaction, channel: tuple[str, str, str]) -> int:
-    """How many code tasks intake filed by itself in a channel in the last 24 hours."""
-    which = SuggestionFilter(states=(FILED,), channel=channel, limit=FILED_LOOKED_AT)
-    since = tx.now - DAY
-    return sum(
-        one.decided_by == AUTO and one.decided_at is not None and one.decided_at >= since
-        for one in tx.suggestions.list(which)
     )

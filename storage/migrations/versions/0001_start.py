@@ -474,6 +474,7 @@ def upgrade() -> None:
         sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("shown_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
@@ -514,10 +515,17 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "ix_suggestion_open",
-            ["created_at"],
+            ["updated_at"],
             unique=False,
             sqlite_where=sa.text("state = 'open'"),
             postgresql_where=sa.text("state = 'open'"),
+        )
+        batch_op.create_index(
+            "ix_suggestion_shown",
+            ["shown_at"],
+            unique=False,
+            sqlite_where=sa.text("shown_at IS NOT NULL"),
+            postgresql_where=sa.text("shown_at IS NOT NULL"),
         )
         batch_op.create_index("ix_suggestion_state", ["state", "id"], unique=False)
         batch_op.create_index(
