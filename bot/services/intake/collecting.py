@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.core.inbound import Message, MessageRef
-from bot.core.intake.filter import is_short
+from bot.core.intake.filter import Facts, Skip, is_short, skipped
 from bot.core.suggestions import TOGETHER, Mode
 from bot.services.batches import Batches
 from bot.services.intake.modes import Modes
@@ -61,7 +61,9 @@ class Collecting:
     def _is_worth(self, message: Message) -> bool:
         """Whether a message may be judged, by itself or as more of what its author has just said. Who heard it has
         noted whether it is short; what nobody has looked at is read when it is judged."""
-        if message.person.kind in ("bot", "webhook"):
+        kind = message.person.kind
+        who = Facts(by_bot=kind == "bot", by_webhook=kind == "webhook")
+        if skipped("", who) is not Skip.SHORT:  # of people only the length counts, which is looked at next
             return False
         short = message.is_short
         if short is None:
