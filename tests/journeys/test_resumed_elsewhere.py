@@ -118,13 +118,14 @@ async def test_another_worker_goes_on_with_the_conversation_of_a_code_task(tmp_p
         answer = await place.says("still right")
         assert answer.thread_ts == place.card().ts
         shown = place.shown(answer)
-        assert "could not be resumed" not in shown and "LOOKED.md" in shown
+        assert "could not be resumed" not in shown
+        assert "acme/shop#1" in shown and "is updated (+1" in shown, "what it changed is in the same pull request"
         asked = [seen for seen in model.seen[before:] if seen.offered]
         assert asked, "the model was asked again"
         for seen in asked:
             assert REQUEST in repr(seen.body) and "blueberry" in repr(seen.body), "with all that was said before"
         assert "The export is new." in repr(asked[-1].body), "the checkout is the code task's branch"
-        assert len(place.github.pushes) == pushes, "and nothing was pushed"
+        assert len(place.github.pushes) == pushes + 1
         spoken, stored = repr([seen.body for seen in model.seen]), gzip.decompress(kept.archive)
         assert b"blueberry" in stored
         for secret in (TOKEN, KEY, place.slack.bot_token):
