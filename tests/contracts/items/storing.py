@@ -11,7 +11,7 @@ from tests.contracts.process import Process
 from tests.contracts.rig import Rig, Sent
 
 WISH: Final = "Add a CSV export to the report"
-FLOOD, FLOOD_LONG = 512, 10_000
+FLOOD, FLOOD_LONG = 256, 10_000
 """Deliveries of one event, from 16 connections (F4)."""
 
 
