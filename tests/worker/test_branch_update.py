@@ -116,9 +116,10 @@ async def test_a_protected_path_waits_for_an_admin(tmp_path: Path, database_url:
 
         first = await asked()
         assert "CT-1 needs you" in await place.said(first) and place.tip == before
-        own = house_.run(lambda tx: house_.app.tasks.decide(tx, 1, ADMIN, True, _asked(tx, first)))
+        shown = house_.run(lambda tx: _asked(tx, first))
+        own = house_.run(lambda tx: house_.app.tasks.decide(tx, 1, ADMIN, True, shown))
         assert isinstance(own, Refused) and own.key == "refused.own_approval", "who asked may not allow it"
-        house_.run(lambda tx: house_.app.tasks.decide(tx, 1, OTHER, False, _asked(tx, first)))
+        house_.run(lambda tx: house_.app.tasks.decide(tx, 1, OTHER, False, shown))
         refused = await house_.ended(first)
         assert refused.failure_reason is FollowUpReason.REFUSED and "Bo did not allow" in await place.said(refused)
         assert place.tip == before
@@ -126,7 +127,7 @@ async def test_a_protected_path_waits_for_an_admin(tmp_path: Path, database_url:
 
         second = await asked()
         parked = house_.run(lambda tx: tx.runs.parked(tx.runs.of_follow_up(second.id or 0)[-1].id or 0))
-        stale = house_.run(lambda tx: house_.app.tasks.decide(tx, 1, OTHER, True, _asked(tx, first)))
+        stale = house_.run(lambda tx: house_.app.tasks.decide(tx, 1, OTHER, True, shown))
         assert isinstance(stale, Refused) and stale.key == "refused.approval_changed"
         allowed = house_.run(lambda tx: house_.app.tasks.decide(tx, 1, OTHER, True, _asked(tx, second)))
         assert not isinstance(allowed, Refused) and parked is not None
