@@ -27,7 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "audit": ("audit:audit", "Show who changed what, and check the record."),
     "manifest": ("manifest:app", "Print what a chat platform is told about the app."),
     "when": ("when:when", "Show which instant a time is read as."),
-    "intake": ("intake:app", "Measure, watch and teach how requests in messages are recognised."),
+    "intake": ("intake:app", "Measure and teach how requests in messages are found."),
     "stats": ("about:stats", "Count code tasks, follow-ups, runs and deliveries."),
     "whoami": ("about:whoami", "Show who this token acts for, and the role."),
 }

@@ -222,7 +222,9 @@ def send(
     output: Output = Format.TABLE,
     as_json: Json = False,
 ) -> None:
-    """Pass words on to the agent of a code task; in review, its change goes to the same pull request."""
+    """Pass words on to the agent of a code task.
+
+    In review, what it changes goes to the same pull request."""
     words = read_text(text, stdin, NOTHING_TO_SEND)
     with Api() as api:
         sent = api.call("POST", task_path(task_id, "send"), json={"text": words})
