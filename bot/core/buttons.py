@@ -135,13 +135,16 @@ def parse_button(value: str) -> Action | None:
     return ButtonAction(next(verb for verb in get_args(ButtonVerb) if verb == found[1]), int(found[3]))
 
 
+def _fits(argument: str, wanted: re.Pattern[str] | None) -> bool:
+    """Whether what stands behind an id is what its verb takes: nothing, unless a pattern says what."""
+    return not argument if wanted is None else wanted.fullmatch(argument) is not None
+
+
 def _parse_suggestion(name: str, number: int, argument: str) -> SuggestionAction | None:
     verb = next((verb for verb in get_args(SuggestionVerb) if verb == name), None)
-    if verb is None:
+    if verb is None or not _fits(argument, _SUGGESTION_ARGUMENTS.get(name)):
         return None
-    wanted = _SUGGESTION_ARGUMENTS.get(verb)
-    fits = not argument if wanted is None else wanted.fullmatch(argument)
-    return SuggestionAction(verb, number, argument) if fits else None
+    return SuggestionAction(verb, number, argument)
 
 
 def suggestion_value(verb: SuggestionVerb, number: int, argument: str | int = "") -> str:
@@ -156,11 +159,9 @@ def same_value(number: int, other: int) -> str:
 
 def _parse_wish(name: str, number: int, argument: str) -> WishAction | None:
     verb = next((verb for verb in get_args(WishVerb) if verb == name), None)
-    if verb is None:
+    if verb is None or not _fits(argument, _ARGUMENTS.get(name)):
         return None
-    wanted = _ARGUMENTS.get(name)
-    fits = not argument if wanted is None else wanted.fullmatch(argument)
-    return WishAction(verb, number, argument) if fits else None
+    return WishAction(verb, number, argument)
 
 
 def wish_value(verb: WishVerb, number: int, argument: str | int = "") -> str:
