@@ -52,13 +52,13 @@ it."""
 Preset = Literal["hour", "tomorrow", "monday"]
 
 _VERBS: Final = frozenset(get_args(ButtonVerb))
-_VALUE: Final = re.compile(r"codetask:([a-z_]{2,12}):(CT|IN|FU|RQ)-([1-9]\d{0,17})(?:-([\w+/-]{1,40}))?", re.ASCII)
+_VALUE: Final = re.compile(r"codetask:([a-z_]{2,12}):(CT|IN|FU|RQ)-([1-9]\d{0,8})(?:-([\w+/-]{1,40}))?", re.ASCII)
 _ARGUMENTS: Final = {
     "at": re.compile(r"[1-9]\d{0,10}", re.ASCII),
     "preset": re.compile("hour|tomorrow|monday"),
     "tz": re.compile(r"[A-Za-z][\w+/-]*", re.ASCII),
 }
-_NUMBER: Final = re.compile(r"[1-9]\d{0,17}", re.ASCII)
+_NUMBER: Final = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 _HASH: Final = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _SUGGESTION_ARGUMENTS: Final = {"file": _HASH, "allow": _HASH, "same": _NUMBER}
 _URL_MAX: Final = 3000

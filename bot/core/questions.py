@@ -22,7 +22,7 @@ ANSWER_MAX: Final = 8_000
 ANSWER_WAIT: Final = timedelta(hours=1)
 """How long a person may take; the run's clocks stand still meanwhile (product rule 14)."""
 _LABEL_MAX: Final = 30
-_VALUE: Final = re.compile(r"codetask:answer:QU-([1-9]\d{0,17})-([1-4])", re.ASCII)
+_VALUE: Final = re.compile(r"codetask:answer:QU-([1-9]\d{0,8})-([1-4])", re.ASCII)
 
 
 class Question(SQLModel):

@@ -188,7 +188,8 @@ class ChatCommands:
         if not may(self.tasks.rights.role(person), Action.VIEW, is_requester=False):
             return []
         if name == "form":
-            return await self.store.run(lambda tx: self.intake.form_text(tx, parse_button(text), person), read=True)
+            action = parse_button(text)
+            return await self.store.run(lambda tx: self.intake.form_text(tx, action, person, place), read=True)
         zones = Zones(self.tasks.settings.default_timezone)
         found = Completions(self.announcer.languages, zones, self.announcer.redactor.mask)
         seen = seen_by(self.tasks.rights.role(person), person)

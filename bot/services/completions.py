@@ -35,7 +35,7 @@ SUGGESTIONS: Final = 3
 WORD: Final = 3
 """From so many characters on a text is looked for in the titles of suggestions."""
 _SUGGESTION: Final = re.compile(r"rq-?(\d{0,9})", re.ASCII)
-_NUMBER: Final = re.compile(r"(?:ct-|#)?([1-9]\d{0,17})", re.ASCII)
+_NUMBER: Final = re.compile(r"(?:ct-|#)?([1-9]\d{0,8})", re.ASCII)
 _TASK: Final = re.compile(r"ct-?\d*", re.ASCII)
 _FOLLOW_UP: Final = re.compile(r"fu-?(\d{0,9})", re.ASCII)
 _VERBS: Final = frozenset(

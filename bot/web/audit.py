@@ -53,7 +53,7 @@ async def list_audit(
     subject: Annotated[str, Query(max_length=200)] = "",
     since: AwareDatetime | None = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
-    cursor: Annotated[str | None, Query(pattern=r"^[1-9][0-9]{0,17}$")] = None,
+    cursor: Annotated[str | None, Query(pattern=r"^[1-9][0-9]{0,8}$")] = None,
 ) -> Any:
     """Entries, newest first. As `application/x-ndjson`: all that fit, one JSON object a line."""
     before = int(cursor) if cursor else None

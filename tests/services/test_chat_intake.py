@@ -191,8 +191,10 @@ async def test_the_form_of_edit(desk: Desk) -> None:
     await desk.hears()
     form = "codetask:edit:RQ-1"
     choices = desk.app.inbox.choices
-    assert await choices("form", form, ANA) == [Choice("text", TEXT)]
-    assert await choices("form", form, BO) == []
+    assert await choices("form", form, ANA, CHANNEL) == [Choice("text", TEXT)]
+    assert await choices("form", form, BO, CHANNEL) == []
+    elsewhere = CHANNEL.model_copy(update={"channel_id": "C2"})
+    assert await choices("form", form, DI, elsewhere) == [], "not seen there"
     assert "`edit RQ-1 …`" in await desk.clicks("Edit"), "where no form opens"
     assert (await desk.sends(form, OTHER)).startswith("RQ-1 is changed.")
     assert f"*{OTHER}*" in (await desk.line()).text

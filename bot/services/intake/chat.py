@@ -300,14 +300,15 @@ class ChatIntake:
         now, mask = tx.now, self.answers.announcer.redactor.mask
         self.answers.whisper(tx, said, lambda texts: top_doc(wanted, texts, now, mask, waiting))
 
-    def form_text(self, tx: Transaction, action: object, person: Person) -> list[Choice]:
-        """What the form of [Edit] opens with: one choice per field; nothing for one who may not edit, and for a text
-        that no form holds."""
+    def form_text(self, tx: Transaction, action: object, person: Person, place: ThreadRef | None) -> list[Choice]:
+        """What the form of [Edit] opens with: one choice per field; nothing for one who may not edit or see it there,
+        and for a text that no form holds."""
         if not self.on or not isinstance(action, SuggestionAction) or action.verb != "edit":
             return []
-        found = tx.suggestions.get(action.number)
-        judges = may(self.suggestions.rights.role(person), Action.JUDGE, is_requester=False)
-        if found is None or found.state is not OPEN or not judges or len(found.text) > EDIT_MAX:
+        found, role = tx.suggestions.get(action.number), self.suggestions.rights.role(person)
+        if found is None or found.state is not OPEN or len(found.text) > EDIT_MAX:
+            return []
+        if not may(role, Action.JUDGE, is_requester=False) or not may_see_suggestion(tx, role, person, found, place):
             return []
         return [Choice(TEXT, found.text)]
 

@@ -148,10 +148,11 @@ async def a_slow_store_stays_inside_the_window(rig: Rig) -> None:
     assert len(await app.tasks()) == 5
 
 
-async def _flood(rig: Rig, times: int) -> list[float]:
-    """Delivers one event that often; the seconds until each ack, sorted."""
+async def _flood(rig: Rig, times: int, processes: int) -> list[float]:
+    """Delivers one event that often, to so many processes where several may listen; the seconds until each ack,
+    sorted."""
     await rig.start()
-    most = 1 if rig.webhook or rig.app.platform.capabilities.exclusive_ingress else 16
+    most = 1 if rig.webhook or rig.app.platform.capabilities.exclusive_ingress else processes
     for _ in range(most - 1):
         await rig.start()
     await rig.until(lambda: rig.webhook or rig.connections == most)
@@ -172,12 +173,12 @@ async def _flood(rig: Rig, times: int) -> list[float]:
 
 @item(28)
 async def one_event_hundreds_of_times(rig: Rig) -> None:
-    await _flood(rig, FLOOD)
+    await _flood(rig, FLOOD, 4)
 
 
 @item(28, long=True)
 async def one_event_ten_thousand_times(rig: Rig) -> None:
-    latencies = await _flood(rig, FLOOD_LONG)
+    latencies = await _flood(rig, FLOOD_LONG, 16)
     assert latencies[int(len(latencies) * 0.99)] < 1.0
 
 
