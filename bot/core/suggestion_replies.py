@@ -32,6 +32,8 @@ LIST_PAGE: Final = 10
 LISTED_BUTTONS: Final = 2
 """How many suggestions of a list have buttons, two each: more would hide the list (ours)."""
 SIMILAR_SHOWN: Final = 3
+ENDS: Final = " .!?…。！？"
+"""What ends a sentence goes off a title that stands inside another."""
 OUTSIDE: Final = "outside"
 """The reason, besides those of the guard, for which an admin is asked: its author is no member."""
 REFUSED: Final = "refused"
@@ -89,7 +91,7 @@ def _open_text(line: Line, texts: Texts, mask: Mask, whole: bool) -> str:
     suggestion = line.suggestion
     key = "suggestion.bug" if suggestion.kind is Kind.BUG_REPORT else "suggestion.feature"
     title = plain(suggestion.title, mask)
-    notes = [say_markdown(texts, key, title=title)]
+    notes = [say_markdown(texts, key, title=title.rstrip(ENDS) or title)]
     notes += [_why(reason, texts) for reason in line.asks]
     if line.asks:
         notes.append(texts.say("suggestion.admin"))

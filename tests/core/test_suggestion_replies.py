@@ -105,6 +105,13 @@ def test_a_title_that_says_all_is_not_repeated() -> None:
     assert said(Line(made(text=text))).text == "Looks like a feature request: *CSV export on contacts*."
 
 
+def test_a_title_that_asks_or_ends_stands_inside_the_sentence() -> None:
+    for title in ("Could we get a CSV export?", "Could we get a CSV export.", "Could we get a CSV export?!"):
+        text = said(Line(made(title=title, text=title))).text
+        assert text == "Looks like a feature request: *Could we get a CSV export*."
+    assert "*???*" in said(Line(made(title="???", text="???"))).text
+
+
 def test_what_a_person_should_know_before_pressing() -> None:
     told = made(kind="bug_report", hidden=2, question="Which columns?", likely_same=True)
     text = said(Line(told, similar=[task(), task(9), task(8), task(7)], for_filers=True)).text

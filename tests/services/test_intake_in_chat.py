@@ -26,7 +26,8 @@ async def test_a_request_is_suggested_changed_and_filed(desk: Desk) -> None:
     message = desk.writes(TEXT, BO)
     await hear(desk, message)
     line = await desk.line()
-    assert line.text.startswith(f"Looks like a feature request: *{TITLE}*. Someone who may file code tasks decides.")
+    said = f"Looks like a feature request: *{TITLE.rstrip('?')}*. Someone who may file code tasks decides."
+    assert line.text.startswith(said)
     old = line.buttons[0].value
     changed = TEXT.replace("CSV", "Excel")
     told = message.model_dump(exclude={"kind", "in_thread", "mentions_others", "is_short", "text", "key", "sent_at"})

@@ -27,7 +27,7 @@ __all__ = ["desk", "make_desk"]
 async def test_the_line_shows_what_the_agent_would_be_given(desk: Desk) -> None:
     await desk.hears()
     line = await desk.line()
-    assert line.text.startswith(f"Looks like a feature request: *{TITLE}*.")
+    assert line.text.startswith(f"Looks like a feature request: *{TITLE.rstrip('?')}*.")
     assert TEXT in line.text
     assert labels(line) == ["File as code task", "Edit", "Not a request", "Mute here"]
     assert line.topic == f"RQ-1 {TITLE}"
@@ -54,6 +54,21 @@ async def test_an_author_who_may_file_is_the_requester(desk: Desk) -> None:
     assert (await desk.task()).requester_id == "U5"
     assert await desk.clicks("Not a request", ANA) == "Noted, not a request.", "who confirmed it may take it back"
     assert (await desk.task()).is_cancelled
+
+
+async def test_an_author_who_may_not_file_is_one_who_asked(desk: Desk) -> None:
+    await desk.hears(author=BO)
+    await desk.clicks("File as code task", ANA)
+    task = await desk.task()
+    asked = await desk.app.store.run(lambda tx: [one.id for one in tx.subscriptions.askers(1)], read=True)
+    assert (task.requester_id, asked) == ("U1", ["U2"])
+    assert "2 people" in await desk.says("top", ANA)
+
+
+async def test_a_program_whose_wish_is_filed_is_nobody_who_asked(desk: Desk) -> None:
+    await desk.hears(author=BO.model_copy(update={"id": "B9", "kind": "bot"}))
+    await desk.clicks("Allow", CY)
+    assert await desk.app.store.run(lambda tx: list(tx.subscriptions.askers(1)), read=True) == []
 
 
 async def test_two_presses_file_once(desk: Desk) -> None:

@@ -167,6 +167,7 @@ class Suggestions:
             moved = tx.suggestions.move(found.id or 0, (found.state,), FILED, **told_now)
         assert moved is not None, "it is locked"
         self._audit(tx, actor, "file_suggestion", moved, task=filed.task.ref, hash=moved.text_hash)
+        self._count_author(tx, moved, filed.task)
         self._tell_filed(tx, moved, filed.task, by_itself)
         return filed
 
@@ -242,6 +243,7 @@ class Suggestions:
         )
         assert moved is not None, "it is locked"
         self._audit(tx, actor_of(person), "different", moved, task=filed.task.ref, hash=moved.text_hash)
+        self._count_author(tx, moved, filed.task)
         self.changed(tx, moved)
         return filed
 
@@ -377,6 +379,12 @@ class Suggestions:
         elif found.thread_id is None:
             tx.threads.discard(thread.id)
         return outcome
+
+    def _count_author(self, tx: Transaction, suggestion: Suggestion, task: CodeTask) -> None:
+        """Someone whose wish another filed is one who asked for it; a program is nobody."""
+        author = self.author(tx, suggestion)
+        if author.kind not in ("bot", "webhook"):
+            self.ledger.ask(tx, task, author)
 
     def _options(self, found: Suggestion) -> Options:
         return Options(repo=found.repo if found.repo in self.settings.repositories else None)
