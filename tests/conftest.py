@@ -8,7 +8,7 @@ are skipped, and under CODETASK_REQUIRE_POSTGRES=1 a run in which no PostgreSQL 
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import pytest
 import structlog
 
 from tests.clock import FakeClock
+from tests.postgres_databases import Databases
 from tests.postgres_server import PostgresServer, Unavailable, execute, with_database
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAI
 """Tracebacks as Python prints them: the coloured ones with all values cost a second each."""
 
 POSTGRES_RAN = pytest.StashKey[int]()
+FAILED = pytest.StashKey[bool]()
+"""Whether the test itself failed, for the fixtures that clean up behind it."""
 
 
 @pytest.fixture
@@ -59,6 +62,14 @@ def postgres_template(postgres_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def postgres_databases(postgres_url: str, postgres_template: str) -> Iterator[Databases]:
+    """Migrated databases without rows."""
+    databases = Databases(postgres_url, postgres_template)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file that others are copied from."""
     path = tmp_path_factory.mktemp("template") / "codetask.db"
@@ -69,7 +80,10 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def empty_postgres_url(postgres_url: str) -> Iterator[str]:
     """A PostgreSQL database without tables."""
-    yield from _postgres_database(postgres_url, "template0")
+    name = f"codetask_test_{uuid.uuid4().hex[:12]}"
+    execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE template0")
+    yield with_database(postgres_url, name)
+    execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -82,8 +96,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
     else:
-        template = request.getfixturevalue("postgres_template")
-        yield from _postgres_database(request.getfixturevalue("postgres_url"), template)
+        databases = request.getfixturevalue("postgres_databases")
+        url = databases.take()
+        yield url
+        databases.give_back(url, reuse=not request.node.stash.get(FAILED, False))
 
 
 @pytest.fixture
@@ -114,13 +130,6 @@ def _migrate(url: str) -> None:
     engine.dispose()
 
 
-def _postgres_database(server: str, template: str) -> Iterator[str]:
-    name = f"codetask_test_{uuid.uuid4().hex[:12]}"
-    execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")  # half the time of a WAL copy
-    yield with_database(server, name)
-    execute(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[POSTGRES_RAN] = 0
 
@@ -139,6 +148,16 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     if callspec is not None and "postgres" in callspec.params.values():
         item.config.stash[POSTGRES_RAN] += 1
     return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
 
 
 def _postgres_missing(config: pytest.Config) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.process import Nursery
+from tests.postgres_databases import Databases
 from tests.postgres_server import PostgresServer, Unavailable, execute, with_database
 
 Urls = Callable[[int], list[str]]
@@ -71,20 +72,18 @@ def sqlite_urls(tmp_path: Path, sqlite_template: Path) -> Urls:
 
 
 @pytest.fixture
-def postgres_urls(postgres_url: str, postgres_template: str) -> Iterator[Urls]:
+def postgres_urls(postgres_databases: Databases) -> Iterator[Urls]:
     """Makes migrated PostgreSQL databases; they are gone after the test."""
-    names: list[str] = []
+    taken: list[str] = []
 
     def make(count: int) -> list[str]:
-        fresh = [f"codetask_fault_{uuid.uuid4().hex[:12]}" for _ in range(count)]
-        for name in fresh:
-            execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-        names.extend(fresh)
-        return [with_database(postgres_url, name) for name in fresh]
+        fresh = [postgres_databases.take() for _ in range(count)]
+        taken.extend(fresh)
+        return fresh
 
     yield make
-    for name in names:
-        execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+    for url in taken:
+        postgres_databases.give_back(url, reuse=False)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

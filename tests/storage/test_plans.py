@@ -1,7 +1,9 @@
 """The statements of the queue use their partial indexes, so that finished rows cost nothing however many there are."""
 
+import contextlib
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,11 +15,17 @@ from storage.engine import Database
 from storage.models import FollowUpRow, SuggestionRow
 from storage.statements import columns_of
 from storage.transaction import Tx
+from tests.clock import FakeClock
+from tests.postgres_databases import Databases
 from tests.storage.conformance.bench import LEASE, file, where
 from tests.storage.conformance.followups import put
 
 FINISHED = 3_000
 ANN = ("slack", "T1", "U1")
+
+
+class Undone(Exception):
+    """Ends a transaction that is to change nothing."""
 
 
 def message(number: str, at: datetime) -> Message:
@@ -35,11 +43,23 @@ def message(number: str, at: datetime) -> Message:
     )
 
 
-@pytest.fixture
-def full(store: Database) -> Database:
-    """A store with many finished rows and a few open ones."""
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A store with many finished rows and a few open ones, which stay as they are."""
+    databases: Databases | None = None
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("plans") / "codetask.db"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        url = f"sqlite:///{path}"
+    else:
+        databases = request.getfixturevalue("postgres_databases")
+        url = databases.take(fresh=True)
+    store = Database(url, FakeClock())
     store.run_sync(fill)
-    return store
+    yield store
+    store.close_sync()
+    if databases is not None:
+        databases.give_back(url, reuse=False)
 
 
 def fill(tx: Tx) -> None:
@@ -95,26 +115,32 @@ def fill(tx: Tx) -> None:
 
 
 def plans(store: Database, unit: Callable[[Tx], Any]) -> list[str]:
-    """The database's plan of every statement that the unit runs."""
+    """The database's plan of every statement that the unit runs; what it writes is undone."""
     seen: list[tuple[str, Any]] = []
+    found: list[str] = []
 
     def watch(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
         seen.append((statement, parameters))
 
-    sa.event.listen(store.engine, "before_cursor_execute", watch)
-    store.run_sync(unit)
-    sa.event.remove(store.engine, "before_cursor_execute", watch)
     prefix = "EXPLAIN QUERY PLAN " if store.is_sqlite else "EXPLAIN "
 
-    def explain(tx: Tx) -> list[str]:
+    def explain(tx: Tx) -> None:
+        sa.event.listen(store.engine, "before_cursor_execute", watch)
+        try:
+            unit(tx)
+            tx.flush()
+        finally:
+            sa.event.remove(store.engine, "before_cursor_execute", watch)
         connection = tx.session.connection()
-        return [
-            "\n".join(str(row[-1]) for row in connection.exec_driver_sql(prefix + statement, parameters))
-            for statement, parameters in seen
-            if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "WITH", "INSERT INTO RUN"))
-        ]
+        for statement, parameters in seen:
+            if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "WITH", "INSERT INTO RUN")):
+                rows = connection.exec_driver_sql(prefix + statement, parameters)
+                found.append("\n".join(str(row[-1]) for row in rows))
+        raise Undone
 
-    return store.run_sync(explain)
+    with contextlib.suppress(Undone):
+        store.run_sync(explain)
+    return found
 
 
 @pytest.mark.parametrize(

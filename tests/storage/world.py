@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -197,6 +198,14 @@ class DyingStore:
         return getattr(self._store, name)
 
 
+@lru_cache(maxsize=1)
+def settings_of(folder: Path) -> Settings:
+    """What every bot of a story is started with."""
+    return Settings(  # type: ignore[call-arg]
+        git_repo_url="https://git.example/app.git", codetask_data=folder, admins="U1", max_runs_per_repo=2
+    )
+
+
 @dataclass
 class World:
     """What outlives a bot: database, chat, forge and the clock. `app` is the bot that runs now."""
@@ -217,9 +226,7 @@ class World:
 
     def start(self, dies_at: int, before: bool = False) -> None:
         """A new bot with nothing in its memory."""
-        settings = Settings(  # type: ignore[call-arg]
-            git_repo_url="https://git.example/app.git", codetask_data=self.folder, admins="U1", max_runs_per_repo=2
-        )
+        settings = settings_of(self.folder)
         self.mind = DyingStore(self.store, dies_at, before)
         app = wire(settings, self.mind, {"slack": self.chat}, {}, LiveRedactor())  # type: ignore[arg-type,dict-item]
         attempts = replace(app.attempts, jitter=lambda: 0.0)

@@ -25,7 +25,7 @@ HOSTILE: Final = (
 )
 
 
-@item(9)
+@item(9, outgoing=True)
 async def an_effect_whose_answer_was_lost_happens_once(rig: Rig) -> None:
     app = await rig.start()
     rig.fail("post", "lost_answer")
@@ -47,7 +47,7 @@ async def an_effect_whose_answer_was_lost_happens_once(rig: Rig) -> None:
     assert await app.parked() == 0
 
 
-@item(9)
+@item(9, outgoing=True)
 async def an_effect_that_never_happened_is_repeated(rig: Rig) -> None:
     app = await rig.start()
     rig.fail("post", "down", times=2)
@@ -58,7 +58,7 @@ async def an_effect_that_never_happened_is_repeated(rig: Rig) -> None:
     assert await app.parked() == 0
 
 
-@item(10)
+@item(10, outgoing=True)
 async def a_busy_platform_is_left_alone_as_long_as_it_asks(rig: Rig) -> None:
     app = await rig.start()
     rig.fail("post", "busy", after=30)
@@ -77,7 +77,7 @@ async def a_busy_platform_is_left_alone_as_long_as_it_asks(rig: Rig) -> None:
     assert "Writing the change" in rig.posts[0].text
 
 
-@item(11)
+@item(11, outgoing=True)
 async def what_will_not_change_is_not_tried_again(rig: Rig) -> None:
     app = await rig.start()
     kinds: tuple[FaultKind, ...] = ("thread_gone", "channel_gone", "not_allowed")
@@ -114,7 +114,7 @@ async def a_vanished_message_is_not_edited_for_ever(rig: Rig) -> None:
     assert len(rig.posts) == 2
 
 
-@item(11)
+@item(11, outgoing=True)
 async def refused_credentials_end_the_process(rig: Rig) -> None:
     app = await rig.start()
     rig.mention("ana", WISH)
@@ -162,7 +162,7 @@ def _as_post(whispered: object) -> object:
     return type("Shown", (), {"native": whispered.native})()  # type: ignore[attr-defined]
 
 
-@item(16)
+@item(16, outgoing=True)
 async def long_texts_are_split_below_every_limit(rig: Rig) -> None:
     code = "\n".join(f"line {number} & <more>" for number in range(400))
     text = f"Before\n\n```python\n{code}\n```\n\n" + "word " * 2_000

@@ -21,9 +21,10 @@ async def _commands(rig: Rig) -> list[Command]:
 
 async def _wait_until(moment: float) -> None:
     """Waits for a point of the monotonic clock: the fault itself is a length of time."""
-    async with asyncio.timeout(30):
-        while time.monotonic() < moment:
-            await asyncio.wait({asyncio.create_task(asyncio.sleep(0))})
+    reached = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.call_later(moment - time.monotonic(), reached.set)
+    await reached.wait()
 
 
 @item(1)
