@@ -6,7 +6,7 @@ SQLite has one writer anyway. A batch costs a handful of statements, however man
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -86,7 +86,7 @@ class Collecting:
     def __init__(self, tx: "Tx") -> None:
         self._tx = tx
 
-    def collect(self, messages: Sequence[Message], owner: str) -> Sequence[int | None]:
+    def collect(self, messages: Sequence[Message], owner: str, between: Collection[str]) -> Sequence[int | None]:
         """See `bot.store.SuggestionQueries.collect`."""
         channels = sorted({channel_of(message) for message in messages})
         self._stand_in_line(channels)
@@ -99,7 +99,9 @@ class Collecting:
             items[channel] = self._waiting(channel)
         for message in messages:
             key = (channel_of(message), message.message_id)
-            if key not in known:
+            if message.message_id in between:
+                _cut(message, items[key[0]], self._tx.now)
+            elif key not in known:
                 known.add(key)
                 where[key] = self._placed(message, items[key[0]], owner)
         self._write(items)
@@ -169,13 +171,14 @@ class Collecting:
         """The item that a new message joins or begins; what somebody else left in its place is due at once."""
         now, root = self._tx.now, place_of(message)
         mine: _Item | None = None
+        _cut(message, items, now)
         for item in items:
-            if item.closed or item.root != root:
+            if item.closed or item.root != root or item.author_id != message.person.id:
                 continue
-            if item.author_id != message.person.id or not item.takes(message):
-                item.close(now)
-            else:
+            if item.takes(message):
                 mine = item
+            else:
+                item.close(now)
         if mine is None:
             mine = _Item(None, root, message.person.id, message.heard_by or owner, message.sent_at, now, first=message)
             items.append(mine)
@@ -231,6 +234,13 @@ class Collecting:
             sql = f"SELECT id, message_id FROM suggestion WHERE {CHANNEL} AND {these}"
             for number, message_id in self._tx.listed(sql, ids=given, **bound_to(channel)):
                 new[message_id].id = number
+
+
+def _cut(message: Message, items: Iterable[_Item], now: datetime) -> None:
+    """Another speaker ends what is being said in a place."""
+    for item in items:
+        if not item.closed and item.root == place_of(message) and item.author_id != message.person.id:
+            item.close(now)
 
 
 def _order(item: _Item) -> tuple[bool, int]:

@@ -99,8 +99,10 @@ class Suggestions:
         self._tx = tx
         self._collecting = Collecting(tx)
 
-    def collect(self, messages: Sequence[Message], owner: str) -> Sequence[int | None]:
-        return self._collecting.collect(messages, owner)
+    def collect(
+        self, messages: Sequence[Message], owner: str, *, between: Collection[str] = ()
+    ) -> Sequence[int | None]:
+        return self._collecting.collect(messages, owner, between)
 
     def take(self, message: MessageRef, author: Person, sent_at: datetime) -> Suggestion:
         return self._collecting.take(message, author, sent_at)

@@ -51,11 +51,14 @@ class Demand:
 
 
 class SuggestionQueries(Protocol):
-    def collect(self, messages: Sequence[Message], owner: str) -> Sequence[int | None]:
+    def collect(
+        self, messages: Sequence[Message], owner: str, *, between: Collection[str] = ()
+    ) -> Sequence[int | None]:
         """Claims the keys of messages, in the order given, each joining the item of its author that still waits in
         its place (product rule 6.2) or beginning one: the item's number, None for a message that was known already.
 
-        A message of anybody else closes what waits in that place: it is due at once. An item belongs to the process
+        A message of anybody else closes what waits in that place: it is due at once. Those whose ids are in `between`
+        do no more than that, and get None. An item belongs to the process
         that heard its first message, `owner` where the message does not name it; no text is stored."""
         ...
 

@@ -58,6 +58,26 @@ async def test_somebody_else_cuts_a_burst(room: Room) -> None:
     assert [item.state for item in await room.items()] == [OPEN, WAITING]
 
 
+async def test_somebody_else_cuts_a_burst_with_a_few_words_too(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    await room.says(WISH)
+    await room.says("not sure", BO)
+    assert [item.closed for item in await room.items()] == [True]
+    await room.says("by month")
+    await room.says("Somebody should note the opening hours on the page.")
+    await room.says("the new ones")
+    assert [item.members for item in await room.items()] == [1, 2]
+
+
+async def test_few_words_elsewhere_cut_nothing(room: Room) -> None:
+    await room.turn(Mode.SUGGEST)
+    await room.says("hello there", BO)
+    await room.says(WISH)
+    await room.says("by month")
+    await room.judges()
+    assert (await room.item()).members == 2
+
+
 async def test_where_intake_is_off_nothing_is_stored(room: Room) -> None:
     await room.says(WISH)
     await room.says(WISH, root="17.1")

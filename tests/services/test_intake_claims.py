@@ -100,7 +100,9 @@ async def test_what_one_process_heard_another_need_not_ask_for(two: tuple[Room, 
     await ears.turn(Mode.SUGGEST)
     said = ears.message(WISH)
     await ears.app.inbox.accept(said)
-    await ears.app.inbox.accept(ears.message("ok", ANA.model_copy(update={"id": "U9"})))
+    elsewhere = CHANNEL.model_copy(update={"channel_id": "C2"})
+    await ears.turn(Mode.SUGGEST, elsewhere)
+    await ears.app.inbox.accept(ears.message("ok", thread=elsewhere))
     await hands.app.inbox.drain()
     assert (await ears.item()).owner == ears.app.intake.originals.owner, "and nobody took two letters for a request"
     await hands.app.inbox.accept(hands.edit(said, f"{WISH} As a file."))

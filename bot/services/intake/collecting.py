@@ -7,6 +7,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
+from enum import Enum, auto
 from typing import Final
 
 from bot.core.inbound import Message, MessageRef
@@ -22,6 +23,13 @@ GATHER_SECONDS: Final = 0.02
 """Nobody waits for the claim of a message, so a few of them share a commit."""
 
 Heard = tuple[Pending, Message]
+
+
+class Part(Enum):
+    """What a message is to the items of its place."""
+
+    WORDS = auto()
+    BETWEEN = auto()
 
 
 class Collecting:
@@ -45,11 +53,12 @@ class Collecting:
 
         def unit(tx: Transaction) -> None:
             fresh = [message for item, message in in_order if tx.inbox.done(item.id) and self._is_wanted(tx, message)]
-            wanted = [message for message in fresh if message.message_id in worth]
+            wanted = [message for message in fresh if message.message_id in part]
             if wanted:
-                tx.suggestions.collect(wanted, self._owner)
+                between = [message.message_id for message in wanted if part[message.message_id] is Part.BETWEEN]
+                tx.suggestions.collect(wanted, self._owner, between=between)
 
-        worth = {message.message_id for _, message in in_order if self._is_worth(message)}
+        part = {message.message_id: what for _, message in in_order if (what := self._part(message)) is not None}
         await self._store.run(unit)
         await asyncio.sleep(0)
         return [None] * len(heard)
@@ -58,28 +67,32 @@ class Collecting:
         reference = MessageRef(thread=message.thread, message_id=message.message_id)
         return self._originals.held(reference) if message.withheld else message.text
 
-    def _is_worth(self, message: Message) -> bool:
-        """Whether a message may be judged, by itself or as more of what its author has just said. Who heard it has
-        noted whether it is short; what nobody has looked at is read when it is judged."""
+    def _part(self, message: Message) -> Part | None:
+        """What a message is to intake: words to judge, by themselves or as more of what their author has just said; or
+        somebody else's few words that end that. None: nothing. Who heard it has noted whether it is short; what nobody
+        has looked at is read when it is judged."""
         kind = message.person.kind
         who = Facts(by_bot=kind == "bot", by_webhook=kind == "webhook")
         if skipped("", who) is not Skip.SHORT:  # of people only the length counts, which is looked at next
-            return False
+            return None
         short = message.is_short
         if short is None:
             text = self._text(message)
             short = is_short(text) if text is not None else None
         place = (message.thread.canonical if message.in_thread else "", message.thread.channel_id)
         if short is None:
-            return True
-        if short:
-            author, at = self._spoke.get(place, ("", message.sent_at))
-            return author == message.person.id and abs(message.sent_at - at) <= TOGETHER
-        self._spoke[place] = (message.person.id, message.sent_at)
+            return Part.WORDS
+        author, at = self._spoke.get(place, ("", message.sent_at))
+        again = author == message.person.id and abs(message.sent_at - at) <= TOGETHER
+        if short and again:
+            return Part.WORDS
+        self._spoke[place] = ("" if short else message.person.id, message.sent_at)
         self._spoke.move_to_end(place)
         if len(self._spoke) > PLACES:
             self._spoke.popitem(last=False)
-        return True
+        if not short:
+            return Part.WORDS
+        return Part.BETWEEN if author and abs(message.sent_at - at) <= TOGETHER else None
 
     def _is_wanted(self, tx: Transaction, message: Message) -> bool:
         """Whether intake is on in the channel, and the message steers no code task and no follow-up."""

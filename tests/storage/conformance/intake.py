@@ -96,6 +96,17 @@ def another_speaker_ends_an_item(bench: Bench) -> None:
     assert (item(bench, 4).root, item(bench, 3).root) == ("0.5", "")
 
 
+def a_few_words_of_another_speaker_end_an_item_and_begin_none(bench: Bench) -> None:
+    assert collect(bench, said(bench, 1), said(bench, 2, root="0.5")) == [1, 2]
+    said_between = [said(bench, 3, "U2"), said(bench, 4)]
+    assert bench.do(lambda tx: list(tx.suggestions.collect(said_between, "p1", between=["3"]))) == [None, 3]
+    assert [item(bench, n).closed for n in (1, 2, 3)] == [True, False, False]
+    own = [said(bench, 5, "U1", root="0.5")]
+    assert bench.do(lambda tx: list(tx.suggestions.collect(own, "p1", between=["5"]))) == [None]
+    assert not item(bench, 2).closed
+    assert bench.do(lambda tx: tx.suggestions.of_message(ref(said(bench, 3)))) is None
+
+
 def an_item_takes_so_many_messages(bench: Bench) -> None:
     found = collect(bench, *(said(bench, n) for n in range(MEMBERS_MAX + 2)))
     assert found == [1] * MEMBERS_MAX + [2, 2]
@@ -255,6 +266,7 @@ def undecided_ones_expire(bench: Bench) -> None:
 CHECKS: tuple[Check, ...] = (
     messages_of_one_person_are_one_item,
     another_speaker_ends_an_item,
+    a_few_words_of_another_speaker_end_an_item_and_begin_none,
     an_item_takes_so_many_messages,
     a_known_message_is_not_collected_again,
     what_came_late_waits_for_its_neighbours_only,
