@@ -105,6 +105,16 @@ async def send(tab: Tab, chat: str, text: str) -> None:
     await tab.until(f"document.querySelector('.{chat} textarea').value === ''")
 
 
+async def says(tab: Tab, chat: str, person: str, text: str) -> None:
+    """Somebody else says something, elsewhere than on this page."""
+    told = json.dumps({"channel": chat, "person": person, "do": "say", "text": text})
+    await tab.run(
+        'fetch("/do", { method: "POST", headers: { "Content-Type": "application/json" },'
+        f" body: {json.dumps(told)} }})"
+    )
+    await tab.until(f"document.querySelector('.{chat} .feed').textContent.includes({json.dumps(text)})")
+
+
 def message(chat: str, words: str) -> str:
     """Whether a chat shows a message that has all of these words, as a script."""
     return f"Boolean({newest(chat, words)})"
@@ -192,11 +202,7 @@ async def test_focus_and_place_are_kept_while_messages_arrive(tab: Tab) -> None:
     await tab.click(".slack textarea")
     await tab.type("a draft")
     await tab.run("window.first = document.querySelector('.slack article .said')")
-    await tab.run(
-        """fetch("/do", { method: "POST", headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ channel: "slack", person: "bo", do: "say", text: "something new" }) })"""
-    )
-    await tab.until("document.querySelector('.slack .feed').textContent.includes('something new')")
+    await says(tab, "slack", "bo", "something new")
     assert await tab.run("document.querySelector('.slack .feed').scrollTop") == 0
     assert await tab.run("document.activeElement.value") == "a draft"
     assert await tab.run("window.first.isConnected")
@@ -279,6 +285,7 @@ async def test_a_form_is_readable_in_both_themes_at_every_width(tab: Tab) -> Non
 async def test_a_message_becomes_a_code_task_by_its_menu(tab: Tab) -> None:
     for chat in ("slack", "discord"):
         said = f"Somebody should note the opening hours in {chat}"
+        await says(tab, chat, "bo", "Anything else?")  # else the next words may be more of what Ana said a moment ago
         await send(tab, chat, said)
         await tab.click(await mark(tab, chat, said, ".tools .more"))
         await tab.until(f"document.activeElement.matches('#{chat}-menu:popover-open [role=menuitem]')")
