@@ -1,5 +1,10 @@
-"""`codetask` as a person or a script runs it: a process of its own with a data folder of its own."""
+"""`codetask` as a person or a script runs it: a process of its own with a data folder of its own.
 
+What is run to its end is forked from a process that has imported everything (tests/cli/forked.py); what is started and
+spoken to begins as `python -m bot.cli`.
+"""
+
+import atexit
 import os
 import socket
 import subprocess
@@ -7,9 +12,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from queue import Empty, Queue
+from tempfile import TemporaryFile
 from threading import Thread
+
+from tests.cli.forked import Commands
 
 DEADLINE = 60
 
@@ -32,16 +41,15 @@ class Terminal:
         }
 
     def run(self, *args: str, stdin: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "bot.cli", *args],
-            input=stdin if stdin is not None else "",
-            env=self.env | env,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
+        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+            given.write((stdin or "").encode("utf-8", "surrogateescape"))
+            given.seek(0)
+            code = commands().run(args, self.env | env, self.home, (given, out, err), DEADLINE)
+            said = []
+            for stream in (out, err):
+                stream.seek(0)
+                said.append(stream.read().decode())
+        return subprocess.CompletedProcess(args, code, *said)
 
     @contextmanager
     def start(self, *args: str, **env: str) -> Iterator["Process"]:
@@ -107,6 +115,14 @@ class Process:
         for stream in (self.child.stdout, self.child.stderr):
             if stream is not None:
                 stream.close()
+
+
+@cache
+def commands() -> Commands:
+    """Where commands are forked, for all tests of this process."""
+    made = Commands()
+    atexit.register(made.close)
+    return made
 
 
 def free_port() -> int:

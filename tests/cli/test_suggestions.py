@@ -42,7 +42,7 @@ def test_suggestions_are_listed_filed_joined_and_dismissed(served: Terminal) -> 
     filed = served.run("suggestion", "file", "1", "-y", "--json")
     number = json.loads(filed.stdout)["id"]
     joined = json.loads(served.run("suggestion", "same", "RQ-2", number, "--json").stdout)
-    assert (joined["id"], [one["id"] for one in joined["askers"]]) == (number, ["U2"])
+    assert (joined["id"], [one["id"] for one in joined["askers"]]) == (number, ["U1", "U2"])
     assert served.run("suggestion", "dismiss", "RQ-3").stdout == "RQ-3 is dismissed.\n"
     assert served.run("suggestion", "list").stderr == "No such suggestions.\n"
     assert served.run("suggestion", "list", "--state", "same", "-q").stdout.split() == ["RQ-2"]

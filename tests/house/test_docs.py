@@ -2,11 +2,11 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from bot.cli.root import run
 from bot.settings import Settings, setting_names
 from platforms.registry import load_settings
 from tests.house.files import ROOT, tracked
@@ -77,19 +77,12 @@ def test_make_alone_lists_every_target() -> None:
     assert [name for name in targets() - {"setup"} if f"make {name} " not in done.stdout] == []
 
 
-def test_named_commands_exist() -> None:
+def test_named_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     said = [command.split() for page in pages() for command in COMMAND.findall(code_of(page.read_text()))]
     named = {" ".join(words if words[0] in NOUNS else words[:1]) for words in said}
     assert {"up", "demo", "doctor"} <= named
     for command in sorted(named - {"ask", "post"}):  # only agents have these two, in bot/worker/shell
-        done = subprocess.run(
-            [sys.executable, "-c", "from bot.cli import main; main()", *command.split(), "--help"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"codetask {command}: {done.stderr}"
+        assert run([*command.split(), "--help"]) == 0, f"codetask {command}: {capsys.readouterr().err}"
 
 
 def test_named_settings_exist() -> None:

@@ -1,5 +1,7 @@
 """I10: a crash right before or right after any commit of the whole path, then a restart, ends in the same state."""
 
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,23 +20,26 @@ from tests.storage.crash import (
     two_in_one_channel,
 )
 
+STORIES = [
+    (merged, "sqlite"),
+    (merged, "postgres"),
+    (cancelled, "memory"),
+    (two_in_one_channel, "memory"),
+    (followed_up, "memory"),
+    (followed_up, "postgres"),
+    (followed_up_by_another_worker, "memory"),
+    (suggested, "memory"),
+    (filed_by_itself, "memory"),
+]
 
-@pytest.mark.parametrize("before", [False, True], ids=["after-commit", "before-commit"])
-@pytest.mark.parametrize(
-    ("story", "database_url"),
-    [
-        (merged, "sqlite"),
-        (merged, "postgres"),
-        (cancelled, "memory"),
-        (two_in_one_channel, "memory"),
-        (followed_up, "memory"),
-        (followed_up, "postgres"),
-        (followed_up_by_another_worker, "memory"),
-        (suggested, "memory"),
-        (filed_by_itself, "memory"),
-    ],
-    indirect=["database_url"],
-)
+
+def cases() -> Iterator[object]:
+    for (story, store), when in product(STORIES, ("after", "before")):
+        marks = [pytest.mark.long] if (store, when) == ("postgres", "before") else []
+        yield pytest.param(story, store, when == "before", id=f"{story.__name__}-{store}-{when}-commit", marks=marks)
+
+
+@pytest.mark.parametrize(("story", "database_url", "before"), list(cases()), indirect=["database_url"])
 async def test_a_crash_at_any_commit_changes_nothing(
     story: Story, before: bool, store: Database, clock: FakeClock, tmp_path: Path
 ) -> None:

@@ -162,6 +162,7 @@ async def runs_of(place: Town, number: int) -> Sequence[Any]:
     return await place.app.store.run(lambda tx: list(tx.runs.of_task(number)), read=True)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.long)], indirect=True)
 async def test_every_outcome(tmp_path: Path, database_url: str) -> None:
     bare = world_of(tmp_path)
     async with AsyncExitStack() as stack:
