@@ -21,6 +21,8 @@ GROUPS: Final = {
     "push": ("push.before", "push.remote_accepted", "pr.before", "pr.created_unrecorded"),
     "chat": ("delivery.before", "delivery.sent_unrecorded", "cleanup.mid"),
 }
+QUICK: Final = ("claim", "push", "chat")
+"""Where a kill could lose or double something that others see. The rest is killed with the long counts."""
 ON_POSTGRES: Final = (
     "claim.before_commit",
     "push.remote_accepted",
@@ -53,7 +55,9 @@ async def together(folder: Path, nursery: Nursery, urls: list[str], failpoints: 
             group.create_task(survives(folder / f"site{number}", nursery, url, failpoint))
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(
+    "group", [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in GROUPS]
+)
 async def test_sqlite(tmp_path: Path, nursery: Nursery, sqlite_urls, long_run: bool, group: str) -> None:
     failpoints = GROUPS[group]
     for number in range(20 if long_run else 1):

@@ -106,7 +106,9 @@ def named(place: Site, task: CodeTask, moment: str) -> None:
         assert "code-worker/CT-1" in card, card
 
 
-@pytest.mark.parametrize("start", range(0, len(MOMENTS), 4))
+@pytest.mark.parametrize(
+    "start", [pytest.param(at, marks=pytest.mark.long if at in (4, 8) else ()) for at in range(0, len(MOMENTS), 4)]
+)
 async def test_cancel_at_every_moment(
     tmp_path: Path, nursery: Nursery, sqlite_urls: Urls, long_run: bool, start: int
 ) -> None:
