@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import bot.core.intake
 from bot.core.intake.extract import extract
-from bot.core.intake.features import BUCKETS, DENSE, features_of
+from bot.core.intake.features import BUCKETS, DENSE, PIECES_MAX, features_of
 from bot.core.intake.filter import Facts, Skip, skipped
 from bot.core.intake.kinds import ACTIONABLE, Kind, Reason
 from bot.core.intake.language import language_of
@@ -107,7 +107,7 @@ def test_features_stay_in_their_range_and_are_bounded() -> None:
     seen = features_of("I can't open the export page, 导出页面打不开! " * 500)
     assert all(0 <= index < DENSE for index in seen.dense)
     assert all(DENSE <= index < BUCKETS for index in seen.pieces)
-    assert len(seen.pieces) <= 700
+    assert len(seen.pieces) <= PIECES_MAX
 
 
 def test_the_weights_are_small_and_survive_a_round_trip() -> None:

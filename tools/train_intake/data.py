@@ -105,18 +105,11 @@ def folds(groups: Sequence[int], count: int, seed: int) -> list[int]:
 
 
 def importance(messages: Sequence[Message], groups: Sequence[int]) -> list[float]:
-    """How much each message counts: less when its label is weak or ambiguous, or many say the same; rare kinds more."""
+    """How much each counts: less for weak and ambiguous labels, what was made up, and where many say the same."""
     sizes = Counter(groups)
-    raw: list[float] = []
+    made: list[float] = []
     for message, group in zip(messages, groups, strict=True):
         counts = (0.6 if message.weak else 1.0) * (0.5 if message.ambiguous else 1.0)
-        counts *= 0.3 if message.synthetic else 1.0
-        raw.append(counts / sizes[group] ** 0.25)
-    total = sum(raw)
-    mass: dict[Kind, float] = defaultdict(float)
-    for message, counts in zip(messages, raw, strict=True):
-        mass[message.kind] += counts
-    return [
-        counts * min((total / len(KINDS) / mass[message.kind]) ** 0.4, 3.0)
-        for message, counts in zip(messages, raw, strict=True)
-    ]
+        counts *= 0.3 if message.synthetic else 0.6 if message.own else 1.0
+        made.append(counts / sizes[group] ** 0.25)
+    return made

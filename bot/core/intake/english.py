@@ -431,3 +431,21 @@ PHRASES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 """Name of a signal -> its phrases."""
+
+_FRAME: Final = """
+    a able about add after again all allow already also although always am an and another any anyone anything are
+    aren't as at be because been before being better between both bug but by can can't cannot could couldn't did
+    didn't do does doesn't doing don't done down each easier either error even every everybody everything feature
+    few for from get gets good got great had hadn't has hasn't have haven't having he here hope how i i'd i'll i'm
+    i've idea if in instead into is isn't issue it it'd it's its just keep keeps know least less let let's like look
+    looks love made make makes many may maybe me might more most much must my n't need needs neither never nice no
+    nobody nor not nothing now of off often on one only onto option or other ought our out over per perhaps please
+    possible problem really request same see seem seems shall she should shouldn't show since so some someone
+    something sometimes still support than thanks that that's the their them then there there's these they they're
+    think this those though through to too tried try two under unless until up us use used using very via want
+    wanted wants was wasn't way we we'd we'll we're we've were weren't what what's when where whether which while
+    who why will wish with without won't work working works would wouldn't yet you you'd you're you've your
+    . ? !
+    """
+FRAME_WORDS: Final = frozenset(_FRAME.split())
+"""The words that make the frame of a sentence; all others are what it is about."""

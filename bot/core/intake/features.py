@@ -1,8 +1,8 @@
 """What the scorer sees in a message: signals from rules, its shape, and hashed pieces of its words and characters.
 
 Every feature is a number below `BUCKETS`. Those below `DENSE` belong to rules and never collide; the others are hashes
-of words, pairs of words and runs of characters, which may. Changing anything here needs new weights: the trainer
-writes `FINGERPRINT` into them and the loader refuses weights made for other features.
+of words, pairs of words, frames and runs of characters, so many that two hardly ever meet in one. Changing anything
+here needs new weights: the trainer writes `FINGERPRINT` into them and the loader refuses weights made for others.
 """
 
 import re
@@ -16,9 +16,9 @@ from bot.core.intake import chinese, english
 from bot.core.intake.language import language_of
 from bot.core.intake.plain import read, split_address
 
-BUCKETS: Final = 8_192
+BUCKETS: Final = 1 << 24
 DENSE: Final = 1_024
-PIECES_MAX: Final = 700
+PIECES_MAX: Final = 900
 """At most so many hashed pieces of one message count: the first ones."""
 
 _WORDS: Final = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[.!?]+|\+1|'d|:[dp]|;\)|[:;]-?[)(]")
@@ -108,7 +108,12 @@ _NAMES: Final = (*_SIGNALS, *(f"{name}+" for name in _SIGNALS), *_SHAPES, *_PAIR
 DENSE_INDEX: Final[Mapping[str, int]] = {name: index for index, name in enumerate(_NAMES)}
 FINGERPRINT: Final = crc32(
     "\n".join(
-        [*_NAMES, *(repr(p) for p in english.PHRASES.values()), *(repr(p) for p in chinese.PHRASES.values())]
+        [
+            *_NAMES,
+            *sorted(english.FRAME_WORDS),
+            *(repr(p) for p in english.PHRASES.values()),
+            *(repr(p) for p in chinese.PHRASES.values()),
+        ]
     ).encode()
 )
 
@@ -234,6 +239,7 @@ def _pieces(words: list[str], han: list[str]) -> tuple[int, ...]:
     if words:
         pieces.append("^" + "_".join(words[:2]))
         pieces.append("^" + words[0])
+    pieces += _frames(words)
     for word in words:
         if len(word) > 4:
             padded = f"<{word}>"
@@ -243,7 +249,19 @@ def _pieces(words: list[str], han: list[str]) -> tuple[int, ...]:
         pieces += [run[at : at + 2] for at in range(len(run) - 1)]
         pieces += [run[at : at + 3] for at in range(len(run) - 2)]
     if han:
-        pieces += [f"^{han[0][:2]}", f"{han[-1][-2:]}$"]
+        pieces += [f"^{han[0][:3]}", f"^{han[0][:2]}", *(f"^{one}" for one in han[0][:4])]
+        pieces += [f"{han[-1][-3:]}$", f"{han[-1][-2:]}$", f"{han[-1][-1:]}$"]
     span = BUCKETS - DENSE
     kept = dict.fromkeys(pieces[:PIECES_MAX])
     return tuple({DENSE + crc32(piece.encode("utf-8", "surrogatepass")) % span for piece in kept})
+
+
+def _frames(words: list[str]) -> list[str]:
+    """Runs of three with what the message is about left out: "can we have a reminder letter" gives "have a _"."""
+    frame = ["^"]
+    for word in words:
+        if word in english.FRAME_WORDS:
+            frame.append(word)
+        elif frame[-1] != "_":
+            frame.append("_")
+    return [f"#{one}_{two}_{three}" for one, two, three in zip(frame, frame[1:], frame[2:], strict=False)]

@@ -88,14 +88,19 @@ def corrected(base: Weights, overlay: Overlay) -> Weights:
     """The weights with the correction in them; they score like any others."""
     head = base.head
     slope = head.slope * overlay.slope
-    classes = [list[float](values) for values in base.classes]
-    for at, kind in enumerate(KINDS):
-        if kind in ACTIONABLE:
-            for feature, adds in overlay.features.items():
-                scale = head.dense_scales[at] if feature < DENSE else head.piece_scales[at]
-                classes[at][feature] += adds / slope / scale
+    rules = [list[float](values) for values in base.rules]
+    pieces = dict(base.pieces)
+    for feature, adds in overlay.features.items():
+        scales = head.dense_scales if feature < DENSE else head.piece_scales
+        steps = [adds / slope / scale * (kind in ACTIONABLE) for kind, scale in zip(KINDS, scales, strict=True)]
+        if feature >= DENSE:
+            known = base.pieces.get(feature, [0.0] * len(KINDS))
+            pieces[feature] = [one + two for one, two in zip(known, steps, strict=True)]
+            continue
+        for values, step in zip(rules, steps, strict=True):
+            values[feature] += step
     offset = head.offset * overlay.slope + overlay.offset
-    return Weights(replace(head, slope=slope, offset=offset), tuple(classes))
+    return Weights(replace(head, slope=slope, offset=offset), tuple(rules), pieces)
 
 
 def _read(body: Mapping[str, Any]) -> Overlay:

@@ -52,11 +52,13 @@ def logits(seen: Features, weights: Weights) -> list[float]:
     """One number for each kind, before the softmax."""
     head = weights.head
     shrink = 1 / sqrt(len(seen.pieces)) if seen.pieces else 0.0
+    known = [weights.pieces[piece] for piece in seen.pieces if piece in weights.pieces]
+    sums = list(map(sum, zip(*known, strict=True))) or [0.0] * len(KINDS)
     return [
         head.biases[at]
         + head.dense_scales[at] * sum(map(values.__getitem__, seen.dense))
-        + head.piece_scales[at] * shrink * sum(map(values.__getitem__, seen.pieces))
-        for at, values in enumerate(weights.classes)
+        + head.piece_scales[at] * shrink * sums[at]
+        for at, values in enumerate(weights.rules)
     ]
 
 

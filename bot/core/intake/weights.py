@@ -1,23 +1,27 @@
 """The weights of the local model and the file they are shipped in.
 
 The file: a first line that names the format and its version, a second of JSON (`Head`), then one signed byte for each
-class and bucket, class after class. About 41 KB.
+class and rule, class after class; then the hashed features that it knows, in ascending order: the number of each in
+three bytes and one signed byte for each class. About 94 KB.
 """
 
 import hashlib
 import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from bot.core.intake.features import BUCKETS, FINGERPRINT
+from bot.core.intake.features import DENSE, FINGERPRINT
 from bot.core.intake.kinds import KINDS
 
-MAGIC: Final = b"codetask-intake-weights 1\n"
+MAGIC: Final = b"codetask-intake-weights 2\n"
 PATH: Final = Path(__file__).with_name("weights.bin")
+_NUMBER: Final = 3
+_ENTRY: Final = _NUMBER + len(KINDS)
+_RULES: Final = DENSE * len(KINDS)
 
 
 class BrokenWeights(Exception):
@@ -46,15 +50,22 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A model ready to score: one array of `BUCKETS` signed bytes for each class, in the order of `KINDS`."""
+    """A model ready to score. Its numbers are steps of the scales in `head`."""
 
     head: Head
-    classes: tuple[Sequence[float], ...]
+    rules: tuple[Sequence[float], ...]
+    """For each class, in the order of `KINDS`, one number for each of the `DENSE` features of rules."""
+    pieces: Mapping[int, Sequence[float]]
+    """Hashed feature -> one number for each class. A feature that is not in it says nothing."""
 
 
 def pack(weights: Weights) -> bytes:
     """The content of a weights file."""
-    body = b"".join(array("b", values).tobytes() for values in weights.classes)
+    body = b"".join(array("b", values).tobytes() for values in weights.rules)
+    body += b"".join(
+        number.to_bytes(_NUMBER, "little") + array("b", values).tobytes()
+        for number, values in sorted(weights.pieces.items())
+    )
     head = asdict(weights.head) | {"checksum": hashlib.sha256(body).hexdigest()}
     return MAGIC + json.dumps(head, separators=(",", ":")).encode() + b"\n" + body
 
@@ -68,11 +79,17 @@ def unpack(content: bytes) -> Weights:
         head = _head(json.loads(line))
     except (ValueError, TypeError, KeyError):
         raise BrokenWeights("its head cannot be read") from None
-    if len(body) != BUCKETS * len(KINDS) or hashlib.sha256(body).hexdigest() != head.checksum:
+    entries, rest = divmod(len(body) - _RULES, _ENTRY)
+    if entries < 0 or rest or hashlib.sha256(body).hexdigest() != head.checksum:
         raise BrokenWeights("its bytes do not match their checksum")
     if head.features != FINGERPRINT:
         raise BrokenWeights("it was made for other features: train it again")
-    return Weights(head, tuple(array("b", body[at : at + BUCKETS]) for at in range(0, len(body), BUCKETS)))
+    rules = tuple(array("b", body[at : at + DENSE]) for at in range(0, _RULES, DENSE))
+    pieces = {
+        int.from_bytes(body[at : at + _NUMBER], "little"): array("b", body[at + _NUMBER : at + _ENTRY])
+        for at in range(_RULES, len(body), _ENTRY)
+    }
+    return Weights(head, rules, pieces)
 
 
 def _head(read: dict[str, Any]) -> Head:
