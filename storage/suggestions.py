@@ -48,8 +48,9 @@ WIPE = ", ".join(f"{name} = ''" for name in WIPED)
 SKIP_SQLITE = f"""
 UPDATE suggestion SET state = 'skipped', reason = json_extract(o.value, '$[1]'), score = json_extract(o.value, '$[2]'),
   seen_hash = json_extract(o.value, '$[3]'), lease_until = NULL, updated_at = :now, {WIPE}
-FROM json_each(:outcomes) o WHERE suggestion.id = json_extract(o.value, '$[0]') AND state = 'waiting'
+FROM json_each(:outcomes) o WHERE suggestion.id = json_extract(o.value, '$[0]') AND +state = 'waiting'
 """
+"""By their ids: without the plus it would look at all that wait, for each outcome."""
 SKIP_POSTGRES = f"""
 UPDATE suggestion SET state = 'skipped', reason = o.value->>1, score = CAST(o.value->>2 AS double precision),
   seen_hash = o.value->>3, lease_until = NULL, updated_at = :now, {WIPE}

@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Final
 
 from bot.core.commands import FileTask, NearMiss, Parsed, SetFollowUp, TaskWord, parse, parse_follow_up
-from bot.core.inbound import Command, MessageRef
+from bot.core.inbound import Command, MessageRef, Person
 from bot.core.quoting import code_span
 from bot.core.tasks import CodeTask
 from bot.ports import Platform
 from bot.services.chat_followups import ChatFollowUps
 from bot.services.earlier import said_earlier
 from bot.services.intake.chat import ChatIntake
+from bot.services.ledger import Looked
 from bot.services.refusals import Refused
 from bot.services.said import Answers, Said
 from bot.services.tasks import CodeTasks, Filed, Filing, message_key
@@ -53,11 +54,21 @@ class ChatFiling:
             dedup_key=dedup_key(event),
             context=said.context,
             reply_token=said.reply_token,
+            looked=said.looked if origin is None else None,
         )
         outcome = self.tasks.file(tx, filing)
         if not isinstance(outcome, Filed) or not outcome.fresh:
             tx.threads.discard(thread.id)
         self._answer_filing(tx, said, outcome)
+
+    def look(self, tx: Transaction, event: Command, person: Person) -> Looked | None:
+        """What a command that files may repeat, before it is handled; None for any other."""
+        if event.command == "followup" or FEATURE not in self.tasks.settings.features:
+            return None
+        wish = parse(event.text, door=event.door, in_task_thread=False)
+        if not isinstance(wish, FileTask):
+            return None
+        return self.tasks.look(tx, Filing(wish.text, person, wish.options, channel=event.thread))
 
     def file_follow_up(self, tx: Transaction, said: Said, number: int) -> None:
         """[File it as a code task] below an answer that changed files: what was asked for becomes a code task, once."""

@@ -5,7 +5,7 @@ thread's earlier messages) is fetched before the transaction starts.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import assert_never
@@ -225,11 +225,12 @@ class ChatCommands:
         event = await self.intake.pointing.meant(event, person)
         context = await thread_context(platform, item, event)
         called = await name_for(event, self.platforms)
+        looked = await self.store.run(lambda tx: self.filing.look(tx, event, person), read=True)
 
         def unit(tx: Transaction) -> None:
             if not tx.inbox.done(item.id):
                 return
-            said = self._said(tx, item, event, person, context, called)
+            said = replace(self._said(tx, item, event, person, context, called), looked=looked)
             if event.command == "followup" and event.door in ("shortcut", "menu"):
                 self.follow_ups.ask_when(tx, said)
             else:

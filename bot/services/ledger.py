@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bot.core.inbound import Person, ThreadRef
 from bot.core.people import Action, Role, is_requester, may
@@ -38,6 +38,15 @@ RANKED: Final = 10
 """So many of the nearest are looked through for those that somebody may see."""
 
 
+class Looked(NamedTuple):
+    """A look through the code tasks for one that a text repeats."""
+
+    likely: int | None
+    """The number of the one that likely asks for the same."""
+    newest: int
+    """The highest number that there was; 0 for none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """The use cases. Holds no state."""
@@ -57,24 +66,36 @@ class Ledger:
         exclude: int | None = None,
         most: int = OFFERED,
         here: ThreadRef | None = None,
+        newer_than: int = 0,
     ) -> list[Similar]:
         """Code tasks, open or merged in the last 30 days, that are nearest to a text: at most `most` (of 10), nearest
         first. Only those that the person may see, and so may every viewer: their titles are shown to all who read the
-        answer (in the channel `here`, whose own are known there). `repo` looks at one repository's."""
-        found = tx.subscriptions.candidates(repo, tx.now - LOOKED_BACK, COMPARED, READ_MAX)
-        ranked = similar(text, (one for one in found if one[0] != exclude), top=RANKED)
+        answer (in the channel `here`, whose own are known there). `repo` looks at one repository's, `newer_than` only
+        at those (of the 10 newest) with a higher number."""
+        found = tx.subscriptions.candidates(repo, tx.now - LOOKED_BACK, RANKED if newer_than else COMPARED, READ_MAX)
+        ranked = similar(text, (one for one in found if one[0] != exclude and one[0] > newer_than), top=RANKED)
         seen = (one for one in ranked if (task := tx.tasks.get(one.id)) and self._may_show(tx, task, person, here))
         return list(islice(seen, most))
 
     def _may_show(self, tx: Transaction, task: CodeTask, person: Person, here: ThreadRef | None) -> bool:
         return self.may_see(tx, task, person) and may_see(tx, Role.VIEWER, ANYONE, task, here)
 
-    def offer(self, tx: Transaction, task: CodeTask, person: Person) -> CodeTask | None:
+    def look(self, tx: Transaction, text: str, repo: str, person: Person, here: ThreadRef | None) -> Looked:
+        """What `offer` needs to know, looked up where no transaction that writes has to wait for it."""
+        newest = tx.subscriptions.candidates(None, tx.now - LOOKED_BACK, 1, 0)
+        found = self.similar(tx, text, repo, person=person, most=1, here=here)
+        return Looked(found[0].id if found and found[0].likely_same else None, newest[0][0] if newest else 0)
+
+    def offer(self, tx: Transaction, task: CodeTask, person: Person, looked: Looked | None = None) -> CodeTask | None:
         """Says in the thread of a code task just filed by hand which one it likely repeats, if there is one. It stays
-        filed: that is for a person to say."""
+        filed: that is for a person to say. With `looked` only what was filed since then is still looked through."""
         here = tx.threads.get(task.thread_id).ref if task.thread_id is not None else None
-        found = self.similar(tx, task.description, task.repo, person=person, exclude=task.id, here=here)
-        other = tx.tasks.get(found[0].id) if found and found[0].likely_same else None
+        newest = looked.newest if looked else 0
+        found = self.similar(
+            tx, task.description, task.repo, person=person, exclude=task.id, most=1, here=here, newer_than=newest
+        )
+        number = found[0].id if found and found[0].likely_same else looked.likely if looked else None
+        other = tx.tasks.get(number) if number is not None else None
         if other is not None:
             self._news.looks_same(tx, task, other)
         return other

@@ -9,6 +9,7 @@ from bot.core.task_cards import say_doc
 from bot.core.texts import Texts
 from bot.services.announcements import Announcer
 from bot.services.languages import Wording
+from bot.services.ledger import Looked
 from bot.services.refusals import Refused
 from bot.store import Pending, Transaction
 
@@ -17,7 +18,7 @@ from bot.store import Pending, Transaction
 class Said:
     """Who said it, where, and in which language they read. `thread_id` is the thread if we know it; `context` is what
     was said there before, as stored JSON. `origin` is the stored event that a press goes back to, with its number;
-    `channel_name` is what the channel is called, for what is kept with it."""
+    `channel_name` is what the channel is called, for what is kept with it; `looked` what the text may repeat."""
 
     item: Pending
     event: Command | ButtonPress | FormSent | Message | Reaction
@@ -27,6 +28,7 @@ class Said:
     context: str = ""
     origin: tuple[int, Command | ButtonPress | FormSent] | None = None
     channel_name: str = ""
+    looked: Looked | None = None
 
     @property
     def number(self) -> int:

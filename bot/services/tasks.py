@@ -18,7 +18,7 @@ from bot.ports import Repo
 from bot.services.announcements import Announcer
 from bot.services.attempts import Attempts
 from bot.services.branch_runs import end_on_branch, refuse_change, waiting_on_branch
-from bot.services.ledger import Ledger
+from bot.services.ledger import Ledger, Looked
 from bot.services.people import Rights
 from bot.services.quotas import over_quota
 from bot.services.refusals import Refused, stage_word
@@ -46,6 +46,8 @@ class Filing:
     reply_token: ReplyToken | None = None
     start_at: datetime | None = None
     """No worker takes it before then."""
+    looked: Looked | None = None
+    """What `CodeTasks.look` answered for it just before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,17 @@ class CodeTasks:
         tx.people.remember_repo(filing.person, repo.alias)
         tx.people.audit(actor_of(filing.person), "file", task.ref, {"repo": repo.alias, "agent": agent})
         self.announcer.filed(tx, task, filing.person, filing.reply_token)
-        other = self.ledger.offer(tx, task, filing.person) if filing.source not in BY_SUGGESTION else None
+        shown = filing.source in BY_SUGGESTION
+        other = None if shown else self.ledger.offer(tx, task, filing.person, filing.looked)
         return Filed(task, fresh=True, removed_hidden=accepted.removed_hidden, looks_like=other)
+
+    def look(self, tx: Transaction, filing: Filing) -> Looked | None:
+        """Which code task a filing likely repeats, for its `looked`; None when it would be refused. Only reads, and
+        takes longer than filing it does: nobody who writes should wait for it."""
+        accepted, repo = checked(filing.text), self._repo(tx, filing)
+        if isinstance(accepted, Refused) or isinstance(repo, Refused):
+            return None
+        return self.ledger.look(tx, accepted.text, repo.alias, filing.person, filing.channel)
 
     @property
     def ledger(self) -> Ledger:

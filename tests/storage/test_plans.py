@@ -207,6 +207,11 @@ def test_chatter_costs_the_same_however_much_was_heard_before(full: Database, un
         assert not re.search(r"SCAN suggestion\w*$", text, re.MULTILINE), text
 
 
+def test_what_was_judged_is_found_by_its_id(full: Database) -> None:
+    (skip,) = plans(full, lambda tx: tx.suggestions.skip({1: ("below_threshold", 0.1, "h")}))
+    assert "INTEGER PRIMARY KEY" in skip or not full.is_sqlite, skip  # PostgreSQL joins what few there are
+
+
 @pytest.mark.parametrize("move", ["start", "post"])
 def test_follow_ups_fire_by_their_ids(full: Database, move: str) -> None:
     (fire,) = plans(full, lambda tx: getattr(tx.followups, move)([1, 2, 3]))

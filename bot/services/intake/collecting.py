@@ -22,6 +22,9 @@ PLACES: Final = 1_000
 GATHER_SECONDS: Final = 0.02
 """Nobody waits for the claim of a message, so a few of them share a commit."""
 
+AT_ONCE: Final = 16
+"""Messages of one transaction: few enough that a command, which is stored next, hardly waits for it (ours)."""
+
 Heard = tuple[Pending, Message]
 
 
@@ -40,7 +43,7 @@ class Collecting:
         self._modes = modes
         self._originals = originals
         self._owner = owner
-        self._together: Batches[Heard, None] = Batches(self._collect, gather=GATHER_SECONDS)
+        self._together: Batches[Heard, None] = Batches(self._collect, AT_ONCE, GATHER_SECONDS)
         self._spoke: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
 
     async def collect(self, item: Pending, message: Message) -> None:

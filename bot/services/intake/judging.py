@@ -32,7 +32,8 @@ from bot.store import Store, StoreDown, Transaction
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE: Final = 50
+AT_ONCE: Final = 16
+"""Items of one round: what is written of them keeps nobody waiting for long (ours)."""
 WITH_MODEL: Final = 4
 """So many items are asked about at once where a model judges: its answers take seconds, and a lease lasts a minute."""
 CONTEXT: Final = 5
