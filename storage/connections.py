@@ -4,6 +4,8 @@ PostgreSQL: `BEGIN` and the reading of its clock travel together, and so do `NOT
 the test whether a pooled connection is alive (docs/decisions/0008).
 """
 
+import sqlite3
+import time
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
@@ -11,6 +13,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 THREADS_POSTGRES: Final = 6
+BUSY_SECONDS: Final = 10
+"""How long a transaction waits for another process that writes (ours)."""
+BUSY_MS: Final = 8
+"""How long it waits before it asks anew (ours)."""
 _BEGUN_AT, _TOPICS = "codetask_begun_at", "codetask_topics"
 
 
@@ -53,14 +59,28 @@ def sqlite_engine(url: sa.URL, begin: str, static: bool = False) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+        patience = BUSY_MS if begin == "BEGIN IMMEDIATE" else BUSY_SECONDS * 1000
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={patience}", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     def do_begin(pooled: sa.PoolProxiedConnection) -> None:
-        pooled.dbapi_connection.execute(begin).close()  # type: ignore[union-attr]
+        _begin_sqlite(pooled.dbapi_connection, begin)
 
     engine.dialect.do_begin = do_begin  # type: ignore[method-assign]
     return engine
+
+
+def _begin_sqlite(connection: Any, begin: str) -> None:
+    """Asks for the lock every few milliseconds. SQLite itself would soon ask ten times a second only, and lose against
+    another process that writes all the time; `busy_timeout` is set so that it asks a few times at each of ours."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute(begin).close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
 
 
 def postgres_engine(url: sa.URL) -> sa.Engine:

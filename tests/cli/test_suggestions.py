@@ -49,6 +49,6 @@ def test_suggestions_are_listed_filed_joined_and_dismissed(served: Terminal) -> 
     assert served.run("suggestion", "list", "--state", "none").returncode == 2
     assert served.run("suggestion", "dismiss", "RQ-9").returncode == 4
     top = json.loads(served.run("task", "top", "--json").stdout)["items"]
-    assert (top[0]["people"], top[0]["code_task"]["id"]) == (2, number)
+    assert (top[0]["people"], top[0]["code_task"]["id"]) == (3, number)
     assert served.run("task", "top").stdout.splitlines()[0].split()[:2] == ["PEOPLE", "ID"]
     assert served.run("task", "top", "-q").stdout.split()[0] == number

@@ -83,6 +83,7 @@ async def what_will_not_change_is_not_tried_again(rig: Rig) -> None:
     kinds: tuple[FaultKind, ...] = ("thread_gone", "channel_gone", "not_allowed")
     wishes = ("Add a CSV export to the report", "Sign people out after an hour", "Show prices with taxes in the shop")
     for wish, kind in zip(wishes, kinds, strict=True):
+        await rig.until(lambda: rig.webhook or rig.connections)  # ten minutes may have cost the connection
         before, audited = len(rig.calls("post")), len(_undelivered(rig))
         rig.fail("post", kind, times=None)
         rig.mention("ana", wish, "dev")
