@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, cast
 
 from benchmarks.work import bench_settings, file_task
-from bot.app import App, open_app, open_worker, run_parts
+from bot.app import App, open_app, open_worker, run_parts, settle_memory
 from bot.core.inbound import Event, Person, ThreadRef
 from bot.core.redact import Redactor
 from bot.core.tasks import CodeTask
@@ -62,6 +62,7 @@ async def main(plan: dict[str, Any]) -> None:
         app = dataclasses.replace(app, inbox=cast("InboxService", inbox))
         worker = await open_worker(app, stack) if plan.get("worker") else None
         stop = asyncio.Event()
+        settle_memory()
         parts = asyncio.create_task(run_parts(app, stop, worker, True))
         await connected(app, parts)
         _say("ready")

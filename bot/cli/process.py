@@ -48,7 +48,7 @@ def _prepared() -> Settings:
 
 
 async def _run(settings: Settings, *, serve: bool, work: bool) -> None:
-    from bot.app import App, open_app, open_worker, run_parts, stop_on_signals
+    from bot.app import App, open_app, open_worker, run_parts, settle_memory, stop_on_signals
     from bot.logs import configure_logs
     from bot.web.listener import open_listener
 
@@ -78,6 +78,7 @@ async def _run(settings: Settings, *, serve: bool, work: bool) -> None:
             await admit_tokens(app)
             host, port = web.getsockname()[:2]
             say(f"API: http://{f'[{host}]' if ':' in host else host}:{port} (token in {settings.token_file})")
+        settle_memory()
         watching = asyncio.create_task(_say_connections(app, stop))
         try:
             fatal = await run_parts(app, stop, hand, serve, web)
