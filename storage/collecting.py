@@ -86,7 +86,7 @@ class Collecting:
     def __init__(self, tx: "Tx") -> None:
         self._tx = tx
 
-    def collect(self, messages: Sequence[Message], owner: str, between: Collection[str]) -> Sequence[int | None]:
+    def collect(self, messages: Sequence[Message], owner: str, between: Collection[int]) -> Sequence[int | None]:
         """See `bot.store.SuggestionQueries.collect`."""
         channels = sorted({channel_of(message) for message in messages})
         self._stand_in_line(channels)
@@ -97,9 +97,9 @@ class Collecting:
             ids = [message.message_id for message in messages if channel_of(message) == channel]
             known |= {(channel, message_id) for message_id in self._known(channel, ids)}
             items[channel] = self._waiting(channel)
-        for message in messages:
+        for at, message in enumerate(messages):
             key = (channel_of(message), message.message_id)
-            if message.message_id in between:
+            if at in between:
                 _cut(message, items[key[0]], self._tx.now)
             elif key not in known:
                 known.add(key)

@@ -101,7 +101,7 @@ class Suggestions:
         self._collecting = Collecting(tx)
 
     def collect(
-        self, messages: Sequence[Message], owner: str, *, between: Collection[str] = ()
+        self, messages: Sequence[Message], owner: str, *, between: Collection[int] = ()
     ) -> Sequence[int | None]:
         return self._collecting.collect(messages, owner, between)
 

@@ -112,6 +112,8 @@ class CodeTasks:
     def look(self, tx: Transaction, filing: Filing) -> Looked | None:
         """Which code task a filing likely repeats, for its `looked`; None when it would be refused. Only reads, and
         takes longer than filing it does: nobody who writes should wait for it."""
+        if not may(self.rights.role(filing.person), Action.FILE, is_requester=False):
+            return None
         accepted, repo = checked(filing.text), self._repo(tx, filing)
         if isinstance(accepted, Refused) or isinstance(repo, Refused):
             return None

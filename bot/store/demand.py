@@ -52,14 +52,14 @@ class Demand:
 
 class SuggestionQueries(Protocol):
     def collect(
-        self, messages: Sequence[Message], owner: str, *, between: Collection[str] = ()
+        self, messages: Sequence[Message], owner: str, *, between: Collection[int] = ()
     ) -> Sequence[int | None]:
         """Claims the keys of messages, in the order given, each joining the item of its author that still waits in
         its place (product rule 6.2) or beginning one: the item's number, None for a message that was known already.
 
-        A message of anybody else closes what waits in that place: it is due at once. Those whose ids are in `between`
-        do no more than that, and get None. An item belongs to the process
-        that heard its first message, `owner` where the message does not name it; no text is stored."""
+        A message of anybody else closes what waits in that place: it is due at once. Those at the positions `between`
+        do no more than that, and get None. An item belongs to the process that heard its first message, `owner` where
+        the message does not name it; no text is stored."""
         ...
 
     def take(self, message: MessageRef, author: Person, sent_at: datetime) -> Suggestion:

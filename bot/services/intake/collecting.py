@@ -55,13 +55,13 @@ class Collecting:
         in_order = sorted(heard, key=lambda one: (one[1].sent_at, one[0].id))
 
         def unit(tx: Transaction) -> None:
-            fresh = [message for item, message in in_order if tx.inbox.done(item.id) and self._is_wanted(tx, message)]
-            wanted = [message for message in fresh if message.message_id in part]
+            fresh = [one for one in parts if tx.inbox.done(one[0].id) and self._is_wanted(tx, one[1])]
+            wanted = [(message, part) for _, message, part in fresh if part is not None]
             if wanted:
-                between = [message.message_id for message in wanted if part[message.message_id] is Part.BETWEEN]
-                tx.suggestions.collect(wanted, self._owner, between=between)
+                between = {at for at, (_, part) in enumerate(wanted) if part is Part.BETWEEN}
+                tx.suggestions.collect([message for message, _ in wanted], self._owner, between=between)
 
-        part = {message.message_id: what for _, message in in_order if (what := self._part(message)) is not None}
+        parts = [(item, message, self._part(message)) for item, message in in_order]
         await self._store.run(unit)
         await asyncio.sleep(0)
         return [None] * len(heard)
@@ -93,9 +93,7 @@ class Collecting:
         self._spoke.move_to_end(place)
         if len(self._spoke) > PLACES:
             self._spoke.popitem(last=False)
-        if not short:
-            return Part.WORDS
-        return Part.BETWEEN if author and abs(message.sent_at - at) <= TOGETHER else None
+        return Part.BETWEEN if short else Part.WORDS
 
     def _is_wanted(self, tx: Transaction, message: Message) -> bool:
         """Whether intake is on in the channel, and the message steers no code task and no follow-up."""

@@ -99,12 +99,14 @@ def another_speaker_ends_an_item(bench: Bench) -> None:
 def a_few_words_of_another_speaker_end_an_item_and_begin_none(bench: Bench) -> None:
     assert collect(bench, said(bench, 1), said(bench, 2, root="0.5")) == [1, 2]
     said_between = [said(bench, 3, "U2"), said(bench, 4)]
-    assert bench.do(lambda tx: list(tx.suggestions.collect(said_between, "p1", between=["3"]))) == [None, 3]
+    assert bench.do(lambda tx: list(tx.suggestions.collect(said_between, "p1", between=[0]))) == [None, 3]
     assert [item(bench, n).closed for n in (1, 2, 3)] == [True, False, False]
     own = [said(bench, 5, "U1", root="0.5")]
-    assert bench.do(lambda tx: list(tx.suggestions.collect(own, "p1", between=["5"]))) == [None]
+    assert bench.do(lambda tx: list(tx.suggestions.collect(own, "p1", between=[0]))) == [None]
     assert not item(bench, 2).closed
     assert bench.do(lambda tx: tx.suggestions.of_message(ref(said(bench, 3)))) is None
+    twins = [said(bench, 9, "U2"), said(bench, 9, channel="C2")]
+    assert bench.do(lambda tx: list(tx.suggestions.collect(twins, "p1", between=[0]))) == [None, 4]
 
 
 def an_item_takes_so_many_messages(bench: Bench) -> None:
