@@ -22,7 +22,7 @@ from platforms.registry import load_settings
 from storage.engine import Database
 from storage.models import OutboxRow
 from tests.clock import START, FakeClock
-from tests.storage.world import Chat, Said
+from tests.storage.world import CHANNEL, Chat, Said
 
 ANA = Person(platform="slack", workspace_id="T1", id="U1", name="ana", roles=frozenset({"member"}))
 BO = ANA.model_copy(update={"id": "U2", "name": "bo"})
@@ -132,6 +132,27 @@ def get(tx: Transaction, number: int) -> CodeTask:
 @pytest.fixture
 def house(store: Database, clock: FakeClock, tmp_path: Path) -> House:
     return House(store, clock, tmp_path)
+
+
+async def test_what_was_looked_up_before_a_filing_counts_and_so_does_what_came_since(house: House) -> None:
+    wish = Filing(EXPORT, BO, channel=CHANNEL)
+    look = lambda: house.do(lambda tx: house.app.tasks.look(tx, wish))  # noqa: E731
+    house.file(OTHER)
+    early = look()
+    house.file(EXPORT)
+    late = look()
+    assert (early, late) == ((None, 1), (2, 2))
+    for looked in (late, early):  # what it found, and what it could not find yet
+        same = house.file(EXPORT, BO, root=f"9.{looked.newest}", looked=looked)
+        assert house.rows(f"dedup_key = '{same.ref}-like'") == 1
+    unlike = house.file("Sign people out after an hour", BO, looked=early)
+    assert house.rows(f"dedup_key = '{unlike.ref}-like'") == 0
+
+
+async def test_nothing_is_looked_up_for_one_who_may_not_file(house: House) -> None:
+    house.file(EXPORT)
+    guest = BO.model_copy(update={"id": "U9", "roles": frozenset(), "kind": "guest"})
+    assert house.do(lambda tx: house.app.tasks.look(tx, Filing(EXPORT, guest, channel=CHANNEL))) is None
 
 
 async def test_a_filing_that_looks_like_another_is_filed_and_offers_to_join_it(house: House) -> None:
