@@ -157,12 +157,24 @@ def _atoms(children: Sequence[Inline], marks: tuple[_Mark, ...]) -> Iterator[_At
     for child in children:
         match child:
             case Text(text):
-                for word in _WORDS.findall(text):
+                for word in _words(text):
                     yield marks, Text(word)
             case Code() | Break():
                 yield marks, child
             case Bold(inner) | Italic(inner) | Strike(inner) | Link(_, inner):
                 yield from _atoms(inner, (*marks, replace(child, children=())))
+
+
+def _words(text: str) -> Iterator[str]:
+    """Words, each with the marks that belong to its last character."""
+    whole = ""
+    for word in _WORDS.findall(text):
+        if whole and len(list(graphemes(whole[-1] + word[0]))) == 2:
+            yield whole
+            whole = ""
+        whole += word
+    if whole:
+        yield whole
 
 
 def _smaller(atoms: list[_Atom], fits: Callable[[Sequence[_Atom]], bool]) -> list[_Atom]:

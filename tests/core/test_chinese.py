@@ -84,6 +84,7 @@ shown.queued 已排队 | shown.running 编写中 | shown.testing 测试中 | sho
 shown.merged 已合并 | shown.failed 失败 | shown.cancelled 已取消 | step.writing 编写改动 | step.tests 运行测试
 step.pull_request 合并请求 | card.tests_failing 测试未通过 | button.cancel 取消 | button.details 详情
 button.retry 重试 | button.retry_note 附言重试 | button.queue_again 重新排队 | button.open_pull_request 打开合并请求
+button.ask_changes 要求修改
 button.mark_merged 标为已合并 | button.file 建编码任务 | button.approve 批准 | button.refuse 拒绝
 """
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from bot.core.when.anywhere import read_anywhere
 from bot.core.when.items import Item, Stop
-from bot.core.when.machine import read_epoch
+from bot.core.when.machine import read_epoch, split_epoch
 from bot.core.when.plan import Plan, plan
 from bot.core.when.resolve import Frame, resolve
 from bot.core.when.scan import Piece, more_time, scan
@@ -56,6 +56,11 @@ def split_later(text: str, *, now: datetime, zone: tzinfo | str) -> tuple[Readin
     now = now.astimezone(UTC)
     spelled = plain(text)
     lead = len(spelled) - len(spelled.lstrip(_BEFORE))
+    epoch = split_epoch(text)
+    if epoch is not None:
+        item, end = epoch
+        unclear = Refused("when.unclear", home, _shortened(text), {"text": _shortened(text)})
+        return _resolved([item], text[:end].strip(), now, home) or unclear, text[end:].lstrip()
     body = spelled[lead:]
     pieces = scan(body)
     if not pieces or not body[pieces[-1].end :].strip(_AROUND + ")"):

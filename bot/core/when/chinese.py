@@ -19,11 +19,12 @@ from bot.core.when.items import (
     Relative,
     SameTime,
     Shift,
+    Stop,
     Week,
     Weekday,
     Weekend,
 )
-from bot.core.when.lengths import added
+from bot.core.when.lengths import LARGEST, SIZES, added
 from bot.core.when.numbers import CHINESE_NUMBER, chinese_number
 from bot.core.when.rules import Made, Rule, clock, rule
 
@@ -45,22 +46,26 @@ _BEFORE: Final = re.compile(r"(?:再?过|再等|等)\s*")
 _AFTER: Final = re.compile(r"\s*(?:(?P<on>之后|以后|过后|后)|(?P<back>之前|以前|前))(?!天|日)")
 _WITHIN: Final = re.compile(r"\s*[之以]?内")
 _RANGE: Final = re.compile(
-    rf"(?:[两二三四五六七八]{{2}}|{_N}\s*(?:到|至|-|~)\s*{_N})\s*个?(?:刻钟|{_UNIT})\s*(?:之后|以后|过后|后)"
+    rf"(?:[一两二三四五六七八九]{{2}}|{_N}\s*(?:到|至|-|~)\s*{_N})\s*个?(?:刻钟|{_UNIT})(?:\s*(?:之后|以后|过后|后))?"
 )
 
 
 def read_length(text: str, at: int) -> tuple[tuple[Item, ...], int] | None:
     """`2小时后`, `一个半小时以后`, `过两天`, `1小时30分钟后`; also without 后 where that is a length beyond doubt."""
-    several = _RANGE.match(text, at)
-    if several and not _is_number(several[0]):
-        return (MANY,), several.end()
     before = _BEFORE.match(text, at)
     position = start = before.end() if before else at
-    shift, clear = Shift(), True
+    several = _RANGE.match(text, start)
+    if several and not _is_number(several[0]):
+        return (MANY,), several.end()
+    shift, clear, last = Shift(), True, LARGEST
     while (piece := _PIECE.match(text, position)) is not None:
         longer = _piece(shift, piece)
         if longer is None:
             break
+        size = SIZES["minutes" if piece["quarter"] else _UNITS[piece["unit"]]]
+        if size >= last:
+            return (MANY,), piece.end()
+        last = size
         shift, position = longer, piece.end()
         clear = clear and (piece["unit"] not in ("分", "日", "月", "年") or bool(piece["measure"]))
     if position == start or _WITHIN.match(text, position):
@@ -201,7 +206,8 @@ RULES: Final[tuple[Rule, ...]] = (
          _clock),
     rule(rf"差(?:(?P<quarter>一刻)|(?P<minute>{_N})分钟?)(?:到|不到)?\s*(?P<hour>{_N})\s*点", _short_of),
     rule(rf"(?P<hour>{_N})\s*点\s*差(?:(?P<quarter>一刻)|(?P<minute>{_N})分)", _short_of),
-    rule(rf"(?P<part>{_PART})(?!点)", lambda found: (DayPart(_PARTS[found["part"]]),)),
+    rule(rf"(?:半夜|深夜)(?!\s*{_N}\s*[点时])", Stop("when.unclear")),
+    rule(rf"(?P<part>{_PART})(?!点|些|一些)", lambda found: (DayPart(_PARTS[found["part"]]),)),
     rule(r"(?:这个|同一个?|同样的?|这)(?:时间|时候|时刻)", SameTime()),
     rule(r"每隔?|天天|工作日", MANY),
 )  # fmt: skip

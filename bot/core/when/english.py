@@ -20,6 +20,7 @@ from bot.core.when.items import (
     Relative,
     SameTime,
     Shift,
+    Stop,
     Week,
     Weekday,
     Weekend,
@@ -49,7 +50,7 @@ _MONTHS: Final = {
 _DAY: Final = rf"(?P<day>{'|'.join(sorted(_DAYS, key=len, reverse=True))})(?:(?<![a-z]{{6}})\.(?!\d))?"
 _MONTH: Final = rf"(?P<month>{'|'.join(sorted(_MONTHS, key=len, reverse=True))})\.?"
 _ORDINAL: Final = rf"(?:(?P<number>\d{{1,2}})(?P<suffix>st|nd|rd|th)|(?P<word>{'|'.join(ORDINALS)})(?![a-z]))"
-_HALF: Final = r"(?P<half>a\.?\s?m\b\.?|p\.?\s?m\b\.?)"
+_HALF: Final = r"(?P<half>[ap]\.?\s?m(?![a-z0-9_])\.?)"
 _AT: Final = r"(?P<at>(?:at\s+|@\s*))"
 
 
@@ -193,7 +194,7 @@ def _after_day(found: re.Match[str]) -> Made:
 
 _HOUR: Final = r"(?P<hour>\d{1,2})"
 _SPAN: Final = r"\d{1,2}(?::\d\d)?\s*(?:[ap]\.?m\.?)?\s*(?:-|to(?![a-z])|til|till|until|and)\s*\d{1,2}(?::\d\d)?"
-_NEVER_A_DATE: Final = r"(?!\s*[ap]\.?m\b)(?!:\d)(?![-/]\d)"
+_NEVER_A_DATE: Final = r"(?!\s*[ap]\.?m(?![a-z0-9_]))(?!:\d)(?![-/]\d)"
 
 RULES: Final[tuple[Rule, ...]] = (
     rule(rf"(?:right\s+now|now|right\s+away|immediately){END}", Exact(None)),
@@ -214,9 +215,10 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(rf"next\s+weekend{END}", Weekend(1, vague=True)),
     rule(rf"next\s+month{END}", Month(1)),
     rule(rf"{_MONTH}[\s-]*(?:the\s+)?(?:(?P<number>\d{{1,2}})(?:st|nd|rd|th)?|(?P<word>{'|'.join(ORDINALS)})){END}{_NEVER_A_DATE}"
-         rf"(?:(?:\s*,)?[\s-]+(?P<year>20\d\d){END}(?!:\d))?", _month_first),
+         rf"(?:(?:\s*,[\s-]*|[\s-]+)(?P<year>20\d\d){END}(?!:\d))?", _month_first),
     rule(rf"(?:the\s+)?(?:(?P<number>\d{{1,2}})(?:st|nd|rd|th|\.)?|(?P<word>{'|'.join(ORDINALS)}))[\s-]*(?:of\s+)?{_MONTH}(?![a-z])"
          rf"(?:(?:\s*,)?[\s-]*(?P<year>20\d\d){END}(?!:\d))?{END}", _month_first),
+    rule(rf"(?:the\s+)?(?:first|second|third|fourth|fifth|[1-5](?:st|nd|rd|th))\s+{_DAY}{END}", Stop("when.unclear")),
     rule(rf"the\s+{_ORDINAL}{END}{_THAT_MONTH}", _the_day),
     rule(rf"{_ORDINAL}\s+(?:of|in)\s+(?P<which>the|this|next)\s+month{END}", _the_day),
     rule(rf"(?P<number>\d{{1,2}})(?:st|nd|rd|th){END}", lambda found: (MonthDay(int(found["number"]), loose=True),)),
@@ -233,7 +235,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(rf"(?P<lead>(?:in\s+the|at|this|@|around|by\s+the)\s+)?(?:12\s+(?=noon|mid))?(?P<part>{_PART}){END}",
          _part),
     rule(rf"{_AT}?{_HOUR}(?P<dot>[:.])(?P<minute>\d{{2}})(?::(?P<second>\d{{2}})(?:\.\d+)?)?(?:\s*{_HALF})?"
-         rf"(?:\s*(?:h|hrs|hours|o'?clock){END})?{END}(?!:\d)", _numeric),
+         rf"(?:\s*(?:h|hrs|hours|o'?clock){END})?(?:{END}|(?=z(?![a-z0-9_])))(?!:\d)", _numeric),
     rule(rf"{_AT}?{_HOUR}\s*{_HALF}{END}", lambda found: (clock(int(found["hour"]), half=_half(found["half"])),)),
     rule(rf"{_AT}?{_HOUR}(?P<half>[ap]){END}", lambda found: (clock(int(found["hour"]), half=_half(found["half"])),)),
     rule(rf"{_AT}?{_HOUR}\s*o'?\s?clock(?:\s*{_HALF})?{END}",

@@ -24,7 +24,16 @@ _UNITS: Final = {
 }
 _UNIT_OF: Final = {word: unit for unit, words in _UNITS.items() for word in words}
 _UNIT: Final = "|".join(sorted((word.replace(" ", r"\s+") for word in _UNIT_OF), key=len, reverse=True))
-_NUMBER: Final = rf"(?:(?!0\d)\d{{1,18}}(?:[.,]\d{{1,6}})?|{NUMBER_WORD})"
+SIZES: Final = {
+    unit: size
+    for size, unit in enumerate(
+        ("seconds", "minutes", "hours", "workdays", "days", "weeks", "fortnights", "months", "years")
+    )
+}
+"""The units of one length come from the largest down: `1h 30m`, not `2h and 3h`."""
+LARGEST: Final = len(SIZES)
+_THOUSANDS: Final = r"\d{1,3}(?:,\d{3})+(?![\d.,])"
+_NUMBER: Final = rf"(?:{_THOUSANDS}|(?!0\d)\d{{1,18}}(?:[.,]\d{{1,6}})?|{NUMBER_WORD})"
 _AMOUNT: Final = rf"""(?:
     (?P<quarters>(?:an?\s+|three\s+|1\s+|3\s+)?quarters?(?:\s+of\s+an?)?)
   | (?P<half>half\s+(?:of\s+)?an?|an?\s+half|half|1/2|½)
@@ -56,6 +65,8 @@ class _Length:
     end: int
     article: bool
     """Said with an article only (`an hour`), which without `in` is too common a phrase to be a time."""
+    several: bool = False
+    """More than one length: `2h and 3h`, or one that comes again: `2 hours a day`."""
 
 
 def read_length(text: str, at: int) -> tuple[tuple[Item, ...], int] | None:
@@ -66,6 +77,8 @@ def read_length(text: str, at: int) -> tuple[tuple[Item, ...], int] | None:
         return (MANY,), several.end()
     if length is None or _WITHIN.match(text, length.end):
         return None
+    if length.several:
+        return (MANY,), length.end
     after = _AFTER.match(text, length.end)
     end = after.end() if after else length.end
     if (before and (before["minus"] or before["less"])) or (after and after["back"]):
@@ -77,7 +90,7 @@ def read_length(text: str, at: int) -> tuple[tuple[Item, ...], int] | None:
 
 
 def _length(text: str, at: int) -> _Length | None:
-    total, end, article, pieces = Shift(), at, True, 0
+    total, end, article, pieces, last = Shift(), at, True, 0, LARGEST
     while True:
         start = _JOIN.match(text, end) if pieces else None
         position = start.end() if start else end
@@ -89,13 +102,18 @@ def _length(text: str, at: int) -> _Length | None:
         amount = _amount(piece) if piece else None
         if piece is None or amount is None:
             return _Length(total, end, article) if pieces else None
-        total = added(total, _UNIT_OF[re.sub(r"\s+", " ", piece["unit"])], amount)
+        unit = _UNIT_OF[re.sub(r"\s+", " ", piece["unit"])]
+        if SIZES[unit] >= last:
+            return _Length(total, piece.end(), article, several=True)
+        total, last = added(total, unit, amount), SIZES[unit]
         article = article and bool(piece["one"])
         end, pieces = piece.end(), pieces + 1
 
 
 def _amount(piece: re.Match[str]) -> Fraction | None:
     extra = Fraction(1, 2) if piece["half_more"] or piece["more"] else Fraction(0)
+    if piece["one"] and len(piece["unit"]) < 3:
+        return None  # `in a mo` is a moment
     worded = piece["quarters"] or piece["couple"] or piece["one"] or (piece["half"] or "")[-1:].isalpha()
     if worded and not piece["gap"]:
         return None
@@ -112,6 +130,8 @@ def _amount(piece: re.Match[str]) -> Fraction | None:
     number = piece["number"]
     if not number[0].isdigit() and not piece["gap"]:
         return None
+    if re.fullmatch(_THOUSANDS, number):
+        number = number.replace(",", "")
     value = Fraction(number.replace(",", ".")) if number[0].isdigit() else Fraction(english_number(number))
     return value + extra
 

@@ -7,7 +7,7 @@ from typing import Final
 from bot.core.when.items import MANY, NO_SUCH_DATE, NO_SUCH_TIME, Clock, Date, Exact, Half, Slashed, Stop
 from bot.core.when.rules import Made, Rule, clock, rule
 
-_ZONE: Final = r"(?:\s?(?P<zone>z|(?P<sign>[+-])(?P<zh>\d{2}):?(?P<zm>\d{2})?)(?![\w:]))?"
+_ZONE: Final = r"(?:\s?(?P<zone>z|(?P<sign>[+-])(?P<zh>\d{2}):?(?P<zm>\d{2})?)(?![a-z0-9_:]))?"
 _SECONDS: Final = r"(?::?(?P<second>\d{2})(?:[.,]\d{1,9})?)?"
 _EPOCH: Final = re.compile(r"\s*(?:<[tT]:)?(?P<whole>\d{9,19})(?:\.(?P<part>\d{1,9}))?(?:(?::[tdfrTDFR])?>)?\s*")
 
@@ -24,6 +24,15 @@ def read_epoch(text: str) -> Exact | Stop | None:
         return Exact(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds))
     except OverflowError:
         return Stop("when.too_far")
+
+
+def split_epoch(text: str) -> tuple[Exact | Stop, int] | None:
+    """The same at the start of a text with words behind it, and where it ends."""
+    found = _EPOCH.match(text)
+    if found is None or found.end() == len(text) or not found[0][-1].isspace():
+        return None
+    epoch = read_epoch(found[0])
+    return None if epoch is None else (epoch, found.end())
 
 
 def _iso(found: re.Match[str]) -> Made:
@@ -78,9 +87,9 @@ RULES: Final[tuple[Rule, ...]] = (
         rf"(?P<year>\d{{4}})(?P<month>\d{{2}})(?P<day>\d{{2}})t(?P<hour>\d{{2}})(?P<minute>\d{{2}}){_SECONDS}(?![\d:]){_ZONE}",
         _iso,
     ),
-    rule(r"(?P<year>\d{4})([-/.])(?P<month>\d{1,2})\2(?P<day>\d{1,2})(?![\w/-])(?!\.\d)", _year_first),
+    rule(r"(?P<year>\d{4})([-/.])(?P<month>\d{1,2})\2(?P<day>\d{1,2})(?![a-z0-9_/-])(?!\.\d)", _year_first),
     rule(
-        r"(?P<first>\d{1,2})(?:/(?P<second>\d{1,2})(?:/(?P<year>\d{4}|\d{2}))?)(?![\w/])(?!\.\d)(?!\s+(?:of|an?|hour|day))",
+        r"(?P<first>\d{1,2})(?:/(?P<second>\d{1,2})(?:/(?P<year>\d{4}|\d{2}))?)(?![a-z0-9_/])(?!\.\d)(?!\s+(?:of|an?|hours?|days?)(?![a-z]))",
         _slashed,
     ),
     rule(r"(?P<first>\d{1,2})([.-])(?P<second>\d{1,2})\2(?P<year>\d{4}|\d{2})(?![\w/])(?!\.\d)", _slashed),

@@ -55,6 +55,17 @@ ORDINALS: Final = [
     "eighteenth",
     "nineteenth",
     "twentieth",
+    "twenty-first",
+    "twenty-second",
+    "twenty-third",
+    "twenty-fourth",
+    "twenty-fifth",
+    "twenty-sixth",
+    "twenty-seventh",
+    "twenty-eighth",
+    "twenty-ninth",
+    "thirtieth",
+    "thirty-first",
 ]
 
 
@@ -68,10 +79,12 @@ _DIGITS: Final = {digit: value for value, digit in enumerate("零一二三四五
 
 
 def chinese_number(text: str) -> int | None:
-    """`二十五`, `一百零五`, `25`, digit by digit (`二零二六`); None when it is no number."""
+    """`二十五`, `一百零五`, `25`, digit by digit (`二零二六`); None when it is no number, or several (`两三`)."""
     if text.isdecimal():
         return int(text)
     if not any(letter in "十百" for letter in text):
+        if 1 < len(text) < 4 and "零" not in text:
+            return None  # `两三` is two or three
         return int("".join(str(_DIGITS[letter]) for letter in text)) if all(c in _DIGITS for c in text) else None
     total, digit, last = 0, None, 1000
     for letter in text:

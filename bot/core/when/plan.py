@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import assert_never
 
 from bot.core.when.items import (
@@ -97,6 +98,7 @@ def _add_part(made: Plan, item: DayPart) -> bool:
 def _fits(made: Plan, whole: bool) -> bool:
     if made.letter is not None and not _fit_letter(made, whole):
         return False
+    _fit_same_time(made)
     timed = made.clock is not None or made.part is not None or made.same_time
     if made.exact is not None:
         return not (timed or made.days or made.shift)
@@ -105,7 +107,7 @@ def _fits(made: Plan, whole: bool) -> bool:
             (whole or not made.shift.loose)
             and not made.days
             and not (timed and made.shift.seconds)
-            and not (timed and made.clock and made.clock.loose)
+            and not (made.clock and made.clock.loose and not (whole and made.part))
         )
     if made.same_time and (made.clock or made.part or not made.days):
         return False
@@ -114,8 +116,20 @@ def _fits(made: Plan, whole: bool) -> bool:
     if not _fit_days(made):
         return False
     if made.clock is not None and made.clock.loose:
-        return whole and not isinstance(made.days[0], Date | Slashed | MonthDay)
+        return whole and (made.part is not None or not isinstance(made.days[0], Date | Slashed | MonthDay))
     return len(made.days) > 1 or made.days[0] != Week(0)
+
+
+def _fit_same_time(made: Plan) -> None:
+    """`this time next week` is a week from now, not the time of its Monday."""
+    match made.days:
+        case [Week(weeks)] if made.same_time and weeks:
+            made.shift = Shift(days=Fraction(7 * weeks))
+        case [Month(months)] if made.same_time:
+            made.shift = Shift(months=months)
+        case _:
+            return
+    made.days, made.same_time = [], False
 
 
 def _fit_letter(made: Plan, whole: bool) -> bool:

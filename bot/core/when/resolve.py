@@ -106,7 +106,7 @@ def _of_day(made: Plan, frame: Frame, today: date) -> Reading:
     if more and isinstance(more[0], Weekday):
         found = _checked(first, more[0], found, today)
     read = _on(made, found, frame)
-    if isinstance(first, Weekday) and made.clock is not None and made.clock.loose:
+    if isinstance(first, Weekday) and made.clock is not None and made.clock.loose and made.part is None:
         return _or_day_of_month(read, made.clock.hour, first, frame, today)
     return read
 

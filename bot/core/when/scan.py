@@ -23,9 +23,21 @@ _TAIL: Final = re.compile(
 _RANGE: Final = re.compile(
     r"\s*(?:-|~|(?:to|til|till|until|through|thru|or|and)(?![a-z])|&|/|到|至|或者?|和|、|还是)\s*"
 )
+_UNTIL: Final = re.compile(r"\s*-\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?!\d)")
 _WEAK_ZONE: Final = frozenset(["et", "ct", "mt", "pt", "z", "central", "eastern", "mountain", "pacific"])
+_WORDS_TOO: Final = frozenset(["wet", "west"])
+"""Abbreviations that are words: zones only where nothing follows."""
+_DAY_NAME: Final = r"(?:mon|tues?|wed|wednes|thu|thurs?|fri|sat|satur|sun)(?:day)?(?![a-z])"
 _MORE_TIME: Final = re.compile(
-    r"\s*[,;]?\s*(?:(?:at|@)\s*-?\d|\d{1,2}\s?(?::|[ap]\.?m\b|[apm]{1,2}\b|点)|(?:am|pm|a\.m|p\.m)\b"
+    r"\s*[,;、]?\s*(?:(?:at|@)\s*-?\d|\d{1,2}\s?(?::\d\d|[ap]\.?m(?![a-z])|[apm]{1,2}(?![a-z])|点)"
+    r"|(?:am|pm|a\.m|p\.m)(?![a-z])|[零一二两三四五六七八九十]{1,4}\s*[点号]"
+    r"|(?P<span>\d{1,2}\s*-\s*\d{1,2}(?![a-z0-9:-])|(?:to|through|thru)\s+\d{1,2}(?![a-z0-9:%]))"
+    rf"|(?P<list>(?<=[,、])\s*(?:and\s+)?(?:{_DAY_NAME}|(?:周|星期|礼拜)[一二三四五六日天]|\d{{1,2}}[日号]))"
+    rf"|in\s+(?:an?|\d+|one|two|three|four)\s+(?:day|week|month|year)s?(?![a-z])|on\s+{_DAY_NAME}(?!')"
+    r"|(?:(?<=hour )|(?<=hours )|(?<=hr )|(?<=hrs )|(?<=h )|(?<=小时))(?:15|30|45)(?![a-z0-9:%/-])"
+    r"|and\s+(?:an?\s+)?(?:half|quarter)(?![a-z])"
+    r"|(?:to|past)\s+(?:noon|midnight)|(?:late|early)\s+(?:morning|afternoon|evening|night)(?![a-z])"
+    r"|by\s+(?:eod|cob|end\s+of)|from\s+(?:tomorrow|today)(?![a-z])|(?:[01]\d|2[0-3])[0-5]\d(?![a-z0-9:%/-])"
     r"|(?P<or>or|-)\s*(?:\d|(?:one|two|three|four|five|six|seven|eight|nine|ten)\b)"
     r"|(?:before|after|until|till)\b|(?:by|from|since|between)\s+(?:\d|noon|midnight)|[之以]?[前后]|[之以]?内|[早晚](?:点|些|一点))"
 )
@@ -50,6 +62,9 @@ def scan(text: str) -> list[Piece]:
         items, end = found
         pieces.append(Piece(items, end))
         position = end
+        if _is_span(items[-1], text, position):
+            pieces.append(Piece((MANY,), position))
+            break
         zone_next = read_zone(text, position + _spaces(text, position))
         after = None if zone_next else _RANGE.match(text, position)
         other = _read(text, after.end(), pieces) if after else None
@@ -62,6 +77,15 @@ def scan(text: str) -> list[Piece]:
     if tail:
         pieces[-1] = Piece(pieces[-1].items, tail.end())
     return pieces
+
+
+def _is_span(item: Item, text: str, at: int) -> bool:
+    """Whether `-10:00` behind `09:00` is where it ends, not an offset of the world."""
+    found = _UNTIL.match(text, at)
+    if found is None or not isinstance(item, Clock):
+        return False
+    end = int(found["hour"]), int(found["minute"])
+    return end > (item.hour, item.minute) or not (2, 30) <= end <= (10, 0)
 
 
 def _next(text: str, at: int, before: list[Piece]) -> tuple[tuple[Item, ...], int] | None:
@@ -109,6 +133,8 @@ def _is_zone(text: str, at: int, zone: tuple[Zone, int], before: list[Piece]) ->
     """`et` and `central` are zones behind a time of day or at the end, else words."""
     named = text[at : zone[1]].strip("() ")
     last = before[-1].items[-1] if before else None
+    if named in _WORDS_TOO:
+        return not text[zone[1] :].strip()
     return named not in _WEAK_ZONE or isinstance(last, Clock | DayPart) or not text[zone[1] :].strip()
 
 
@@ -117,4 +143,4 @@ def more_time(text: str, at: int) -> Stop | None:
     found = _MORE_TIME.match(text, at)
     if found is None:
         return None
-    return MANY if found["or"] else Stop("when.unclear")
+    return MANY if found["or"] or found["span"] or found["list"] else Stop("when.unclear")

@@ -23,7 +23,7 @@ _BY_REGION: Final = {
     "America/Los_Angeles": "pst pdt pt pacific 美西 美国西部 太平洋 洛杉矶 旧金山",
     "America/Anchorage": "akst akdt",
     "Pacific/Honolulu": "hst",
-    "America/Halifax": "adt",
+    "America/Halifax": "ast adt",
     "America/Sao_Paulo": "brt",
     "Europe/London": "bst 伦敦 英国",
     "Europe/Lisbon": "wet west",
@@ -33,6 +33,9 @@ _BY_REGION: Final = {
     "Europe/Moscow": "msk 莫斯科",
     "Africa/Johannesburg": "sast",
     "Asia/Kolkata": "ist 印度",
+    "Asia/Karachi": "pkt",
+    "Asia/Jakarta": "wib",
+    "Australia/Adelaide": "acst acdt",
     "Asia/Dubai": "gst 迪拜",
     "Asia/Shanghai": "北京 中国 上海",
     "Asia/Hong_Kong": "hkt 香港",
@@ -55,17 +58,28 @@ CHINESE: Final = {
     "Asia/Bangkok": "曼谷", "Australia/Sydney": "悉尼", "Pacific/Auckland": "奥克兰",
 }  # fmt: skip
 """What a zone is called in Chinese; also read, before `时间`."""
+_PLACES: Final = {
+    "beijing": "Asia/Shanghai", "china": "Asia/Shanghai", "india": "Asia/Kolkata", "mumbai": "Asia/Kolkata",
+    "delhi": "Asia/Kolkata", "japan": "Asia/Tokyo", "korea": "Asia/Seoul", "uk": "Europe/London",
+    "british": "Europe/London", "germany": "Europe/Berlin", "german": "Europe/Berlin", "france": "Europe/Paris",
+    "san_francisco": "America/Los_Angeles", "california": "America/Los_Angeles", "texas": "America/Chicago",
+}  # fmt: skip
+"""Places that name no zone of their own; read before `time`."""
 _NAMES: Final = {name: region for region, names in _BY_REGION.items() for name in names.split()} | {
     name: region for region, name in CHINESE.items()
 }
 _SHORT: Final = "|".join(sorted((name for name in _NAMES if name.isascii()), key=len, reverse=True))
 _CHINESE: Final = "|".join(sorted((name for name in _NAMES if not name.isascii()), key=len, reverse=True))
 
-_ABBREVIATION: Final = re.compile(rf"\(?({_SHORT})(?:\s+(?:standard\s+|daylight\s+)?time|时间)?\b\)?(?![-+/']\w)")
+_ABBREVIATION: Final = re.compile(
+    rf"\(?({_SHORT})(?:\s+(?:standard\s+|daylight\s+)?time|时间)?(?![a-z0-9_])\)?(?![-+/']\w)"
+)
 _CHINESE_NAME: Final = re.compile(rf"({_CHINESE})(?:标准)?时间")
-_OFFSET: Final = re.compile(r"\(?(?:(?:utc|gmt)\s?([+-])\s?(\d{1,2})(?::?(\d{2}))?|([+-])(\d{2}):?(\d{2}))\b\)?")
-_IANA: Final = re.compile(r"\(?([a-z_]+(?:/[a-z0-9_+-]+){1,2})\)?(?![\w/])")
-_CITY: Final = re.compile(r"\(?([a-z]+(?: [a-z]+){0,2}?)\s+time\b\)?")
+_OFFSET: Final = re.compile(
+    r"\(?(?:(?:utc|gmt)\s?([+-])\s?(\d{1,2})(?::?(\d{2}))?|([+-])(\d{2}):?(\d{2}))(?![a-z0-9_])\)?"
+)
+_IANA: Final = re.compile(r"\(?([a-z_]+(?:/[a-z0-9_+-]+){1,2})\)?(?![a-z0-9_/])")
+_CITY: Final = re.compile(r"\(?([a-z]+(?: [a-z]+){0,2}?)\s+time(?![a-z0-9_])\)?")
 
 
 def zone_named(name: str) -> tzinfo | None:
@@ -133,7 +147,8 @@ def _known() -> dict[str, str]:
 @cache
 def _cities() -> dict[str, str]:
     """`new_york` -> `America/New_York`, for the names of places, not of rules such as `EST5EDT`."""
-    return {name.rpartition("/")[2]: full for name, full in _known().items() if "/" in name and "etc/" not in name}
+    named = {name.rpartition("/")[2]: full for name, full in _known().items() if "/" in name and "etc/" not in name}
+    return named | _PLACES
 
 
 @cache
