@@ -43,22 +43,33 @@ def tidy(value: Any, secrets: frozenset[str], within: int, depth: int = 0) -> An
     Keys of `secrets` are left out of the payload and of what is at most `within` levels inside it."""
     if depth > MAX_DEPTH:
         return "…"
+    if isinstance(value, str):
+        return _tidy_text(value)
+    if value is None or value is True or value is False:
+        return value
     match value:
-        case str():
-            return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
         case Mapping():
-            kept = ((key, item) for key, item in value.items() if depth > within or key not in secrets)
-            return {tidy(str(key), secrets, within): tidy(item, secrets, within, depth + 1) for key, item in kept}
+            return {
+                _tidy_text(str(key)): tidy(item, secrets, within, depth + 1)
+                for key, item in value.items()
+                if depth > within or key not in secrets
+            }
         case list() | tuple():
             return [tidy(item, secrets, within, depth + 1) for item in value]
         case float() if not math.isfinite(value):
             return None
         case int() if abs(value) >= 2**63:
             return None
-        case int() | float() | None:
+        case int() | float():
             return value
         case _:
-            return tidy(str(value), secrets, within, depth)
+            return _tidy_text(str(value))
+
+
+def _tidy_text(text: str) -> str:
+    if text.isascii() and "\x00" not in text:
+        return text  # most texts: nothing to look for
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def digest_of(kept: object) -> bytes:

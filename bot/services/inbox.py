@@ -32,6 +32,8 @@ ACCEPT_SECONDS: Final = 2.0
 """Budget of storing one event; the platforms allow 3 s until the ack."""
 BATCH: Final = 64
 TRIES: Final = 5
+GATHER_SECONDS: Final = 0.02
+"""How long an ordinary message, whose ack nobody waits for, waits for others to share its commit (ours)."""
 LONGEST_WAIT: Final = timedelta(minutes=5)
 """The longest pause between two tries at an event, unless a platform asks for a longer one."""
 IDLE_SECONDS: Final = 10.0
@@ -39,7 +41,7 @@ HEARD_EVERY: Final = timedelta(minutes=1)
 UNWANTED: Final = -1
 """In place of a row's number: nothing was stored, as nothing listens there."""
 
-Wanted = Callable[[Transaction, Ordinary], bool]
+Wanted = Callable[[Transaction, Sequence[Ordinary]], Sequence[bool]]
 
 
 class Handler(Protocol):
@@ -59,7 +61,7 @@ class Handler(Protocol):
 class InboxService:
     """The `Inbox` that adapters are given, and the loop that handles what they put in.
 
-    `wanted` says which ordinary messages are stored, `originals` keeps their words in memory."""
+    `wanted` says which of some ordinary messages are stored, `originals` keeps their words in memory."""
 
     def __init__(self, store: Store, handler: Handler, originals: Originals, wanted: Wanted) -> None:
         self._store = store
@@ -67,7 +69,7 @@ class InboxService:
         self._originals = originals
         self._wanted = wanted
         self._heard: dict[str, datetime] = {}
-        self._ordinary: Batches[Ordinary, int | None] = Batches(self._insert)
+        self._ordinary: Batches[Ordinary, int | None] = Batches(self._insert, gather=GATHER_SECONDS)
         self._in_flight: dict[int, asyncio.Task[None]] = {}
         self._lanes: dict[str, asyncio.Task[None]] = {}
 
@@ -107,7 +109,9 @@ class InboxService:
         withheld = [withhold(event, self._originals.owner) for event in events]
 
         def unit(tx: Transaction) -> list[int | None]:
-            found = [tx.inbox.add(kept) if self._wanted(tx, kept) else UNWANTED for kept in withheld]
+            wanted = self._wanted(tx, withheld)
+            numbers = iter(tx.inbox.add_all([kept for kept, fits in zip(withheld, wanted, strict=True) if fits]))
+            found = [next(numbers) if fits else UNWANTED for fits in wanted]
             for platform, at in late.items() if UNWANTED in found else ():
                 tx.inbox.heard(platform, at)
             return found

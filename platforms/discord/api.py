@@ -20,7 +20,7 @@ from discord.http import HTTPClient, Ratelimit, Route
 
 from bot.ports import AuthFailed, Gone, NotAllowed, Retry, Trouble, Unsendable
 from platforms.addresses import is_safe
-from platforms.discord.errors import trouble_of
+from platforms.discord.errors import SOON, trouble_of
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -148,11 +148,14 @@ class Api:
         self._http: Http | None = None
         self._answers: Http | None = None
         self._opening = asyncio.Lock()
+        self._closed = False
         self.user: Json = {}
 
     async def open(self) -> Json | Trouble:
         """The bot's own user. Opens the session where there is none; asks Discord each time."""
         async with self._opening:
+            if self._closed:  # else who comes late would open a session that nobody closes
+                return Retry(SOON, why="closed")
             if self._http is not None:
                 http = self._http
                 told = await self.attempt(lambda: http.request(Route("GET", "/users/@me")))
@@ -164,14 +167,19 @@ class Api:
 
     async def _log_in(self) -> Json | Trouble:
         http = Http(self.base, self.gateway)
-        told = await self.attempt(lambda: http.static_login(self.token))
-        if isinstance(told, TROUBLE):
-            await http.shut()
-            return told
+        told: Any = None
+        try:
+            told = await self.attempt(lambda: http.static_login(self.token))
+        finally:
+            if self._closed or told is None or isinstance(told, TROUBLE):  # None: it was cut off
+                await http.shut()
+        if self._closed or isinstance(told, TROUBLE):
+            return told if isinstance(told, TROUBLE) else Retry(SOON, why="closed")
         self._http, self._answers = http, http.without_token()
         return dict(told)
 
     async def close(self) -> None:
+        self._closed = True
         if self._http is not None:
             await self._http.shut()
         self._http = self._answers = None

@@ -34,7 +34,7 @@ from platforms.addresses import LOOPBACK, is_safe
 from platforms.slack import buttons, commands
 from platforms.slack.cards import Rendered, render
 from platforms.slack.commands import Connection, Intake, log, respond, sdk_log
-from platforms.slack.errors import is_already_so, refuses_blocks, trouble_of
+from platforms.slack.errors import Closed, is_already_so, refuses_blocks, trouble_of
 from platforms.slack.inbound import DELIVERY_EVENT, Me, parse_body, verify_signature
 from platforms.slack.reading import TROUBLE, Reading
 from platforms.slack.settings import SlackSettings
@@ -81,6 +81,7 @@ class SlackPlatform:
         self._settings, self._clock, self._timings = settings, clock, timings or Timings()
         self._url = settings.codetask_slack_api_url
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self._writer = self._client(_secret(settings.slack_bot_token) or None, [])
         self._reader = self._client(self._writer.token, [AsyncRateLimitErrorRetryHandler(max_retry_count=1)])
         parts = (commands.register, buttons.register)
@@ -96,11 +97,14 @@ class SlackPlatform:
         return client
 
     def _open_session(self) -> None:
+        if self._closed:
+            raise Closed  # else who comes late would open one that nobody closes
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15))
             self._writer.session = self._reader.session = self._session
 
     async def aclose(self) -> None:
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -206,8 +210,8 @@ class SlackPlatform:
 
     async def _attempt(self, call: Callable[[], Awaitable[T]]) -> T | Trouble:
         """The answer of one call, or what its failure means. A bug of ours is raised."""
-        self._open_session()
         try:
+            self._open_session()
             return await call()
         except Exception as error:  # sorted right here; what is not Slack's or the network's goes on up
             trouble = trouble_of(error)
@@ -273,8 +277,8 @@ class SlackPlatform:
 
     async def react(self, message: MessageRef, mark: str, on: bool, key: str) -> MessageRef | Trouble:
         call = self._writer.reactions_add if on else self._writer.reactions_remove
-        self._open_session()
         try:
+            self._open_session()
             await call(channel=message.thread.channel_id, timestamp=message.message_id, name=MARKS.get(mark, mark))
         except Exception as error:  # sorted as in _attempt
             if is_already_so(error):

@@ -114,10 +114,15 @@ class Intake(Keeper[Me]):
     # --- The way in ---------------------------------------------------------------------------------------------------
 
     async def dispatch(self, payload: Mapping[str, Any]) -> BoltResponse:
-        """Runs one payload through Bolt. 200: stored or not ours, ack it. 503: not stored, do not ack. Never raises."""
+        """Runs one payload through Bolt. 200: stored or not ours, ack it. 503: not stored, do not ack. Never raises.
+
+        What people say to each other comes by the hundred, and Bolt has nothing to route of it: it is stored at once,
+        for a quarter of the time."""
         if self.me is None or self.inbox is None:
             return BoltResponse(status=503)
         self.last_inbound_at = self._clock.now()
+        if _is_said(payload):
+            return await self._keep(payload)
         try:
             request = AsyncBoltRequest(mode="socket_mode", body=dict(payload))
             response = await self.app.async_dispatch(request)
@@ -164,6 +169,12 @@ class Intake(Keeper[Me]):
             await self._respond(url, answer)
         except Exception as error:  # a courtesy: see tell
             log.warning("private_answer_lost", error=type(error).__name__)
+
+
+def _is_said(payload: Mapping[str, Any]) -> bool:
+    """Whether it is a message event, which needs no listener."""
+    event = payload.get("event") if payload.get("type") == "event_callback" else None
+    return isinstance(event, Mapping) and event.get("type") == "message"
 
 
 class Connection(SocketModeClient):
@@ -218,20 +229,25 @@ class Connection(SocketModeClient):
         """Closes everything, whatever state it is in; no task and no socket is left."""
         self.closed, self.auto_reconnect_enabled = True, False
         try:
+            await self._hang_up(limit)
+        finally:
+            await self.aiohttp_client_session.close()
+
+    async def _hang_up(self, limit: timedelta) -> None:
+        try:
             async with asyncio.timeout(limit.total_seconds()):
                 await self.disconnect()
-        except Exception as error:  # a connection that cannot be closed politely is dropped below
+        except Exception as error:  # a connection that cannot be closed politely is dropped
             log.debug("connection_dropped", error=type(error).__name__)
         tasks = [self.message_processor, self.current_session_monitor, self.message_receiver]
         running = [task for task in tasks if task is not None]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await self.aiohttp_client_session.close()
 
 
 def register(app: AsyncApp, intake: Intake) -> None:
-    """The global middleware that stores events, the slash and shortcut doors, and a catch-all that acks the rest."""
+    """The global middleware that stores and acks events, and the slash and shortcut doors."""
 
     async def keep(
         body: dict[str, Any],
@@ -251,7 +267,7 @@ def register(app: AsyncApp, intake: Intake) -> None:
             return await next()
         if event is not None and await intake.accept(event):
             return BoltResponse(status=503)
-        return await next() if body.get("type") == "event_callback" else await ack()
+        return await ack()
 
     async def slash(ack: AsyncAck, context: AsyncBoltContext) -> None:
         lost = await intake.accept(context[EVENT])
@@ -263,14 +279,10 @@ def register(app: AsyncApp, intake: Intake) -> None:
     async def shortcut(ack: AsyncAck, context: AsyncBoltContext) -> None:
         await forward(intake, ack, context[EVENT])
 
-    async def other(ack: AsyncAck) -> None:
-        await ack()
-
     anything = re.compile(".*", re.DOTALL)
     app.middleware(keep)
     app.command(anything)(slash)
     app.shortcut(anything)(shortcut)
-    app.event(anything)(other)
 
 
 async def forward(intake: Intake, ack: AsyncAck, event: Event | None) -> None:

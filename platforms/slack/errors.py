@@ -49,6 +49,10 @@ AUTH_FIX: Final = "Reinstall the app and set SLACK_BOT_TOKEN (xoxb-…) and SLAC
 SOON: Final = timedelta(seconds=1)
 
 
+class Closed(Exception):
+    """The adapter was closed: nothing was sent."""
+
+
 class WebhookRefused(Exception):
     """A `response_url` did not take an answer: used up, expired, or down."""
 
@@ -89,6 +93,8 @@ def trouble_of(error: Exception) -> Trouble | None:
             return _refusal(error)
         case WebhookRefused():
             return Retry(SOON, why=str(error))
+        case Closed():
+            return Retry(SOON, why="closed")
         case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
             return Retry(SOON, why=type(error).__name__)
         case aiohttp.ClientError() | TimeoutError() | ConnectionError():

@@ -57,8 +57,10 @@ class SlackLine(Line[Checked]):
             opened = await until(stop, socket.open(checked.url, self._timings.connect))
             yield Live(socket) if opened else Ended("Slack did not greet in time")
         finally:
-            await self.intake.drain(self._timings.drain)
-            await socket.shut(self._timings.tick)
+            try:
+                await self.intake.drain(self._timings.drain)
+            finally:
+                await socket.shut(self._timings.tick)
 
     async def ask(self) -> object:
         return await self._ask()

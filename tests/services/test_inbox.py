@@ -35,7 +35,7 @@ class Broken:
 
 
 async def handled(store: Database, clock: FakeClock, handler: Any) -> None:
-    service = InboxService(store, handler, Originals({}), lambda tx, event: True)
+    service = InboxService(store, handler, Originals({}), lambda tx, events: [True] * len(events))
     now = clock.now()
     event = Gap(platform="slack", workspace_id="T1", app_id="A1", key="gap", sent_at=now, received_at=now, since=now)
     await service.accept(event)

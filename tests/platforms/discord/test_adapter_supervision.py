@@ -1,6 +1,7 @@
 """Connections that are lost, refused or deaf, the lease, and the day's budget of new sessions."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,9 +12,9 @@ import pytest
 
 from bot.core.cards import Doc
 from bot.core.inbound import Command, Message
-from bot.ports import Fatal
+from bot.ports import Fatal, Retry
 from platforms.discord.adapter import DiscordPlatform
-from platforms.discord.api import Http
+from platforms.discord.api import Api, Http
 from platforms.discord.gateway import Gateway, Identifies, NoIdentifyLeft
 from platforms.discord.simulator import DiscordSimulator
 from platforms.simulation import SimulatedClock
@@ -293,3 +294,34 @@ async def test_a_client_that_never_connected_leaves_nothing(simulator: DiscordSi
             await client.open(simulator.bot_token, timedelta(seconds=5))
         await client.shut(timedelta(seconds=1))
     assert [one for one in set(threading.enumerate()) - threads if not one.name.startswith("asyncio_")] == []
+
+
+async def test_who_comes_after_the_end_is_told_to_come_again_and_nothing_is_opened(rig: Rig) -> None:
+    await rig.end()
+    await rig.platform.aclose()
+    late = await rig.platform.post(rig.place(), Doc(text="late"), "k" * 24)
+    assert isinstance(late, Retry) and not late.maybe_done
+    assert rig.simulator.sent == []
+
+
+async def test_a_log_in_that_is_cut_off_leaves_no_session_open() -> None:
+    def unclosed() -> set[int]:
+        return {id(one) for one in gc.get_objects() if isinstance(one, aiohttp.ClientSession) and not one.closed}
+
+    asked = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    before = unclosed()
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        api = Api(f"http://127.0.0.1:{port}/api/v10", "ws://127.0.0.1", "token", lambda why: None)
+        opening = asyncio.create_task(api.open())
+        await asked.wait()
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        assert unclosed() <= before

@@ -67,4 +67,6 @@ def test_a_change_of_a_translation_is_registered_anew() -> None:
 
 
 def test_the_stored_commands_are_those_of_the_code() -> None:
-    assert STORED.read_text("utf-8") == render_manifest(build_manifest()), "run: codetask manifest discord"
+    assert STORED.read_text("utf-8") == render_manifest(build_manifest()), (
+        "run: codetask manifest print discord > manifest/discord-commands.json"
+    )

@@ -19,7 +19,7 @@ T = TypeVar("T")
 Transport = Literal["long", "webhook"]
 PATH = "/webhooks/lark"
 QUICK = Timings(
-    ping=timedelta(seconds=0.2),
+    ping=timedelta(seconds=1),  # no pong in twice that is a loss: a busy machine is none
     first_backoff=timedelta(seconds=0.05),
     longest_backoff=timedelta(seconds=0.2),
     tick=timedelta(seconds=0.1),

@@ -312,7 +312,7 @@ def offline() -> tuple[LarkPlatform, ListInbox]:
     return platform, inbox
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(payload=mutated(EVERY_KIND), down=st.booleans())
 def test_no_payload_reaches_the_transport_as_an_exception(payload: dict[str, Any], down: bool) -> None:
     async def play() -> None:

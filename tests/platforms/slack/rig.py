@@ -18,7 +18,7 @@ from platforms.slack.simulator import SlackSimulator
 T = TypeVar("T")
 Transport = Literal["socket", "http"]
 QUICK = Timings(
-    ping=timedelta(seconds=0.2),
+    ping=timedelta(seconds=1),  # no pong in half of it is a loss: a busy machine is none
     first_backoff=timedelta(seconds=0.05),
     longest_backoff=timedelta(seconds=0.2),
     tick=timedelta(seconds=0.1),

@@ -182,6 +182,14 @@ async def test_a_card_becomes_the_root_and_is_edited(rig: Rig) -> None:
     assert [block["type"] for block in edit.blocks] == ["section", "plan"]
 
 
+async def test_who_comes_after_the_end_is_told_to_come_again_and_nothing_is_opened(rig: Rig) -> None:
+    await rig.end()
+    await rig.platform.aclose()
+    late = await rig.platform.post(place(rig), CARD, KEY)
+    assert isinstance(late, Retry) and not late.maybe_done, "nothing was sent, so nothing is looked for"
+    assert rig.simulator.sent == []
+
+
 async def test_a_reply_lands_in_its_thread_and_is_read_back(rig: Rig) -> None:
     root = rig.simulator.user_says("ana", "!codetask fix it", "dev")
     reply = await rig.platform.post(place(rig, root=root.ts), Doc(text="on it", mention=person(rig)), KEY)

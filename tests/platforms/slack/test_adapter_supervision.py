@@ -256,7 +256,7 @@ def offline() -> tuple[SlackPlatform, ListInbox]:
     return platform, inbox
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(payload=mutated(EVERY_KIND), down=st.booleans())
 def test_no_payload_reaches_the_sdk_as_an_exception(payload: dict[str, Any], down: bool) -> None:
     async def play() -> None:
