@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from storage.checkpoints import PAGES_MOST
+
 THREADS_POSTGRES: Final = 6
 BUSY_SECONDS: Final = 10
 """How long a transaction waits for another process that writes (ours)."""
@@ -41,10 +43,11 @@ def begun_at(connection: sa.Connection) -> datetime:
     return connection.info[_BEGUN_AT]
 
 
-def notify_at_commit(connection: sa.Connection, topics: Collection[str]) -> None:
-    """PostgreSQL: the commit of this transaction tells the listeners of these topics (plain words of ours)."""
-    assert all(topic.isidentifier() for topic in topics)
-    connection.info[_TOPICS] = ",".join(sorted(topics))
+def notify_at_commit(connection: sa.Connection, origin: str, topics: Collection[str]) -> None:
+    """PostgreSQL: the commit of this transaction tells the listeners of these topics (plain words of ours), and which
+    process it comes from."""
+    assert all(word.isidentifier() for word in (origin, *topics))
+    connection.info[_TOPICS] = ",".join([origin, *sorted(topics)])
 
 
 def sqlite_engine(url: sa.URL, begin: str, static: bool = False) -> sa.Engine:
@@ -53,14 +56,16 @@ def sqlite_engine(url: sa.URL, begin: str, static: bool = False) -> sa.Engine:
     engine = sa.create_engine(
         url,
         hide_parameters=True,  # what is stored must not stand in the log
-        poolclass=sa.pool.StaticPool if static else sa.pool.QueuePool,
+        # The connection used last comes first, so that the writer's thread keeps its own (`Database._others_wrote`).
+        **({"poolclass": sa.pool.StaticPool} if static else {"poolclass": sa.pool.QueuePool, "pool_use_lifo": True}),
         connect_args={"check_same_thread": False, "isolation_level": None, "timeout": 10},
     )
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         patience = BUSY_MS if begin == "BEGIN IMMEDIATE" else BUSY_SECONDS * 1000
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={patience}", "foreign_keys=ON"):
+        pragmas = ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={patience}", "foreign_keys=ON")
+        for pragma in (*pragmas, f"wal_autocheckpoint={PAGES_MOST}"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     def do_begin(pooled: sa.PoolProxiedConnection) -> None:

@@ -21,6 +21,7 @@ import structlog
 
 from bot.ports import Clock
 from bot.store import RunAgain, StoreDown, Topic
+from storage.checkpoints import Checkpointer
 from storage.connections import THREADS_POSTGRES, begin, notify_at_commit, postgres_engine, sqlite_engine
 from storage.schema import prepare
 from storage.transaction import Tx
@@ -43,6 +44,10 @@ POSTGRES_AWAY = ("08", "25", "57")
 """SQLSTATE classes: connection, state of the transaction (read-only, ended for idling), operator."""
 FAILED_BEFORE = "25P02"
 """A statement after one that failed, whose error was swallowed: a fault of ours, not of the server."""
+
+_SEEN = "codetask_data_version"
+BUSY_ENOUGH = 0.1
+"""Seconds after which a writer that does not answer is taken for one that waits (ours)."""
 
 SQLITE_DOWN = frozenset({5, 6, 8, 10, 13, 14})
 """SQLITE_BUSY, LOCKED, READONLY, IOERR, FULL and CANTOPEN."""
@@ -113,12 +118,34 @@ class Database:
         self._reader_engine = self._writer_engine if memory else sqlite_engine(self.url, "BEGIN")
         self._writer = Lane("db-write", 1)
         self._reader = self._writer if memory else Lane("db-read", READERS_SQLITE)
-        self._watcher = None if memory else DataVersionWatcher(str(self.url.database), self.wakeups)
+        self._watcher = None if memory else self._watch(str(self.url.database))
+        self._checkpointer = None if memory else Checkpointer(str(self.url.database))
+
+    def _watch(self, path: str) -> DataVersionWatcher:
+        def by_others() -> bool:
+            try:
+                return self._writer.submit(URGENT, self._others_wrote).result(BUSY_ENOUGH)
+            except TimeoutError:  # the writer waits for another process, most likely
+                return True
+
+        return DataVersionWatcher(path, self.wakeups, by_others)
+
+    def _others_wrote(self) -> bool:
+        """SQLite, in the writer's thread: whether another connection than its own has committed since this was asked
+        last. Where the heartbeat's thread was given another one, that counts as somebody else."""
+        pooled = self._writer_engine.raw_connection()
+        try:
+            version = pooled.cursor().execute("PRAGMA data_version").fetchone()[0]
+            seen, pooled.info[_SEEN] = pooled.info.get(_SEEN), version
+        finally:
+            pooled.close()
+        return version != seen
 
     def _open_postgres(self) -> None:
         self._writer_engine = self._reader_engine = postgres_engine(self.url)
         self._writer = self._reader = Lane("db", THREADS_POSTGRES)
         self._watcher = PostgresListener(self.url, self.wakeups)
+        self._checkpointer = None
 
     @property
     def engine(self) -> sa.Engine:
@@ -149,6 +176,7 @@ class Database:
                     raise
             except _CommitLostError as lost:
                 log.warning("commit_lost", error=str(lost))
+                self.wakeups.wake_all()  # for all we know it was written
                 raise StoreDown(str(lost)) from lost
             except sa.exc.DBAPIError as error:
                 if not self._is_down(error):
@@ -166,8 +194,10 @@ class Database:
             value = unit(tx)
             tx.flush()
             if tx.topics and not self.is_sqlite:
-                notify_at_commit(connection, tx.topics)
+                notify_at_commit(connection, self.wakeups.origin, tx.topics)
             self._commit(connection)
+            if self._checkpointer is not None and not read:
+                self._checkpointer.committed()
         finally:
             tx.close()
             connection.close()  # rolls back what was not committed
@@ -215,6 +245,8 @@ class Database:
     def close_sync(self) -> None:
         if self._watcher is not None:
             self._watcher.close()
+        if self._checkpointer is not None:
+            self._checkpointer.close()
         self._writer.close()
         if self._reader is not self._writer:
             self._reader.close()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 FORGOTTEN_AFTER = timedelta(days=1)
+BUSY = "SELECT lease_owner, count(*) FROM run WHERE state = 'active' GROUP BY lease_owner"
 
 
 class Figures:
@@ -62,16 +63,11 @@ class Figures:
         self._tx.session.execute(sa.delete(WorkerRow).where(col(WorkerRow.id) == worker_id))
 
     def workers(self, within: timedelta) -> Sequence[WorkerSeen]:
-        recent = col(WorkerRow.seen_at) >= self._tx.now - within
-        busy = dict(
-            self._tx.session.exec(
-                select(RunRow.lease_owner, sa.func.count())
-                .where(sa.text("state = 'active'"))
-                .group_by(col(RunRow.lease_owner))
-            ).all()
-        )
-        rows = self._tx.session.exec(select(WorkerRow).where(recent).order_by(col(WorkerRow.id)))
-        return [WorkerSeen(r.id, r.host, r.version, r.sandbox, r.seen_at, busy.get(r.id, 0)) for r in rows]
+        busy: dict[str, int] = dict(self._tx.listed(BUSY))  # type: ignore[arg-type]
+        rows = self._tx.rows(WorkerRow, "seen_at >= :since", "id", since=self._tx.now - within)
+        return [
+            WorkerSeen(r["id"], r["host"], r["version"], r["sandbox"], r["seen_at"], busy.get(r["id"], 0)) for r in rows
+        ]
 
     def _count(self, table: type, state: object, states: Sequence[str]) -> Mapping[str, int]:
         named = ", ".join(f"'{name}'" for name in states)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from storage.transaction import Tx
 
 LISTED_MAX = 200
+KINDS = {kind.value: kind for kind in FollowUpKind}
 WORKING = """EXISTS (SELECT 1 FROM run r WHERE r.thread_id = f.thread_id AND r.finished_at IS NULL
   AND (r.state = 'active' OR (r.state = 'queued' AND r.kind = 'follow_up')))"""
 """An agent works in its thread, or will as soon as a worker is free."""
@@ -41,6 +42,9 @@ SELECT f.id, f.kind, f.due_at, f.if_missed, f.if_busy, f.thread_id, f.agent,
    ORDER BY s.last_used_at DESC LIMIT 1) AS session_agent,
   (SELECT c.value FROM channel_setting c WHERE c.platform = f.platform AND c.workspace_id = f.workspace_id
    AND c.channel_id = f.channel_id AND c.key = 'agent') AS channel_agent,
+  CASE WHEN f.kind = 'message' THEN
+    (SELECT c.value FROM channel_setting c WHERE c.platform = f.platform AND c.workspace_id = f.workspace_id
+     AND c.channel_id IN (f.channel_id, '') AND c.key = 'language' ORDER BY c.channel_id DESC LIMIT 1) END AS language,
   (f.kind = 'agent' AND {AWAY}) AS away,
   f.requester_platform, f.requester_workspace, f.requester_id, p.kind AS person_kind, p.roles
 FROM follow_up f LEFT JOIN person p
@@ -187,7 +191,7 @@ class FollowUps:
     def due(self, limit: int) -> Sequence[Due]:
         now = self._tx.now
         known = {"now": now, "lately": now - REVIVABLE, "limit": limit}
-        rows = self._tx.run(due_statement(sqlite=self._tx.sqlite), known)
+        rows = self._tx.run(due_statement(sqlite=self._tx.sqlite), known).all()  # fetched in one go
         people: dict[tuple[str, ...], Person] = {}
         found: list[Due] = []
         for row in rows:
@@ -201,7 +205,7 @@ class FollowUps:
                     kind=person_kind or "human",
                     roles=frozenset(json.loads(roles or "[]")),
                 )
-            found.append(Due(number, FollowUpKind(kind), *facts, people[who]))
+            found.append(Due(number, KINDS[kind], *facts, people[who]))
         return found
 
     def next_due_at(self) -> datetime | None:

@@ -1,20 +1,25 @@
 """Events as accepted: stored once per natural key before the ack, handled from their rows."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlmodel import col, select
+from sqlmodel.sql.sqltypes import UTCDateTime
 
 from bot.core.inbound import EVENT, Event
 from bot.store import Damaged, Pending
 from storage.models import InboundRow
+from storage.statements import IDS_POSTGRES, IDS_SQLITE
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
 
 
+KEY = ("platform", "workspace_id", "natural_key")
 HEARD = "heard"
 """The one row of each platform that says when something last came in that was not stored."""
 MARK = f"platform = :platform AND workspace_id = '' AND natural_key = '{HEARD}'"
@@ -22,6 +27,20 @@ PENDING = """
 SELECT id, natural_key, payload, attempts FROM inbound WHERE state = 'new' AND available_at <= :now
 ORDER BY available_at, id LIMIT :limit
 """
+DONE_ALL = """
+UPDATE inbound SET state = 'done', handled_at = :now WHERE id IN (
+  SELECT id FROM inbound WHERE {ids} AND {state} = 'new' ORDER BY id {lock})
+RETURNING id
+"""
+
+
+@cache
+def _done_all(*, sqlite: bool) -> sa.TextualSelect:
+    """By their ids: without the plus SQLite would look at all that are new. On PostgreSQL in their order, so that two
+    processes with the same events do not wait for each other."""
+    state, lock = ("+state", "") if sqlite else ("state", "FOR UPDATE")
+    text = sa.text(DONE_ALL.format(ids=IDS_SQLITE if sqlite else IDS_POSTGRES, state=state, lock=lock))
+    return text.bindparams(sa.bindparam("now", type_=UTCDateTime())).columns(sa.column("id", sa.Integer))
 
 
 def _read(row: sa.Row[Any]) -> Pending | Damaged:
@@ -38,8 +57,17 @@ class Inbox:
         self._tx = tx
 
     def add(self, event: Event) -> int | None:
+        return self.add_all([event])[0]
+
+    def add_all(self, events: Sequence[Event]) -> Sequence[int | None]:
+        new = self._tx.insert_all_new(InboundRow, [self._row(event) for event in events], KEY)
+        if new:
+            self._tx.wake("inbound")
+        return [new.pop((event.platform, event.workspace_id, event.key), None) for event in events]
+
+    def _row(self, event: Event) -> dict[str, object]:
         thread = getattr(event, "thread", None)
-        values = {
+        return {
             "platform": event.platform,
             "workspace_id": event.workspace_id,
             "natural_key": event.key,
@@ -53,10 +81,6 @@ class Inbox:
             "received_at": event.received_at,
             "available_at": self._tx.now,
         }
-        inbound_id = self._tx.insert_new(InboundRow, values)
-        if inbound_id is not None:
-            self._tx.wake("inbound")
-        return inbound_id
 
     def pending(self, limit: int) -> Sequence[Pending | Damaged]:
         return [_read(row) for row in self._tx.listed(PENDING, now=self._tx.now, limit=limit)]
@@ -68,6 +92,12 @@ class Inbox:
     def done(self, inbound_id: int) -> bool:
         handled = {"state": "done", "handled_at": self._tx.now}
         return self._tx.change(InboundRow, handled, "id = :id AND state = 'new'", id=inbound_id) == 1
+
+    def done_all(self, inbound_ids: Sequence[int]) -> Collection[int]:
+        sqlite = self._tx.sqlite
+        given = json.dumps(list(inbound_ids)) if sqlite else list(inbound_ids)
+        bound = {"ids": given, "now": self._tx.now}
+        return set(self._tx.run(_done_all(sqlite=sqlite), bound).scalars())
 
     def failed(self, inbound_id: int, error: str, retry_after: timedelta | None) -> None:
         values: dict[str, object] = {"attempts": InboundRow.attempts + 1, "error": error}

@@ -128,6 +128,10 @@ class CodeTaskRow(CodeTask, table=True):
     thread_id: int | None = Field(default=None, foreign_key="thread.id")
 
 
+OF_CODE_TASK, OF_FOLLOW_UP = "code_task_id IS NOT NULL", "follow_up_id IS NOT NULL"
+UNFINISHED = "state IN ('queued', 'active', 'waiting')"
+
+
 @stored
 class RunRow(Run, table=True):
     __tablename__ = "run"
@@ -138,10 +142,11 @@ class RunRow(Run, table=True):
         _partial("ix_run_lease", "lease_until", where="state = 'active'"),
         _partial("ux_run_slot", "repo_key", "slot", where="state = 'active'", unique=True),
         _partial("ux_run_session", "session_key", where="state = 'active'", unique=True),
-        _partial("ux_run_open", "code_task_id", where="state IN ('queued', 'active', 'waiting')", unique=True),
-        _partial("ux_run_follow_up", "follow_up_id", where="state IN ('queued', 'active', 'waiting')", unique=True),
-        sa.UniqueConstraint("code_task_id", "attempt"),
-        sa.UniqueConstraint("follow_up_id", "attempt"),
+        # Each run is of one of the two, and costs no entry in the indexes of the other.
+        _partial("ux_run_open", "code_task_id", where=f"{OF_CODE_TASK} AND {UNFINISHED}", unique=True),
+        _partial("ux_run_follow_up", "follow_up_id", where=f"{OF_FOLLOW_UP} AND {UNFINISHED}", unique=True),
+        _partial("ux_run_attempt", "code_task_id", "attempt", where=OF_CODE_TASK, unique=True),
+        _partial("ux_run_follow_up_attempt", "follow_up_id", "attempt", where=OF_FOLLOW_UP, unique=True),
         sa.CheckConstraint("(kind = 'code_task') = (code_task_id IS NOT NULL)", name="of_one_code_task"),
         sa.CheckConstraint("(kind = 'follow_up') = (follow_up_id IS NOT NULL)", name="of_one_follow_up"),
         _one_of("kind", "code_task", "follow_up"),

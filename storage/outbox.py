@@ -44,12 +44,17 @@ WHERE id IN (SELECT min(id) FROM heads GROUP BY thread_id) AND state IN ('pendin
 """
 
 
-KEYS_SQLITE, KEYS_POSTGRES = "SELECT value FROM json_each(:keys)", "SELECT unnest(CAST(:keys AS text[]))"
-KNOWN = "SELECT dedup_key FROM outbox WHERE dedup_key IN ({keys})"
 LOCK_THREADS = f"SELECT id FROM thread WHERE {IDS_POSTGRES} ORDER BY id FOR UPDATE"
 NEXT_SEQS = """
 UPDATE thread SET next_seq = next_seq + :count WHERE {ids}
 RETURNING id, next_seq, platform, workspace_id, channel_id
+"""
+
+
+NEXT_AVAILABLE = """
+SELECT min(at) AS at FROM (
+  SELECT min(available_at) AS at FROM outbox WHERE state IN ('pending', 'unknown') AND available_at > :now
+  UNION ALL SELECT min(blocked_until) FROM rate_gate WHERE blocked_until > :now) AS next
 """
 
 
@@ -65,6 +70,12 @@ def claim_statement(*, sqlite: bool) -> sa.TextClause:
         sa.bindparam("platforms", expanding=True),
         sa.bindparam("paced", expanding=True),
     )
+
+
+@cache
+def next_available_statement() -> sa.TextualSelect:
+    """When the next delivery that is not ready yet is, or the next gate opens."""
+    return sa.text(NEXT_AVAILABLE).bindparams(sa.bindparam("now", type_=UTCDateTime())).columns(at=UTCDateTime())
 
 
 class Place(NamedTuple):
@@ -84,11 +95,10 @@ class Outbox:
     def add(self, thread_id: int, delivery: Delivery) -> bool:
         if self.known(delivery.dedup_key):
             return False
-        seq = self._tx.threads.next_seq(thread_id)
+        thread, seq = self._take_places({thread_id: 1})[thread_id]
         available_at = self._tx.now + delivery.delay
         if delivery.kind == "edit":
             available_at = self._supersede(delivery.card_key, available_at)
-        thread = self._tx.session.get_one(ThreadRow, thread_id)
         if delivery.card_key is not None and delivery.kind == "post":
             self._tx.insert_new(CardRow, {"key": delivery.card_key, "thread_id": thread_id})
         values = {
@@ -110,10 +120,9 @@ class Outbox:
         return True
 
     def add_all(self, posts: Sequence[tuple[int, Delivery]]) -> None:
-        fresh = self._fresh(posts)
-        places = self._take_places(Counter(thread_id for thread_id, _ in fresh))
+        places = self._take_places(Counter(thread_id for thread_id, _ in posts))
         rows: list[dict[str, object]] = []
-        for thread_id, post in fresh:
+        for thread_id, post in posts:
             thread, seq = places[thread_id]
             places[thread_id] = thread, seq + 1
             rows.append(
@@ -131,15 +140,8 @@ class Outbox:
                 }
             )
         if rows:
-            self._tx.insert_many(OutboxRow, rows)
+            self._tx.insert_many(OutboxRow, rows, known=("dedup_key",))
             self._tx.wake("outbox")
-
-    def _fresh(self, posts: Sequence[tuple[int, Delivery]]) -> list[tuple[int, Delivery]]:
-        """Those whose key is not known yet."""
-        keys = [post.dedup_key for _, post in posts]
-        given = json.dumps(keys) if self._tx.sqlite else keys
-        known = set(self._tx.column(KNOWN.format(keys=KEYS_SQLITE if self._tx.sqlite else KEYS_POSTGRES), keys=given))
-        return [(thread_id, post) for thread_id, post in posts if post.dedup_key not in known]
 
     def _take_places(self, wanted: Mapping[int, int]) -> dict[int, tuple["Place", int]]:
         """Takes so many places in each thread's order: the thread and the first of them. Locks the threads in the order
@@ -176,7 +178,7 @@ class Outbox:
         }
         try:
             with self._tx.may_lose_a_race():
-                ids = self._tx.session.execute(claim_statement(sqlite=self._tx.sqlite), values).scalars().all()
+                ids = self._tx.run(claim_statement(sqlite=self._tx.sqlite), values).scalars().all()
         except sa.exc.IntegrityError:
             return []  # another sender took the same thread: the unique index decides
         if not ids:
@@ -269,12 +271,7 @@ class Outbox:
         return count
 
     def next_available_at(self) -> datetime | None:
-        query = select(sa.func.min(OutboxRow.available_at)).where(
-            sa.text("state IN ('pending', 'unknown')"), col(OutboxRow.available_at) > self._tx.now
-        )
-        gates = select(sa.func.min(RateGateRow.blocked_until)).where(col(RateGateRow.blocked_until) > self._tx.now)
-        times = [t for t in (self._tx.session.exec(query).one(), self._tx.session.exec(gates).one()) if t is not None]
-        return min(times, default=None)
+        return self._tx.run(next_available_statement(), {"now": self._tx.now}).scalar_one()
 
     def adopt(self, card_key: str, thread_id: int, message_id: str) -> None:
         self._tx.insert_new(CardRow, {"key": card_key, "thread_id": thread_id, "message_id": message_id})
@@ -287,13 +284,12 @@ class Outbox:
 
     def _supersede(self, card_key: str | None, available_at: datetime) -> datetime:
         """Replaces the card's pending edits; the new one goes out when the first of them would have."""
-        theirs = sa.and_(col(OutboxRow.card_key) == card_key, sa.text("state = 'pending' AND kind = 'edit'"))
-        first = self._tx.session.exec(select(sa.func.min(OutboxRow.available_at)).where(theirs)).one()
+        pending = "card_key = :card_key AND state = 'pending' AND kind = 'edit'"
+        first = self._tx.first(OutboxRow, pending, "available_at", card_key=card_key)
         if first is None:
             return available_at
-        pending = "card_key = :card_key AND state = 'pending' AND kind = 'edit'"
         self._tx.change(OutboxRow, {"state": "superseded"}, pending, card_key=card_key)
-        return min(first, available_at)
+        return min(first["available_at"], available_at)
 
     def _write(self, delivery: Outgoing, values: dict[str, Any]) -> bool:
         ours = "id = :id AND fence = :fence AND state = 'sending'"

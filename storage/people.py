@@ -29,6 +29,10 @@ SETTING = """
 SELECT value FROM channel_setting
 WHERE platform = :platform AND workspace_id = :workspace AND channel_id = :channel AND key = :key
 """
+SETTINGS_AROUND = """
+SELECT value FROM channel_setting WHERE platform = :platform AND workspace_id = :workspace
+  AND channel_id IN (:channel, '') AND key = :key ORDER BY channel_id DESC
+"""
 PREFERENCE = """
 SELECT value FROM person_setting
 WHERE platform = :platform AND workspace_id = :workspace AND person_id = :person AND key = :key
@@ -79,7 +83,7 @@ class People:
             self._tx.change(PersonRow, known, IS, **_who(person))
 
     def find(self, platform: str, workspace_id: str, person_id: str) -> Person | None:
-        row = self._tx.session.get(PersonRow, (platform, workspace_id, person_id))
+        row = self._tx.found(PersonRow, IS, platform=platform, workspace=workspace_id, person=person_id)
         return _person(row) if row is not None else None
 
     def known(self, after: str, limit: int) -> Sequence[Person]:
@@ -149,6 +153,10 @@ class People:
     def setting(self, thread: ThreadRef, key: str) -> str | None:
         where = {"platform": thread.platform, "workspace": thread.workspace_id, "channel": thread.channel_id}
         return self._tx.scalar(SETTING, key=key, **where)
+
+    def settings_around(self, thread: ThreadRef, key: str) -> Sequence[str]:
+        where = {"platform": thread.platform, "workspace": thread.workspace_id, "channel": thread.channel_id}
+        return self._tx.column(SETTINGS_AROUND, key=key, **where)
 
     def set_setting(self, thread: ThreadRef, key: str, value: str | None) -> None:
         where = {

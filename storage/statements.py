@@ -50,6 +50,22 @@ def insert(table: type[SQLModel], sqlite: bool, whole: bool = False) -> tuple[sa
     return statement.returning(*(columns.columns if whole else columns.primary_key)), defaults, has_id
 
 
+@cache
+def insert_all(table: type[SQLModel], sqlite: bool, key: tuple[str, ...]) -> tuple[sa.Insert, dict[str, object]]:
+    """INSERT of any number of rows ON CONFLICT DO NOTHING RETURNING their ids and `key`; the columns' defaults."""
+    columns = columns_of(table).columns
+    statement, defaults = insert_many(table, sqlite, key)
+    return statement.returning(columns["id"], *(columns[name] for name in key)), defaults
+
+
+@cache
+def insert_many(table: type[SQLModel], sqlite: bool, key: tuple[str, ...]) -> tuple[sa.Insert, dict[str, object]]:
+    """INSERT of any number of rows, with a `key` (the columns of a unique index) ON CONFLICT of it DO NOTHING; the
+    columns' defaults."""
+    statement = (sqlite_dialect if sqlite else postgresql).insert(columns_of(table))
+    return (statement.on_conflict_do_nothing(index_elements=key) if key else statement), insert(table, sqlite)[1]
+
+
 def update(table: type[SQLModel], values: Bound, where: str, bound: Bound, *, returning: bool) -> sa.Update:
     """UPDATE ... SET the columns of `values` WHERE `where`, to be run with `update_values(values, bound)`."""
     return _update(table, tuple(values), where, _instants(bound), returning)

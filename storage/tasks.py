@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 from bot.core.tasks import CodeTask, Stage, may_move
 from bot.store import Move, TaskFilter
 from storage.models import ApprovalRow, CodeTaskRow, RunLogRow, RunRow, TaskEventRow, ThreadRow
-from storage.statements import belongs_to
+from storage.statements import belongs_to, columns_of
 
 if TYPE_CHECKING:
     from storage.transaction import Tx
@@ -43,6 +44,18 @@ AND c.workspace_id = h.workspace_id AND c.channel_id = h.channel_id AND c.key = 
 WHERE h.id = code_task.thread_id)"""
 """It was not filed in a talk with the bot alone (`bot.services.people.TALK`)."""
 ENTERED_AT = {Stage.RUNNING: "started_at", Stage.TESTING: "testing_at", Stage.REVIEW: "review_at"}
+
+
+@cache
+def record_statement() -> sa.Insert:
+    """Appends one move to the history of a code task, whose row this transaction has written: so nobody else takes the
+    next number meanwhile."""
+    columns = columns_of(TaskEventRow).columns
+    given = {column.name: sa.bindparam(column.name, type_=column.type) for column in columns}
+    last = sa.select(sa.func.max(columns["seq"])).where(columns["code_task_id"] == given["code_task_id"])
+    given["seq"] = sa.func.coalesce(last.scalar_subquery(), 0) + 1  # type: ignore[assignment]
+    del given["id"]
+    return sa.insert(columns_of(TaskEventRow)).values(given)
 
 
 def _entity(row: sa.RowMapping | None) -> CodeTask | None:
@@ -141,7 +154,8 @@ class Tasks:
         lease: tuple[int, int] | None = None,
         **values: Any,
     ) -> CodeTask | None:
-        before = self._locked(task_id)
+        # Where it can come from one stage only, the UPDATE itself looks whether it does.
+        before = next(iter(from_stages)) if len(from_stages) == 1 else self._locked(task_id)
         if before is None or before not in from_stages or not may_move(before, to_stage):
             return None
         new = {"stage": to_stage, "updated_at": self._tx.now, **self._entering(before, to_stage), **values}
@@ -250,7 +264,6 @@ class Tasks:
         run_id, fence = lease or (None, None)
         values = {
             "code_task_id": task_id,
-            "seq": 1 if before is None else self.moves(task_id) + 1,
             "at": self._tx.now,
             "actor": actor,
             "from_stage": before,
@@ -259,4 +272,4 @@ class Tasks:
             "run_id": run_id,
             "fence": fence,
         }
-        self._tx.insert_new(TaskEventRow, values)
+        self._tx.run(record_statement(), values)

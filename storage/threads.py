@@ -90,7 +90,9 @@ class Threads:
         return Thread(thread_id, ref)
 
     def get(self, thread_id: int) -> Thread:
-        row = self._tx.session.get_one(ThreadRow, thread_id, populate_existing=True)
+        row = self._tx.found(ThreadRow, "id = :id", id=thread_id)
+        if row is None:
+            raise LookupError(f"no thread {thread_id}")
         return as_thread(row)
 
     def rooted(self, thread_id: int, root: str, native: str | None = None) -> None:

@@ -122,17 +122,31 @@ class Tx:
             return None
         return row[0] if has_id else 1
 
+    def insert_all_new(
+        self, table: type[SQLModel], rows: Sequence[dict[str, object]], key: tuple[str, ...]
+    ) -> dict[tuple[object, ...], int]:
+        """The same for rows of the same columns in one statement: the new rows' ids by the columns of their `key`."""
+        if not rows:
+            return {}
+        statement, defaults = statements.insert_all(table, self.sqlite, key)
+        self._untouched = False
+        found = self._connection.execute(statement, [{**defaults, **row} for row in rows])
+        return {tuple(names): number for number, *names in found}
+
     def insert_row(self, table: type[SQLModel], values: dict[str, object]) -> sa.RowMapping | None:
         """The same: the whole new row."""
         statement, defaults, _ = statements.insert(table, self.sqlite, whole=True)
         return self.run(statement, {**defaults, **values}).mappings().one_or_none()
 
-    def insert_many(self, table: type[SQLModel], rows: Sequence[dict[str, object]]) -> None:
-        """Inserts rows of the same columns in one go; a taken unique key raises `RunAgain`."""
-        _, defaults, _ = statements.insert(table, self.sqlite)
+    def insert_many(
+        self, table: type[SQLModel], rows: Sequence[dict[str, object]], *, known: tuple[str, ...] = ()
+    ) -> None:
+        """Inserts rows of the same columns in one go, but for those whose `known` columns are taken; any other taken
+        unique key raises `RunAgain`."""
+        statement, defaults = statements.insert_many(table, self.sqlite, known)
         self._untouched = False
         try:
-            self._connection.execute(sa.insert(statements.columns_of(table)), [{**defaults, **row} for row in rows])
+            self._connection.execute(statement, [{**defaults, **row} for row in rows])
         except sa.exc.IntegrityError as error:
             raise RunAgain from error
 
@@ -149,6 +163,10 @@ class Tx:
     def first(self, table: type[SQLModel], where: str, order: str = "", **bound: Any) -> sa.RowMapping | None:
         """SELECT: the first row that fits `where`, as it is in the database now."""
         return self.run(statements.query(table, where, order, bound), bound).mappings().first()
+
+    def found(self, table: type[SQLModel], where: str, **bound: Any) -> Any:
+        """The same with its columns as attributes: what the ORM's `get` answers, for a fraction of its time."""
+        return self.run(statements.query(table, where, "", bound), bound).first()
 
     def rows(self, table: type[SQLModel], where: str, order: str = "", **bound: Any) -> Sequence[sa.RowMapping]:
         """SELECT: all rows that fit `where`."""

@@ -1,13 +1,16 @@
 """Wake-ups: whoever waits for work is told right after the commit that made it, in this process or another.
 
 One process: an event set after the commit. PostgreSQL: NOTIFY inside the writing transaction, one LISTEN connection
-here. SQLite with a second process: `PRAGMA data_version` is watched, since SQLite has no event to wait for.
+here. SQLite with a second process: `PRAGMA data_version` is watched, since SQLite has no event to wait for. Nobody is
+told twice: what this process committed itself is not signalled once more when it is noticed on the database.
 """
 
 import asyncio
+import secrets
 import sqlite3
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, get_args
 
@@ -32,6 +35,8 @@ class Wakeups:
         self._lock = threading.Lock()
         self._versions: Counter[Topic] = Counter()
         self._waiters: dict[asyncio.Future[None], tuple[asyncio.AbstractEventLoop, Topic]] = {}
+        self.origin = f"o{secrets.token_hex(8)}"
+        """Begins the notices of this process, so that it knows its own."""
 
     def version(self, topic: Topic) -> int:
         with self._lock:
@@ -72,11 +77,15 @@ def _resolve(future: "asyncio.Future[None]") -> None:
 
 
 class DataVersionWatcher:
-    """Signals every topic when anyone committed to the SQLite file (an own commit signals twice, which is harmless)."""
+    """Signals every topic when somebody else committed to the SQLite file.
 
-    def __init__(self, path: str, wakeups: Wakeups) -> None:
+    It looks on a connection of its own, for which everybody is somebody else; `by_others` says, when something was
+    committed, whether that was not, or not only, this process."""
+
+    def __init__(self, path: str, wakeups: Wakeups, by_others: Callable[[], bool]) -> None:
         self._path = path
         self._wakeups = wakeups
+        self._by_others = by_others
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="db-watch", daemon=True)
         self._thread.start()
@@ -86,7 +95,7 @@ class DataVersionWatcher:
             try:
                 with closing(sqlite3.connect(self._path, check_same_thread=False)) as connection:
                     self._compare(connection)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, sa.exc.DBAPIError) as error:
                 log.warning("watch_lost", error=type(error).__name__)
                 self._stop.wait(RECONNECT_SECONDS)
                 self._wakeups.wake_all()  # commits may have been missed
@@ -97,7 +106,8 @@ class DataVersionWatcher:
             version = connection.execute("PRAGMA data_version").fetchone()[0]
             if version != seen:
                 seen = version
-                self._wakeups.wake_all()
+                if self._by_others():
+                    self._wakeups.wake_all()
 
     def close(self) -> None:
         self._stop.set()
@@ -132,7 +142,8 @@ class PostgresListener:
     def _receive(self, connection: "psycopg.Connection") -> None:
         while not self._stop.is_set():
             for notice in connection.notifies(timeout=0.5):
-                for topic in notice.payload.split(","):
+                words = notice.payload.split(",")
+                for topic in words if words[0] != self._wakeups.origin else ():
                     if topic in TOPICS:
                         self._wakeups.wake(topic)
                 if self._stop.is_set():

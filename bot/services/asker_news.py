@@ -29,6 +29,8 @@ class AskerNews:
 
     def tell(self, tx: Transaction, task: CodeTask, actor: Person | None = None) -> None:
         """Tells every subscribed thread of the stage that the code task has just come to, where it matters there."""
+        if task.stage not in TOLD:
+            return
         for subscription in tx.subscriptions.of_task(task.id or 0):
             if subscription.thread_id != task.thread_id:
                 self._one(tx, task, subscription, actor)

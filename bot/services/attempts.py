@@ -100,7 +100,7 @@ class Attempts:
         if run is None or run.id is None or run.code_task_id is None:
             return None
         lease = Lease(run.id, run.fence, run.code_task_id)
-        parked = tx.runs.parked(run.id)
+        parked = tx.runs.parked(run.id) if run.fence > 1 else None  # nothing waits of one that was never claimed
         if parked is not None and parked.approved:
             return self._go_on(tx, lease, run, parked)
         task = tx.tasks.move(

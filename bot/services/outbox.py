@@ -104,6 +104,9 @@ class Relay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sends until `stop`; then finishes what is being sent."""
+        if not self._platforms:
+            await stop.wait()
+            return
 
         async def step() -> float | None:
             return None if await self._step() else await self._idle()

@@ -34,6 +34,10 @@ class InboxQueries(Protocol):
         """Stores a new event and returns its number, or None when its key is known already."""
         ...
 
+    def add_all(self, events: Sequence[Event]) -> Sequence[int | None]:
+        """Stores several in one go: for each what `add` would return."""
+        ...
+
     def pending(self, limit: int) -> Sequence[Pending | Damaged]:
         """Events that wait to be handled, oldest first; an unreadable one is to be given up, the others go on."""
         ...
@@ -44,6 +48,10 @@ class InboxQueries(Protocol):
 
     def done(self, inbound_id: int) -> bool:
         """Marks an event handled; False when someone else did first (then write nothing else)."""
+        ...
+
+    def done_all(self, inbound_ids: Sequence[int]) -> Collection[int]:
+        """Marks events handled in one go; those that nobody else had handled first."""
         ...
 
     def failed(self, inbound_id: int, error: str, retry_after: timedelta | None) -> None:
@@ -449,6 +457,10 @@ class PeopleQueries(Protocol):
 
     def setting(self, thread: ThreadRef, key: str) -> str | None:
         """A channel's setting."""
+        ...
+
+    def settings_around(self, thread: ThreadRef, key: str) -> Sequence[str]:
+        """The same setting of the channel and of its whole workspace, those that are set, the channel's first."""
         ...
 
     def set_setting(self, thread: ThreadRef, key: str, value: str | None) -> None: ...

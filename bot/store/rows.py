@@ -175,7 +175,8 @@ class Due(NamedTuple):
     """A pending follow-up whose time has come, locked for this transaction, with all that decides about it. `busy`: an
     agent works in its thread and it does not wait for that; `free_since` is when the last one there ended;
     `session_agent` is whose conversation the thread holds; `away`: a prompt whose answer could not be posted, as the
-    bot was taken out of the channel or refused there last; `requester` has the roles last heard of."""
+    bot was taken out of the channel or refused there last; `language` is what a reminder's channel, else its workspace,
+    is set to; `requester` has the roles last heard of."""
 
     id: int
     kind: FollowUpKind
@@ -188,6 +189,7 @@ class Due(NamedTuple):
     free_since: datetime | None
     session_agent: str | None
     channel_agent: str | None
+    language: str | None
     away: bool
     requester: Person
 

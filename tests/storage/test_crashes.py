@@ -33,9 +33,14 @@ STORIES = [
 ]
 
 
+QUICK = {(story, store, "after") for story, store in STORIES} - {(followed_up, "postgres", "after")}
+QUICK |= {(merged, "sqlite", "before"), (followed_up, "memory", "before")}
+"""The others run with `make faults`."""
+
+
 def cases() -> Iterator[object]:
     for (story, store), when in product(STORIES, ("after", "before")):
-        marks = [pytest.mark.long] if (store, when) == ("postgres", "before") else []
+        marks = [] if (story, store, when) in QUICK else [pytest.mark.long]
         yield pytest.param(story, store, when == "before", id=f"{story.__name__}-{store}-{when}-commit", marks=marks)
 
 

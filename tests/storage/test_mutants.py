@@ -1,5 +1,7 @@
 """The suite notices a broken engine: each of some classic faults, put in on purpose, makes a check fail."""
 
+import contextlib
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import storage.outbox
 from bot.services.announcements import Announcer
 from bot.services.attempts import Attempts
 from bot.services.followup_runs import FollowUpRuns
-from bot.store import RunAgain
+from bot.store import Due, RunAgain
 from storage.engine import Database
 from storage.models import RunRow
 from storage.runs import Runs
@@ -147,7 +149,18 @@ def test_without_the_guard_what_was_cancelled_starts(
 def test_without_locks_two_bots_fire_the_same_one(
     store: Database, clock: FakeClock, database_url: str, monkeypatch: Patch
 ) -> None:
-    """On SQLite there is one writer at a time."""
+    """On SQLite there is one writer at a time. Nobody fires before a second one has read what is due."""
+    read, both = storage.followups.FollowUps.due, threading.Barrier(2, timeout=10)
+
+    def due(self: storage.followups.FollowUps, limit: int) -> Sequence[Due]:
+        found = read(self, limit)
+        if not both.broken:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait()
+            both.abort()
+        return found
+
+    monkeypatch.setattr(storage.followups.FollowUps, "due", due)
     whole = storage.followups.FIRE
     monkeypatch.setattr(storage.followups, "FIRE", whole.replace("AND state = 'pending'", ""))
     monkeypatch.setattr(storage.followups, "DUE", storage.followups.DUE.replace("{lock}", ""))

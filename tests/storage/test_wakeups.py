@@ -5,6 +5,7 @@ import itertools
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import timedelta
@@ -18,12 +19,13 @@ from storage.transaction import Tx
 from storage.wakeups import DataVersionWatcher, PostgresListener, Wakeups
 from tests.clock import FakeClock
 from tests.storage.conformance.bench import file
-from tests.stores import every_store, only_postgres
+from tests.stores import every_store, only_postgres, only_sqlite
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 20.0
 ELSEWHERE = """
 import sys
+import threading
 from storage.engine import Database
 from tests.storage.conformance.bench import file
 store = Database(sys.argv[1])
@@ -82,6 +84,48 @@ async def test_a_commit_wakes_another_bot(store: Database, second: Database) -> 
     assert await second.run(lambda tx: tx.runs.claim("w", "h", 1, 9, timedelta(seconds=60))) is not None
 
 
+async def test_an_own_commit_is_signalled_once(store: Database, second: Database) -> None:
+    watcher = store._watcher
+    if isinstance(watcher, DataVersionWatcher):
+        await asyncio.to_thread(watcher._by_others)  # what was written before anybody asked is not known
+    seen = {topic: store.version(topic) for topic in ("run", "outbox")}
+    await store.run(file)
+    if isinstance(watcher, DataVersionWatcher):
+        assert not await asyncio.to_thread(watcher._by_others)
+    await second.run(lambda tx: tx.wake("outbox") or tx.leases.hold("a", "b", timedelta(seconds=60)))
+    assert await store.changed("outbox", seen["outbox"], DEADLINE) > seen["outbox"], "notices arrive in order"
+    if isinstance(watcher, PostgresListener):
+        assert store.version("run") == seen["run"] + 1
+    else:
+        await store.changed("run", seen["run"] + 1, DEADLINE)
+        assert store.version("run") == seen["run"] + 2, "another process does not say what it wrote"
+
+
+@only_sqlite
+async def test_two_threads_that_write_do_not_wake_it_for_ever(store: Database) -> None:
+    """The heartbeat's thread is given a connection of its own while the writer's is in use; afterwards the writer keeps
+    to one again."""
+    watcher = store._watcher
+    assert isinstance(watcher, DataVersionWatcher)
+    inside, go = threading.Event(), threading.Event()
+
+    def slow(tx: Tx) -> None:
+        inside.set()
+        assert go.wait(DEADLINE)
+
+    reading = asyncio.create_task(store.run(slow))
+    assert await asyncio.to_thread(inside.wait, DEADLINE)
+    overlapping = store.engine.raw_connection()  # as the other thread's, before its BEGIN
+    go.set()
+    await reading
+    overlapping.close()
+    await store.run(file)
+    await asyncio.to_thread(watcher._by_others)
+    for _ in range(3):
+        await store.run(file)
+        assert not await asyncio.to_thread(watcher._by_others)
+
+
 async def test_a_commit_wakes_another_process(store: Database, database_url: str) -> None:
     seen = store.version("run")
     command = [sys.executable, "-c", ELSEWHERE, database_url]
@@ -111,7 +155,7 @@ async def test_a_watch_that_broke_starts_again(tmp_path: Path) -> None:
     path = tmp_path / "codetask.db"
     path.mkdir()  # SQLite cannot open it
     wakeups = Wakeups()
-    watcher = DataVersionWatcher(str(path), wakeups)
+    watcher = DataVersionWatcher(str(path), wakeups, lambda: True)
     try:
         assert await wakeups.changed("run", 0, DEADLINE) > 0, "it went on after its first error"
         path.rmdir()

@@ -463,6 +463,7 @@ def upgrade() -> None:
         sa.Column("guard", sa.String(), nullable=False),
         sa.Column("similar", sa.String(), nullable=False),
         sa.Column("likely_same", sa.Boolean(), nullable=False),
+        sa.Column("edited", sa.String(), nullable=False),
         sa.Column("hidden", sa.Integer(), nullable=False),
         sa.Column("thread_id", sa.Integer(), nullable=True),
         sa.Column("code_task_id", sa.Integer(), nullable=True),
@@ -598,8 +599,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["code_task_id"], ["code_task.id"], name=op.f("fk_run_code_task_id")),
         sa.ForeignKeyConstraint(["follow_up_id"], ["follow_up.id"], name=op.f("fk_run_follow_up_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
-        sa.UniqueConstraint("code_task_id", "attempt", name=op.f("uq_run_code_task_id_attempt")),
-        sa.UniqueConstraint("follow_up_id", "attempt", name=op.f("uq_run_follow_up_id_attempt")),
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("run", schema=None) as batch_op:
@@ -626,18 +625,32 @@ def upgrade() -> None:
             postgresql_where=sa.text("state = 'queued'"),
         )
         batch_op.create_index(
+            "ux_run_attempt",
+            ["code_task_id", "attempt"],
+            unique=True,
+            sqlite_where=sa.text("code_task_id IS NOT NULL"),
+            postgresql_where=sa.text("code_task_id IS NOT NULL"),
+        )
+        batch_op.create_index(
             "ux_run_follow_up",
             ["follow_up_id"],
             unique=True,
-            sqlite_where=sa.text("state IN ('queued', 'active', 'waiting')"),
-            postgresql_where=sa.text("state IN ('queued', 'active', 'waiting')"),
+            sqlite_where=sa.text("follow_up_id IS NOT NULL AND state IN ('queued', 'active', 'waiting')"),
+            postgresql_where=sa.text("follow_up_id IS NOT NULL AND state IN ('queued', 'active', 'waiting')"),
+        )
+        batch_op.create_index(
+            "ux_run_follow_up_attempt",
+            ["follow_up_id", "attempt"],
+            unique=True,
+            sqlite_where=sa.text("follow_up_id IS NOT NULL"),
+            postgresql_where=sa.text("follow_up_id IS NOT NULL"),
         )
         batch_op.create_index(
             "ux_run_open",
             ["code_task_id"],
             unique=True,
-            sqlite_where=sa.text("state IN ('queued', 'active', 'waiting')"),
-            postgresql_where=sa.text("state IN ('queued', 'active', 'waiting')"),
+            sqlite_where=sa.text("code_task_id IS NOT NULL AND state IN ('queued', 'active', 'waiting')"),
+            postgresql_where=sa.text("code_task_id IS NOT NULL AND state IN ('queued', 'active', 'waiting')"),
         )
         batch_op.create_index(
             "ux_run_session",

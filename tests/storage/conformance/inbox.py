@@ -18,6 +18,21 @@ def an_event_is_kept_once(bench: Bench) -> None:
     assert [item.event for item in pending] == [event]
 
 
+def several_events_are_kept_in_one_go(bench: Bench) -> None:
+    """Those that are known, or stand in it twice, once; in the order in which they came."""
+    known = bench.do(lambda tx: tx.inbox.add(message("k2", bench.clock)))
+    events = [message(f"k{n}", bench.clock) for n in (9, 2, 5, 9, 1)]
+    kept = bench.do(lambda tx: tx.inbox.add_all(events))
+    assert [number is not None for number in kept] == [True, False, True, False, True]
+    waiting = [item for item in bench.do(lambda tx: tx.inbox.pending(10)) if item.id != known]
+    assert [(item.id, item.event.key) for item in waiting if isinstance(item, Pending)] == [
+        (kept[0], "k9"),
+        (kept[2], "k5"),
+        (kept[4], "k1"),
+    ]
+    assert bench.do(lambda tx: tx.inbox.add_all([])) == []
+
+
 def the_same_key_elsewhere_is_another_event(bench: Bench) -> None:
     one = message("k", bench.clock)
     for other in ({"workspace_id": "T2"}, {"platform": "discord"}):
@@ -32,6 +47,22 @@ def an_event_is_handled_once(bench: Bench) -> None:
     bench.do(lambda tx: tx.inbox.failed(number, "late", timedelta(seconds=1)))
     bench.clock.advance(10)
     assert bench.do(lambda tx: tx.inbox.pending(10)) == [], "done is final"
+
+
+def many_events_are_handled_once_each(bench: Bench) -> None:
+    """Eight at once, in different orders: each event goes to one of them, and none waits for another in a circle."""
+    numbers = [bench.do(lambda tx, n=n: tx.inbox.add(message(f"k{n}", bench.clock))) or 0 for n in range(40)]
+    given_up = numbers.pop()
+    bench.do(lambda tx: tx.inbox.failed(given_up, "oops", None))
+
+    def work(which: int) -> list[int]:
+        mine = [*numbers[which * 3 :], given_up, *numbers[: which * 3]]
+        return [*bench.do(lambda tx: tx.inbox.done_all(mine[:30])), *bench.do(lambda tx: tx.inbox.done_all(mine))]
+
+    done = [number for mine in together(8, work) for number in mine]
+    assert sorted(done) == numbers
+    assert bench.do(lambda tx: tx.inbox.pending(10)) == []
+    assert bench.do(lambda tx: tx.inbox.done_all([])) == set()
 
 
 def a_fault_puts_an_event_off(bench: Bench) -> None:
@@ -161,8 +192,10 @@ def a_damaged_event_holds_up_no_other(bench: Bench) -> None:
 
 CHECKS: tuple[Check, ...] = (
     an_event_is_kept_once,
+    several_events_are_kept_in_one_go,
     the_same_key_elsewhere_is_another_event,
     an_event_is_handled_once,
+    many_events_are_handled_once_each,
     a_fault_puts_an_event_off,
     events_wait_in_order,
     the_watermark_is_the_newest_of_a_channel,
