@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 POLL_P99_MS = 9_900.0
 """A poll every 10 s sees what comes at a random moment after 0 to 10 s: by its definition p99 is 9.9 s."""
+RECORDED = ("name", "value", "unit", "target", "peer", "peer_value", "load", "stolen", "note")
 POLL = "10 s poll, by definition"
 
 
@@ -15,9 +17,33 @@ def load_average() -> float:
     return round(os.getloadavg()[0], 2)
 
 
+class Stolen:
+    """How much of the machine others took since this was made: the share of the time of its cores in which a virtual
+    machine wanted one and its host gave it to somebody else. It does not show in the load average, and each such pause
+    stops whatever is measured."""
+
+    def __init__(self) -> None:
+        self._whole, self._stolen = self._read()
+
+    def percent(self) -> float | None:
+        """None where the system does not tell (`/proc/stat`)."""
+        whole, stolen = self._read()
+        return round(100 * (stolen - self._stolen) / (whole - self._whole), 1) if whole > self._whole else None
+
+    @staticmethod
+    def _read() -> tuple[int, int]:
+        """Ticks of all cores in all states, and stolen ones."""
+        try:
+            ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        except OSError:
+            return 0, 0
+        return sum(ticks), ticks[7]
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number with its goal. `peer_value` is the same figure of `peer`; `higher` says that more is better."""
+    """One number with its goal. `peer_value` is the same figure of `peer`; `higher` says that more is better. `stolen`
+    is the percentage of `Stolen` meanwhile."""
 
     name: str
     value: float
@@ -27,6 +53,7 @@ class Figure:
     peer_value: float | None = None
     higher: bool = False
     load: float = field(default_factory=load_average)
+    stolen: float | None = None
     note: str = ""
 
     @property
@@ -46,9 +73,11 @@ class Figure:
     def record(self) -> dict[str, Any]:
         """As it stands in `build/bench.json`."""
         values = asdict(self)
-        return {
-            name: values[name] for name in ("name", "value", "unit", "target", "peer", "peer_value", "load", "note")
-        } | {"ratio": round(self.ratio, 3) if self.ratio else None, "reached": self.reached, "higher": self.higher}
+        return {name: values[name] for name in RECORDED} | {
+            "ratio": round(self.ratio, 3) if self.ratio else None,
+            "reached": self.reached,
+            "higher": self.higher,
+        }
 
 
 def from_record(record: dict[str, Any]) -> Figure:

@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar, cast
 
 from benchmarks.work import bench_settings
-from bot.app import open_app, run_parts
+from bot.app import open_app, run_parts, settle_memory
 from bot.core.redact import Redactor
 from bot.logs import configure_logs
 from bot.store import Transaction
@@ -62,6 +62,7 @@ async def main(url: str) -> None:
         app = dataclasses.replace(app, firing=dataclasses.replace(app.firing, store=cast("Database", store)))
         stop = asyncio.Event()
         parts = asyncio.create_task(run_parts(app, stop, None, serve=False))
+        settle_memory()
         began = time.process_time()
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)

@@ -64,6 +64,7 @@ def _figures(store: str, ours: Sequence[Late], theirs: Sequence[Late]) -> list[F
                     peer=peer.name if peer is not None else "",
                     peer_value=beside,
                     load=mine.load,
+                    stolen=mine.stolen,
                     note=f"{len(mine.milliseconds)} follow-ups, {mine.cpu_seconds:.1f} s of CPU",
                 )
             )

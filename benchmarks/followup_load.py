@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from benchmarks.figure import load_average
+from benchmarks.figure import Stolen, load_average
 from benchmarks.followup_rows import put
 from benchmarks.stores import open_store
 from bot.core.followups import FollowUpKind
@@ -48,12 +48,13 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """Milliseconds between the due times and the claims by `name`, and the load of the machine meanwhile."""
+    """Milliseconds between the due times and the claims by `name`, and what else the machine did meanwhile."""
 
     name: str
     milliseconds: list[float]
     cpu_seconds: float = 0.0
     load: float = field(default_factory=load_average)
+    stolen: float | None = None
 
 
 def on_store(url: str, load: Load) -> Late:
@@ -61,14 +62,15 @@ def on_store(url: str, load: Load) -> Late:
     with open_store(url) as store, firing(url) as process:
         put(store, replace(load, count=WARM_UP).times(datetime.now(UTC) - load.lead - load.spread), load.kinds)
         _wait_until_fired(store)
-        start = datetime.now(UTC)
+        stolen, start = Stolen(), datetime.now(UTC)
         put(store, load.times(start), load.kinds)
         if datetime.now(UTC) > start + load.lead:
             raise RuntimeError("the machine is too slow: follow-ups fell due before all were set")
         time.sleep((load.lead + load.spread).total_seconds())
         _wait_until_fired(store)
         told = end(process)
-        return Late("codetask", _milliseconds(store, dict(told["commits"]), start), told["cpu_seconds"])
+        late = _milliseconds(store, dict(told["commits"]), start)
+        return Late("codetask", late, told["cpu_seconds"], stolen=stolen.percent())
 
 
 @contextmanager

@@ -42,8 +42,12 @@ def test_all_but_the_peers_are_held_to_their_promise() -> None:
     assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} >= set(NAMES)
 
 
-SLOW = {"followup_lateness", "idle", "chat_ack", "stage_to_chat", "intake_chatter"}
-"""These wait for real seconds to pass: they run with `make faults`."""
+SLOW = {"followup_lateness", "idle", "chat_ack", "stage_to_chat", "intake_chatter"} | {
+    "claim_rate",
+    "claim_at_scale",
+    "worker_overhead",
+}
+"""These take seconds however few they measure: they run with `make faults`."""
 LONG = os.environ.get("CODETASK_FAULT_ROUNDS") == "long"
 
 
