@@ -77,7 +77,6 @@ _FLAGS: Final = (
 )
 
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}")
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -192,16 +191,6 @@ def protocol_of(url: str) -> GitProtocol | GitFailed:
 def is_sha(text: str) -> bool:
     """Whether the text is a full object name."""
     return _SHA.fullmatch(text) is not None
-
-
-def is_branch(name: str) -> bool:
-    """Whether a branch name is one we handle: a strict subset of what `git check-ref-format --branch` accepts."""
-    parts = name.split("/")
-    return (
-        _BRANCH.fullmatch(name) is not None
-        and ".." not in name
-        and all(part and not part.startswith((".", "-")) and not part.endswith((".", ".lock")) for part in parts)
-    )
 
 
 def _program() -> str:

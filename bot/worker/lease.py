@@ -136,20 +136,28 @@ class Leases:
             return list(self._held.values())
 
     def _beat(self) -> None:
-        while not self._stop.wait(self._settings.heartbeat_seconds):
+        pause = usual = self._settings.heartbeat_seconds
+        while not self._stop.wait(pause):
+            pause = usual
             for held in self._snapshot():
-                if not held.over.is_set() and not self._renew(held) and not self._stop.is_set():
+                if held.over.is_set():
+                    continue
+                alive = self._renew(held)
+                if alive is None:  # as soon as the database is back: whoever looks for lost runs is back then too
+                    pause = min(STORE_AGAIN_SECONDS, usual / 4)
+                elif not alive and not self._stop.is_set():
                     log.warning("lease_lost", run=held.lease.run_id, host=socket.gethostname())
                     self._loop.call_soon_threadsafe(held.end, "lost")
 
-    def _renew(self, held: Held) -> bool:
+    def _renew(self, held: Held) -> bool | None:
+        """Whether the lease goes on; None when nobody could be asked and it has not run out yet."""
         lease, length = held.lease, self._settings.lease
         try:
             alive = self._store.run_sync(lambda tx: tx.runs.heartbeat(lease.run_id, lease.fence, length))
         except Exception as error:  # a thread that ends here would let every later lease run out in silence
             if not isinstance(error, StoreDown):
                 log.exception("heartbeat_failed", run=lease.run_id)
-            return self._store.now() - held.renewed_at < length
+            return None if self._store.now() - held.renewed_at < length else False
         held.renewed_at = self._store.now()
         return alive
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from bot.core.branches import is_branch
 from bot.ports import GitAccess, Repo
-from bot.worker.git import FETCH_LIMIT, Git, GitCall, GitFailed, is_branch
+from bot.worker.git import FETCH_LIMIT, Git, GitCall, GitFailed
 
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LOCK_POLL = 0.02

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from bot.core.branches import is_branch
 from bot.ports import GitAccess
-from bot.worker.git import PUSH_LIMIT, Git, GitCall, GitFailed, explain, is_branch
+from bot.worker.git import PUSH_LIMIT, Git, GitCall, GitFailed, explain
 
 MAX_SUFFIX: Final = 9
 _MOVED: Final = re.compile(

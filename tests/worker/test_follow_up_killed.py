@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(180)
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.parametrize("database_url", [pytest.param("sqlite", marks=pytest.mark.long), "postgres"], indirect=True)
 async def test_another_machine_takes_over_and_nothing_of_the_first_stays(tmp_path: Path, database_url: str) -> None:
     first = tmp_path / "first"
     async with house(first, database_url) as place:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.branches import is_branch
 from bot.ports import GitAccess
 from bot.worker.git import (
     MIN_VERSION,
@@ -18,7 +19,6 @@ from bot.worker.git import (
     GitFailed,
     explain,
     flags_as_env,
-    is_branch,
     is_sha,
     protocol_of,
 )

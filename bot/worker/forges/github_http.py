@@ -119,9 +119,12 @@ class GitHubHttp:
         self._settings = settings
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def ask(self, ask: Ask) -> Answer | Unchanged | Failure:
         """The answer, or what went wrong. Raises nothing but cancellation."""
+        if self._closed:  # else who comes late would open a session that nobody closes
+            return lost("GitHub is not asked any more", maybe_done=False)
         if self._session is None:
             self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
         request = _Request(self._session, self._settings)
@@ -140,7 +143,8 @@ class GitHubHttp:
         return Answer(data, request.answer_headers.get("etag", "")[:256])
 
     async def aclose(self) -> None:
-        """Closes the connections; idempotent."""
+        """Closes the connections for good; idempotent."""
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()

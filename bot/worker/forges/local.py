@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
+from bot.core.branches import is_branch
 from bot.ports import (
     Clock,
     ForgeRefused,
@@ -22,7 +23,7 @@ from bot.ports import (
 )
 from bot.worker.forges.local_store import Draft, LocalPull, PullStore
 from bot.worker.forges.settings import ForgeSettings
-from bot.worker.git import Git, GitCall, GitFailed, is_branch, is_sha
+from bot.worker.git import Git, GitCall, GitFailed, is_sha
 
 _MERGER: Final = {"NAME": "Codetask", "EMAIL": "codetask@codetask.invalid"}
 

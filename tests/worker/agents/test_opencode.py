@@ -28,6 +28,7 @@ def prepared(
     return RunSpec(**{name: getattr(spec, name) for name in RunSpec.__slots__} | {"trouble": run.trouble})
 
 
+@pytest.mark.long
 async def test_it_edits_a_file_and_the_tokens_are_those_the_endpoint_counted(
     fence: Sandbox, gateway: Gateway, model: ModelServer, checkout: Path, sockets: Path, folder: Path, opencode: str
 ) -> None:
@@ -63,6 +64,7 @@ async def test_it_edits_a_file_and_the_tokens_are_those_the_endpoint_counted(
     assert processes_of(spec.run) == []
 
 
+@pytest.mark.long
 async def test_a_cancel_in_the_middle_of_a_tool_leaves_no_process(
     fence: Sandbox, gateway: Gateway, model: ModelServer, checkout: Path, sockets: Path, folder: Path, opencode: str
 ) -> None:
@@ -84,6 +86,7 @@ async def test_a_cancel_in_the_middle_of_a_tool_leaves_no_process(
     assert processes_of(spec.run) == []
 
 
+@pytest.mark.long
 async def test_an_empty_budget_ends_it_within_seconds(
     fence: Sandbox, gateway: Gateway, model: ModelServer, checkout: Path, sockets: Path, folder: Path, opencode: str
 ) -> None:

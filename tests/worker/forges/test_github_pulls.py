@@ -135,6 +135,16 @@ async def test_a_slow_github_is_left_after_the_time_limit(
     await quick.aclose()
 
 
+async def test_who_asks_after_the_end_is_told_to_come_again(
+    repo: Repo, github: GitHubSimulator, token_settings: ForgeSettings, clock: FakeClock
+) -> None:
+    ended = GitHubForge(token_settings, clock)
+    await ended.aclose()
+    late = await ended.open_pull_request(repo, DRAFT)
+    assert isinstance(late, ForgeRetry) and not late.maybe_done
+    assert github.calls == []
+
+
 async def test_an_answer_over_8_mib_is_not_read(forge: GitHubForge, repo: Repo, github: GitHubSimulator) -> None:
     github.fail_next(Fault("GET", PULLS + "/1", status=200, body='"' + "x" * (8 * 1024 * 1024) + '"'))
     assert isinstance(await forge.pull_request(repo, 1), ForgeRetry)
