@@ -60,6 +60,7 @@ from bot.services.questions import Questions
 from bot.services.queued import QueuedTasks
 from bot.services.run_tools import RunTools
 from bot.services.said import Answers
+from bot.services.sends import FEATURE as SENDING
 from bot.services.tasks import CodeTasks
 from bot.settings import Settings
 from bot.web import serve_web
@@ -78,6 +79,11 @@ log = structlog.get_logger(__name__)
 SWITCH_SECONDS = 0.001
 """How long a thread may keep the interpreter while another waits. With Python's own 5 ms a hop from the event loop to a
 thread and back took 7 ms at p95 beside a busy thread, with this 2 ms (benchmarks/README.md); an ack needs several."""
+
+
+GARBAGE = (1_000, 10, 100)
+"""New objects between two collections of the youngest, and how many of those come between two of the older ones: a full
+one after a million instead of Python's 70,000, which 200 ordinary messages a second reach every five seconds (ours)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +162,7 @@ def wire(
     """Builds the services over an open store. `model` is the one that intake may ask."""
     redactor = redactor or LiveRedactor(settings.secrets())
     languages = Languages.of(settings.default_language, platforms)
-    announcer = Announcer(languages, redactor)
+    announcer = Announcer(languages, redactor, sends=SENDING in settings.features)
     attempts = Attempts(settings, announcer)
     rights, agents = Rights(settings), usable_agents(settings)
     tasks = CodeTasks(settings, announcer, rights, attempts, agents)
@@ -172,7 +178,7 @@ def wire(
     suggestions = in_chat(intake, store, tasks, follow_ups_in_chat.answers, platforms)
     chats = (tasks_in_chat, follow_ups_in_chat)
     commands = ChatCommands(store, tasks, announcer, *chats, platforms, backfill.gap, intake.listening, suggestions)
-    inbox = InboxService(store, commands, intake.originals, intake.modes.wants)
+    inbox = InboxService(store, commands, intake.originals, intake.modes.wanted)
     backfill.inbox = inbox
     reconciler = Reconciler(store, merges, forges)
     upkeep = (backfill.everywhere, intake.suggestions.expire, intake.changes.reread_queued)
@@ -296,10 +302,11 @@ async def pick_sandbox(settings: Settings) -> Sandbox:
 
 
 def settle_memory() -> None:
-    """Keeps what is loaded by now out of every later collection of garbage: looking through all of it would stop the
-    whole process for a tenth of a second each time, acks included. For a process that runs one app to its end."""
+    """Keeps what is loaded by now out of every later collection of garbage, and makes the full ones rare: each stops
+    the whole process for 50 to 100 ms, acks included. For a process that runs one app to its end."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 async def run_parts(

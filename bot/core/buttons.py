@@ -16,6 +16,7 @@ ButtonVerb = Literal[
     "details",
     "retry",
     "retry_note",
+    "ask_changes",
     "merged",
     "status",
     "logs",
@@ -31,7 +32,7 @@ ButtonVerb = Literal[
 and `start` are for one that was filed without a person and still waits for its undo time; `same` names the number of
 the code task that it is the same as, `different` takes that back.
 
-`retry_note` opens a form (`bot.core.forms`)."""
+`retry_note` and `ask_changes` open a form (`bot.core.forms`)."""
 
 FollowUpVerb = Literal[
     "cancel", "stop", "run", "retry", "change", "dismiss", "done", "snooze", "tomorrow", "details", "file"
@@ -44,10 +45,10 @@ WishVerb = Literal["at", "preset", "tz", "later", "yes"]
 `preset` at one of `Preset`, `tz` in a zone that is remembered from then on, `later` opens a form, `yes` does what the
 command seems to have meant."""
 
-SuggestionVerb = Literal["file", "edit", "same", "not_request", "mute", "allow", "deny", "different"]
+SuggestionVerb = Literal["file", "edit", "same", "not_request", "mute", "allow", "deny", "different", "pass_on"]
 """What a button does with a suggestion. `file` and `allow` (an admin's `file`) name the beginning of the hash of the
 text that was shown, `same` the number of a code task; `edit` opens a form; `different` takes a `same` back and files
-it."""
+it; `pass_on` sends what its edited message says to the agent of its code task, and names that text as `file` does."""
 
 Preset = Literal["hour", "tomorrow", "monday"]
 
@@ -60,7 +61,7 @@ _ARGUMENTS: Final = {
 }
 _NUMBER: Final = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 _HASH: Final = re.compile(r"[0-9a-f]{12}", re.ASCII)
-_SUGGESTION_ARGUMENTS: Final = {"file": _HASH, "allow": _HASH, "same": _NUMBER}
+_SUGGESTION_ARGUMENTS: Final = {"file": _HASH, "allow": _HASH, "same": _NUMBER, "pass_on": _HASH}
 _URL_MAX: Final = 3000
 CHANGE_MARK: Final = 12
 """How many digits of a commit a button names."""
@@ -188,19 +189,21 @@ def follow_up_button(verb: FollowUpVerb, follow_up: FollowUp, texts: Texts, *, n
     )
 
 
-def task_buttons(task: CodeTask, texts: Texts, others: int = 0) -> tuple[Button, ...]:
+def task_buttons(task: CodeTask, texts: Texts, others: int = 0, *, sends: bool = True) -> tuple[Button, ...]:
     """The buttons of a code task's card: what its stage allows, `Details` always last. `others` besides its requester
-    asked for it."""
-    return (*_stage_buttons(task, texts, others), details(task, texts))
+    asked for it; `sends`: whether words can be sent to its agent."""
+    return (*_stage_buttons(task, texts, others, sends), details(task, texts))
 
 
-def _stage_buttons(task: CodeTask, texts: Texts, others: int) -> tuple[Button, ...]:
+def _stage_buttons(task: CodeTask, texts: Texts, others: int, sends: bool) -> tuple[Button, ...]:
     match task.stage:
         case Stage.QUEUED | Stage.RUNNING | Stage.TESTING:
             return (cancel(task, texts, others),)
         case Stage.REVIEW:
-            first = open_pull_request(task, texts) if task.pr_number is not None else (mark_merged(task, texts),)
-            return (*first, cancel(task, texts, others))
+            if task.pr_number is None:
+                return mark_merged(task, texts), cancel(task, texts, others)
+            asking = (ask_changes(task, texts),) if sends else ()
+            return (*open_pull_request(task, texts), *asking, cancel(task, texts, others))
         case Stage.MERGED:
             return open_pull_request(task, texts)
         case Stage.FAILED:
@@ -254,6 +257,15 @@ def retry_note(task: CodeTask, texts: Texts) -> Button:
         label=texts.say("button.retry_note"),
         name=texts.say("button_name.retry_note", ref=task.ref),
         value=value_of("retry_note", task.id or 0),
+    )
+
+
+def ask_changes(task: CodeTask, texts: Texts) -> Button:
+    """What else the agent should do to a change in review: a `send`."""
+    return Button(
+        label=texts.say("button.ask_changes"),
+        name=texts.say("button_name.ask_changes", ref=task.ref),
+        value=value_of("ask_changes", task.id or 0),
     )
 
 

@@ -19,7 +19,7 @@ from bot.core.buttons import (
 )
 from bot.core.hygiene import clean
 from bot.core.texts import Texts
-from bot.core.verbs import ChangeFollowUp, EditText, RetryTask, SetFollowUp, TaskId
+from bot.core.verbs import ChangeFollowUp, EditText, RetryTask, Send, SetFollowUp, TaskId
 
 NOTE_MAX: Final = 2_000
 """Characters of a note (ours): Slack takes 3,000 in a field, Discord 4,000."""
@@ -79,7 +79,7 @@ class LaterForm:
     wish: SetFollowUp
 
 
-_NOTES: Final[frozenset[ButtonVerb]] = frozenset({"retry_note"})
+_NOTES: Final[frozenset[ButtonVerb]] = frozenset({"retry_note", "ask_changes"})
 """Buttons whose form asks for one note."""
 
 
@@ -139,7 +139,7 @@ def filled(form: Form, known: Mapping[str, str]) -> Form:
     return replace(form, fields=fields)
 
 
-SentForm = RetryTask | ChangeFollowUp | EditText | LaterForm | UnfitForm
+SentForm = RetryTask | Send | ChangeFollowUp | EditText | LaterForm | UnfitForm
 """What a sent form can be."""
 
 
@@ -156,7 +156,8 @@ def read_form(key: str, fields: Mapping[str, str]) -> SentForm | None:
                 return UnfitForm("empty")
             if len(note) > NOTE_MAX:
                 return UnfitForm("too_long", len(note))
-            return RetryTask(TaskId("CT", number), note)
+            task = TaskId("CT", number)
+            return Send(task, note) if verb == "ask_changes" else RetryTask(task, note)
         case FollowUpAction("change", number):
             return ChangeFollowUp(TaskId("FU", number), told(WHEN))
         case SuggestionAction("edit", number):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from bot.core.branches import is_branch
 from bot.core.hygiene import clean
 from bot.core.verbs import (
     FLAG_VALUES,
@@ -227,6 +228,8 @@ def _check(flag: Flag, value: str, of: Literal["task", "follow_up"] = "task") ->
         good = len(value) <= VALUE_MAX and not (re.search(r'["“”]', value) and re.search(r"['‘’]", value))
     elif flag.name == "name":
         good = _SLUG.fullmatch(value) and len(value) <= NAME_MAX_BYTES
+    elif flag.name == "base":
+        good = len(value) <= VALUE_MAX and is_branch(value)
     else:
         good = len(value) <= VALUE_MAX and not re.search("[\\s\"'“”‘’]|^[-\u2012-\u2015]", value)
     return value if good else BadFlag(flag.name, "value", of=of)

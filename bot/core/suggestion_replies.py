@@ -19,7 +19,7 @@ from bot.core.moments import ago, clock
 from bot.core.progress import shown_stage
 from bot.core.quoting import Markdown, code_span, fence
 from bot.core.redact import mask_formats
-from bot.core.suggestions import HASH_SHOWN, Mode, SkipReason, Suggestion, SuggestionState
+from bot.core.suggestions import HASH_SHOWN, Mode, SkipReason, Suggestion, SuggestionState, hash_of
 from bot.core.task_cards import Mask, person_name, plain, say_markdown, title_text
 from bot.core.tasks import CodeTask
 from bot.core.texts import Texts, Word
@@ -161,6 +161,15 @@ def _same_as(suggestion: Suggestion, task: CodeTask, texts: Texts) -> Button:
         label=texts.say("button.same", ref=task.ref),
         name=texts.say("button_name.same", one=suggestion.ref, other=task.ref),
         value=suggestion_value("same", suggestion.id or 0, task.id or 0),
+    )
+
+
+def pass_on(suggestion: Suggestion, texts: Texts) -> Button:
+    """[Send to agent], for exactly the text that the message has since its edit."""
+    return Button(
+        label=texts.say("button.pass_on"),
+        name=texts.say("button_name.pass_on", ref=f"CT-{suggestion.code_task_id}"),
+        value=suggestion_value("pass_on", suggestion.id or 0, hash_of(suggestion.edited)[:HASH_SHOWN]),
     )
 
 

@@ -157,6 +157,8 @@ class Suggestion(SQLModel):
     """Numbers of the code tasks offered by [Same as], space-separated, likeliest first."""
     likely_same: bool = False
     """Whether the first of `similar` likely asks for the same."""
+    edited: str = ""
+    """What its messages say since an edit that the agent of its code task was not told; a press passes it on."""
     hidden: int = 0
     """How many invisible characters were taken out of its text."""
     thread_id: int | None = None
@@ -190,7 +192,7 @@ class Suggestion(SQLModel):
         return tuple(int(number) for number in self.similar.split())
 
 
-WIPED: Final[dict[str, str]] = dict.fromkeys(("title", "text", "text_hash", "evidence", "question"), "")
+WIPED: Final[dict[str, str]] = dict.fromkeys(("title", "text", "text_hash", "evidence", "question", "edited"), "")
 """The values that take every word of a message out of a suggestion."""
 
 

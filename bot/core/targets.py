@@ -9,6 +9,7 @@ from bot.core.verbs import Kind, Target, TaskId, TaskName, ThisThread
 from bot.core.words import END_MARKS, WIDE, Word
 
 ID: Final = re.compile(r"(?:(?P<kind>ct|fu|rq)[-_]?|#)?(?P<number>\d{1,9})(?:#(?P<run>\d{1,4}))?", re.ASCII)
+_TOO_LARGE: Final = re.compile(r"(?:ct|fu|rq)[-_]?\d{10,40}", re.ASCII)
 _NAME: Final = re.compile(r"(?:[\w.-]{1,64}/)?[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 _NAME_LONGEST: Final = 101  # requester (64) / uuid (36)
 POLITE: Final = frozenset({"please", "pls", "plz", "请", "谢谢", "吧"})
@@ -29,6 +30,8 @@ def target_of(word: Word, default_kind: Kind, names: str = "any") -> TaskId | Ta
     if found:
         kinds: dict[str, Kind] = {"ct": "CT", "fu": "FU", "rq": "RQ"}
         return TaskId(kinds.get(found["kind"] or "", default_kind), int(found["number"]))
+    if _TOO_LARGE.fullmatch(word.bare):  # no id, and nobody means a request by it: unknown, as a name is
+        return TaskName(word.bare)
     name = clean(word.raw).translate(WIDE).rstrip(END_MARKS)
     if len(name) > _NAME_LONGEST or not _NAME.fullmatch(name):
         return None

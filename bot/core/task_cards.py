@@ -51,13 +51,14 @@ def task_card(
     merged_by: str = "",
     no_worker: bool = False,
     others: int = 0,
+    sends: bool = True,
     mask: Mask = mask_formats,
 ) -> Card:
     """The card as it should look now. `run` is the latest attempt, `position_in_queue` counts from 1.
 
     `no_worker`: nobody is there to do it, so the card says what an admin can do; `others` besides its requester asked
-    for it, which the question before a cancel says. Rendering the same row twice gives the same card, except for the
-    wait of a retry.
+    for it, which the question before a cancel says; without `sends` nobody is offered to ask for changes. Rendering the
+    same row twice gives the same card, except for the wait of a retry.
     """
     view = View(task, run, texts, now, position_in_queue, merged_by)
     title, steps = _title(view, mask), steps_of(view)
@@ -69,7 +70,7 @@ def task_card(
         meta=_meta(view),
         steps=steps,
         body=_body(view, no_worker, mask),
-        buttons=task_buttons(task, texts, others),
+        buttons=task_buttons(task, texts, others, sends=sends),
         foot=_foot(view),
         colour=_COLOURS[view.shown],
     )

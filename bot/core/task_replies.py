@@ -77,7 +77,7 @@ class EventLine:
 # --- Replies that ping one person -------------------------------------------------------------------------------------
 
 
-def review_reply(task: CodeTask, texts: Texts, mask: Mask = mask_formats) -> Doc:
+def review_reply(task: CodeTask, texts: Texts, mask: Mask = mask_formats, *, sends: bool = True) -> Doc:
     """Said once when the pull request is open (or the branch pushed): link, title, size, tests; pings the requester."""
     tests = escape(tests_text(task, texts, mask))
     facts = Markdown(texts.listed((change_text(task, texts), tests)))
@@ -88,7 +88,8 @@ def review_reply(task: CodeTask, texts: Texts, mask: Mask = mask_formats) -> Doc
         return Doc(text=text, mention=requester_of(task), buttons=(buttons.mark_merged(task, texts),))
     key = _review_key(task)
     text = say_markdown(texts, key, link=pull_request_link(task), title=title, facts=facts)
-    return Doc(text=text, mention=requester_of(task), buttons=buttons.open_pull_request(task, texts))
+    asking = (buttons.ask_changes(task, texts),) if sends and task.tests_passed is False else ()
+    return Doc(text=text, mention=requester_of(task), buttons=(*buttons.open_pull_request(task, texts), *asking))
 
 
 def _review_key(task: CodeTask) -> str:

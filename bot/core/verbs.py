@@ -226,7 +226,7 @@ SETTING_KEYS: Final = frozenset(
     ["repo", "base", "agent", "intake", "quiet", "reviews", "language", "timezone", "reaction", "tz", "pings"]
 )
 
-SettingKey = Literal["tz", "timezone", "intake", "reaction", "repo", "agent", "language"]
+SettingKey = Literal["tz", "timezone", "intake", "reaction", "repo", "base", "agent", "language"]
 SETTING_WORDS: Final[dict[str, SettingKey]] = {
     "tz": "tz",
     "时区": "tz",
@@ -238,6 +238,8 @@ SETTING_WORDS: Final[dict[str, SettingKey]] = {
     "表情": "reaction",
     "repo": "repo",
     "仓库": "repo",
+    "base": "base",
+    "基准分支": "base",
     "agent": "agent",
     "智能体": "agent",
     "language": "language",

@@ -30,10 +30,13 @@ PROGRESS_EVERY = timedelta(seconds=3)
 
 @dataclass(frozen=True, slots=True)
 class Announcer:
-    """Tells threads of code tasks, each in its language. Holds no state."""
+    """Tells threads of code tasks, each in its language. Holds no state.
+
+    `sends`: whether words can be sent to an agent here, so that no button offers it in vain."""
 
     languages: Languages
     redactor: LiveRedactor
+    sends: bool = True
 
     def filed(self, tx: Transaction, task: CodeTask, person: Person, reply_token: ReplyToken | None) -> None:
         """Posts the card: the root of its thread, or a reply when the thread exists.
@@ -150,6 +153,7 @@ class Announcer:
                 merged_by=task.merged_by or "",
                 no_worker=no_worker,
                 others=others,
+                sends=self.sends,
                 mask=self.redactor.mask,
             )
 
@@ -165,7 +169,7 @@ class Announcer:
     def _reply(self, task: CodeTask, run: Run | None, actor: Person | None) -> Callable[[Texts], Doc] | None:
         mask = self.redactor.mask
         if task.stage is Stage.REVIEW:
-            return lambda texts: review_reply(task, texts, mask)
+            return lambda texts: review_reply(task, texts, mask, sends=self.sends)
         if task.stage is not Stage.FAILED:
             return None
         if task.failure_reason is not FailureReason.CANCELLED:

@@ -1,9 +1,10 @@
-"""`settings` of a channel in chat: intake and the emoji that files, repository, agent, language. For admins."""
+"""`settings` of a channel in chat: intake, the emoji that files, repository, base, agent, language. For admins."""
 
 import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from bot.core.branches import is_branch
 from bot.core.emoji import emoji_name
 from bot.core.inbound import ThreadRef
 from bot.core.quoting import Markdown, code_span
@@ -14,11 +15,12 @@ from bot.services.intake.modes import FEATURES
 from bot.services.intake.news import SuggestionNews
 from bot.services.intake.suggestions import SINCE
 from bot.services.refusals import Refused
+from bot.services.tasks import repo_of_channel
 from bot.settings import Settings
 from bot.store import Transaction
 
-ChannelKey = Literal["intake", "reaction", "repo", "agent", "language"]
-KEYS: Final[tuple[ChannelKey, ...]] = ("intake", "reaction", "repo", "agent", "language")
+ChannelKey = Literal["intake", "reaction", "repo", "base", "agent", "language"]
+KEYS: Final[tuple[ChannelKey, ...]] = ("intake", "reaction", "repo", "base", "agent", "language")
 BULB: Final = "bulb"
 NO_EMOJI: Final = "off"
 """The value of `reaction` where no emoji files anything: no emoji has that name."""
@@ -44,6 +46,8 @@ class ChannelSettings:
             case "repo" if value is not None and value not in self.settings.repositories:
                 known = tuple(sorted(self.settings.repositories))
                 return Refused("refused.unknown_repository", {"repo": value[:80], "repositories": known})
+            case "base" if value is not None and not is_branch(value):
+                return Refused("refused.bad_branch", {"branch": value[:80]})
             case "agent" if value is not None and value.lower() not in self.agents:
                 return Refused("refused.unknown_agent", {"agent": value[:80], "agents": tuple(sorted(self.agents))})
             case "agent":
@@ -53,10 +57,19 @@ class ChannelSettings:
             case _:
                 return value
 
+    def fits(self, tx: Transaction, place: ThreadRef, key: ChannelKey, value: str | None) -> Refused | None:
+        """Why a value that `read` gave cannot be this channel's: a branch belongs to a repository."""
+        if key != "base" or value is None or repo_of_channel(tx, place, self.settings) is not None:
+            return None
+        return Refused("refused.base_without_repo", {"command": code_span("settings repo")})
+
     def store(self, tx: Transaction, place: ThreadRef, key: ChannelKey, value: str | None) -> None:
-        """Stores a value that `read` gave. Where it switches intake on, the channel is told."""
+        """Stores a value that `read` gave. Where it switches intake on, the channel is told; the base of a repository
+        is forgotten with it."""
         before = tx.people.setting(place, key) or Mode.OFF.value
         tx.people.set_setting(place, key, value)
+        if key == "repo" and value != before:
+            tx.people.set_setting(place, "base", None)
         if key != "intake" or value is None or value == before:
             return
         mode = Mode(value)
@@ -69,14 +82,16 @@ class ChannelSettings:
         chosen = tx.people.setting(place, key)
         if chosen is not None:
             return say_markdown(texts, "settings.channel", key=code_span(key), value=chosen)
-        return say_markdown(texts, "settings.channel_default", key=code_span(key), value=self._default(key, texts))
+        value = self._default(tx, place, key) or texts.say("settings.unset")
+        return say_markdown(texts, "settings.channel_default", key=code_span(key), value=value)
 
     def about_auto(self, texts: Texts) -> str:
         """What `auto` needs before it files what was judged."""
         share = f"{PRECISION_FOR_AUTO:.0%}"
         return texts.say("settings.auto", n=DECIDED_FOR_AUTO, share=share)
 
-    def _default(self, key: ChannelKey, texts: Texts) -> str:
+    def _default(self, tx: Transaction, place: ThreadRef, key: ChannelKey) -> str:
+        """Empty where there is none."""
         match key:
             case "intake":
                 return Mode.OFF.value
@@ -87,7 +102,10 @@ class ChannelSettings:
             case "language":
                 return self.settings.default_language
             case "repo":
-                return next(iter(self.settings.repositories), "") or texts.say("settings.unset")
+                return next(iter(self.settings.repositories), "")
+            case "base":
+                repo = repo_of_channel(tx, place, self.settings)
+                return repo.base if repo is not None else ""
 
     def _mode(self, value: str | None) -> str | Refused | None:
         if not set(self.settings.features) >= FEATURES:

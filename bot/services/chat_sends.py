@@ -8,6 +8,7 @@ from bot.core.followups import FollowUp, FollowUpKind, FollowUpState
 from bot.core.inbound import MessageRef
 from bot.core.people import Action, may
 from bot.core.quoting import code_span
+from bot.core.suggestions import FILED, Suggestion, hash_of
 from bot.core.task_cards import say_doc
 from bot.core.tasks import CodeTask, Stage
 from bot.core.texts import Word
@@ -45,8 +46,42 @@ class ChatSends:
         if isinstance(task, Refused):
             answers.refuse(tx, said, task)
             return
-        message_id = getattr(said.event, "message_id", None)
-        outcome = self.sends.send(tx, task.id or 0, said.person, command.text, message_id=message_id)
+        self._send(tx, said, task, command.text)
+
+    def ask(self, tx: Transaction, said: Said, number: int) -> None:
+        """[Ask for changes] where no form opened: the words to type instead."""
+        answers, rights = self.follow_ups.answers, self.sends.tasks.rights
+        task = self._find(tx, said, TaskId("CT", number))
+        if not may(rights.role(said.person), Action.SEND, is_requester=False):
+            answers.refuse(tx, said, rights.refuse_filing())
+        elif isinstance(task, Refused):
+            answers.refuse(tx, said, task)
+        else:
+            answers.type_it(tx, said, Send(TaskId("CT", number), "…"))
+
+    def pass_on(self, tx: Transaction, said: Said, found: Suggestion, shown: str) -> None:
+        """[Send to agent]: what an edited message says now, once, and exactly as it was when the button was `shown`."""
+        answers, rights = self.follow_ups.answers, self.sends.tasks.rights
+        if not may(rights.role(said.person), Action.SEND, is_requester=False):
+            answers.refuse(tx, said, rights.refuse_filing())
+            return
+        if found.state is not FILED or not found.edited or not hash_of(found.edited).startswith(shown):
+            answers.refuse(tx, said, Refused("refused.edit_not_there", {}, "state"))
+            return
+        task = self._find(tx, said, TaskId("CT", found.code_task_id or 0))
+        if isinstance(task, Refused):
+            answers.refuse(tx, said, task)
+            return
+        text = f"{said.wording.texts.say('intake.edit_for_agent')}\n\n{found.edited}"
+        if self._send(tx, said, task, text, answers_question=False):
+            tx.suggestions.update(found.id or 0, (FILED,), edited="")
+
+    def _send(self, tx: Transaction, said: Said, task: CodeTask, text: str, *, answers_question: bool = True) -> bool:
+        """Passes the words on and says what becomes of them; False when they were refused."""
+        answers, message_id = self.follow_ups.answers, getattr(said.event, "message_id", None)
+        outcome = self.sends.send(
+            tx, task.id or 0, said.person, text, message_id=message_id, answers_question=answers_question
+        )
         if isinstance(outcome, Sent):
             self._tell(tx, said, outcome)
         elif outcome.key == "refused.send_failed":
@@ -60,6 +95,7 @@ class ChatSends:
             )
         else:
             answers.refuse(tx, said, outcome)
+        return isinstance(outcome, Sent)
 
     def stops(self, tx: Transaction, said: Said, command: Stop) -> bool:
         """Ends the run that works on the branch of a code task in review; False where the command means anything else.

@@ -72,6 +72,10 @@ class ChatSettings:
             self.answers.refuse(tx, said, kept)
             return
         place = said.event.thread.model_copy(update={"root": None, "native": None})
+        refused = self.channel.fits(tx, place, key, kept)
+        if refused is not None:
+            self.answers.refuse(tx, said, refused)
+            return
         self.channel.store(tx, place, key, kept)
         tx.people.audit(actor_of(said.person), "setting", place.canonical, {key: kept or ""})
         self._show(tx, said, key)
@@ -95,7 +99,7 @@ class ChatSettings:
             if key in (None, "timezone"):
                 lines.append(say_markdown(texts, "settings.timezone", key=code_span(SHARED), zone=shared or unset))
             for name in KEYS:
-                if key in (None, name):
+                if key in (None, name) or (key, name) == ("repo", "base"):  # it is forgotten with its repository
                     lines.append(self.channel.describe(tx, said.event.thread, name, texts))
             if key == "intake" and tx.people.setting(said.event.thread, key) == Mode.AUTO.value:
                 lines.append(self.channel.about_auto(texts))

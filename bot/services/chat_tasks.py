@@ -4,11 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
-from bot.core.commands import render
 from bot.core.inbound import Person
 from bot.core.people import Action, may
-from bot.core.quoting import code_span
-from bot.core.task_cards import say_doc
 from bot.core.task_replies import EventLine, list_doc, logs_doc, show_doc, status_doc
 from bot.core.tasks import ACTIVE, CodeTask, Stage
 from bot.core.verbs import CancelTask, ListFilter, LogsOf, RetryTask, ShowTask, StatusOf, Stop, TaskId
@@ -122,12 +119,7 @@ class ChatTasks:
         if isinstance(task, Refused):
             self.answers.refuse(tx, said, task)
             return
-        command = RetryTask(TaskId("CT", number), "…")
-        self.answers.whisper(
-            tx,
-            said,
-            lambda texts: say_doc(texts, "form.type_it", command=code_span(render(command, texts.language))),
-        )
+        self.answers.type_it(tx, said, RetryTask(TaskId("CT", number), "…"))
 
 
 def list_filter(chosen: str, person: Person) -> TaskFilter:

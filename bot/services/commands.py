@@ -417,7 +417,7 @@ class ChatCommands:
             elif isinstance(action, WishAction):
                 self.follow_ups.wish(tx, said, action, partial(self._redo, tx))
             elif isinstance(action, SuggestionAction):
-                self.intake.press(tx, said, action)
+                self.intake.press(tx, said, action, self.sends.pass_on)
             elif FEATURE in self.tasks.settings.features:
                 self._pressed(tx, said, action)
             else:
@@ -468,6 +468,8 @@ class ChatCommands:
                 self._refuse(tx, said, Refused(f"form.{meant.why}", {"n": meant.length} if meant.length else {}))
             elif isinstance(meant, EditText):
                 self.intake.act(tx, said, meant)
+            elif isinstance(meant, Send):
+                self.sends.act(tx, said, meant)
             else:
                 self.code_tasks.act(tx, said, meant)
 
@@ -485,6 +487,8 @@ class ChatCommands:
                 self.code_tasks.act(tx, said, RetryTask(target))
             case "retry_note":
                 self.code_tasks.ask_note(tx, said, action.number)
+            case "ask_changes":
+                self.sends.ask(tx, said, action.number)
             case "details":
                 self.code_tasks.act(tx, said, ShowTask(target))
             case "status":

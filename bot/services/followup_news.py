@@ -16,10 +16,13 @@ from bot.core.inbound import Person, ThreadRef
 from bot.core.redact import LiveRedactor
 from bot.core.task_cards import Mask, say_doc, say_markdown
 from bot.core.texts import Texts
-from bot.services.languages import Languages, Wording
+from bot.services.languages import Languages
 from bot.store import Delivery, Outgoing, Transaction
 
 log = structlog.get_logger(__name__)
+
+Reminder = tuple[FollowUp, timedelta | None, str | None]
+"""One that was posted, how late it is, and the language its channel or workspace is set to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +38,14 @@ class FollowUpNews:
             tx, follow_up, "set", lambda texts: set_by_agent_doc(follow_up, agent, texts, tx.now, self.redactor.mask)
         )
 
-    def reminders(self, tx: Transaction, due: Sequence[tuple[FollowUp, timedelta | None]]) -> None:
-        """The texts of reminders that are due, each with how late it is."""
-        wordings: dict[tuple[str, str, str], Wording] = {}
+    def reminders(self, tx: Transaction, due: Sequence[Reminder]) -> None:
+        """The texts of reminders that are due."""
         posts: list[tuple[int, Delivery]] = []
-        for follow_up, late in due:
+        for follow_up, late, language in due:
             if not follow_up.platform:
                 continue
-            place = (follow_up.platform, follow_up.workspace_id, follow_up.channel_id)
-            if place not in wordings:
-                wordings[place] = self.languages.shared(tx, _channel(follow_up))
-            content = wordings[place].make(partial(_reminder, follow_up, tx.now, late, self.redactor.mask))
+            wording = self.languages.spoken(follow_up.platform, language)
+            content = wording.make(partial(_reminder, follow_up, tx.now, late, self.redactor.mask))
             thread_id = follow_up.thread_id or self.open_thread(tx, follow_up)
             posts.append((thread_id, _delivery(follow_up, f"{follow_up.attempt}:due", content)))
         tx.outbox.add_all(posts)

@@ -56,6 +56,12 @@ class Languages:
             return self._every(self.default)
         return Wording(Texts.load(self._channel(tx, place)))
 
+    def spoken(self, platform: str, language: str | None) -> Wording:
+        """The same where it is known which language the channel, else its workspace, is set to."""
+        if platform in self.every:
+            return self._every(self.default)
+        return Wording(Texts.load(_supported(language) or self.default))
+
     def personal(self, tx: Transaction, person: Person, place: ThreadRef) -> Wording:
         """For what one person sees: their own language, else what is shared in the place."""
         locale = person.locale
@@ -77,8 +83,7 @@ class Languages:
             tx.people.set_setting(place, SETTING, language)
 
     def _channel(self, tx: Transaction, place: ThreadRef) -> str:
-        whole = place.model_copy(update={"channel_id": WHOLE_WORKSPACE})
-        said = (_supported(tx.people.setting(where, SETTING)) for where in (place, whole))
+        said = map(_supported, tx.people.settings_around(place, SETTING))
         return next((language for language in said if language is not None), self.default)
 
     def _every(self, first: str) -> Wording:

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bot.core import verbs as spoken
 from bot.core.cards import Doc
+from bot.core.commands import render
 from bot.core.inbound import ButtonPress, Command, FormSent, Message, Person, Reaction, ReplyToken
+from bot.core.quoting import code_span
 from bot.core.task_cards import say_doc
 from bot.core.texts import Texts
 from bot.services.announcements import Announcer
@@ -58,6 +61,14 @@ class Answers:
     def say(self, tx: Transaction, said: Said, key: str, **values: object) -> None:
         """Answers with one text."""
         self.whisper(tx, said, lambda texts: say_doc(texts, key, **values))
+
+    def type_it(self, tx: Transaction, said: Said, command: spoken.Command) -> None:
+        """Answers a button whose form did not open: the words to type instead."""
+
+        def draw(texts: Texts) -> Doc:
+            return say_doc(texts, "form.type_it", command=code_span(render(command, texts.language)))
+
+        self.whisper(tx, said, draw)
 
     def whisper(self, tx: Transaction, said: Said, draw: Callable[[Texts], Doc]) -> None:
         """Answers the person in their language."""

@@ -49,9 +49,16 @@ class Sends:
     followups: FollowUps
 
     def send(
-        self, tx: Transaction, task_id: int, person: Person, text: str, *, message_id: str | None = None
+        self,
+        tx: Transaction,
+        task_id: int,
+        person: Person,
+        text: str,
+        *,
+        message_id: str | None = None,
+        answers_question: bool = True,
     ) -> Sent | Refused:
-        """Takes the words, or says why not."""
+        """Takes the words, or says why not. `answers_question`: where the agent waits for an answer they are it."""
         if not may(self.tasks.rights.role(person), Action.SEND, is_requester=False):
             return self.tasks.rights.refuse_filing()
         kept, task = clean(text).strip(), tx.tasks.get(task_id)
@@ -65,7 +72,7 @@ class Sends:
             case Stage.QUEUED:
                 return self._keep(tx, task, person, kept)
             case Stage.RUNNING | Stage.TESTING | Stage.REVIEW:
-                return self._pass_on(tx, task, person, kept, message_id)
+                return self._pass_on(tx, task, person, kept, message_id, answers_question=answers_question)
             case Stage.FAILED:
                 command = code_span(f"retry {task.ref} with …")
                 return Refused("refused.send_failed", {"ref": task.ref, "command": command}, "state")
@@ -84,12 +91,20 @@ class Sends:
         return Sent(now, f"{now.ref}#{now.attempt + 1}", place, "start")
 
     def _pass_on(
-        self, tx: Transaction, task: CodeTask, person: Person, text: str, message_id: str | None
+        self,
+        tx: Transaction,
+        task: CodeTask,
+        person: Person,
+        text: str,
+        message_id: str | None,
+        *,
+        answers_question: bool,
     ) -> Sent | Refused:
         """Answers the agent's question, or lines up a run that goes on with the conversation."""
         runs = tx.runs.of_task(task.id or 0)
         open_question = tx.questions.last_of(runs[-1].id or 0) if runs else None
-        if task.stage in IN_PROGRESS and open_question is not None and open_question.answered_at is None:
+        may_answer = answers_question and task.stage in IN_PROGRESS
+        if may_answer and open_question is not None and open_question.answered_at is None:
             return self._answer(tx, task, person, runs[-1], open_question, text)
         if FEATURE not in self.tasks.settings.features:
             return Refused("refused.follow_ups_disabled", kind="state")

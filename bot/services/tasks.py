@@ -320,6 +320,12 @@ class CodeTasks:
             return next(iter(repos.values()))
         return Refused("refused.which_repository", {"option": "--repo", "repositories": tuple(sorted(repos))})
 
+    def _channel_base(self, tx: Transaction, filing: Filing, repo: Repo) -> str | None:
+        """What the channel's admin set as base, which is a branch of the channel's repository and of no other."""
+        if filing.channel is None or repo_of_channel(tx, filing.channel, self.settings) != repo:
+            return None
+        return tx.people.setting(filing.channel, "base")
+
     def _agent(self, tx: Transaction, filing: Filing) -> str | Refused:
         if not self.agents:
             return Refused("refused.no_agent", {"setting": "DEFAULT_AGENT"})
@@ -352,7 +358,7 @@ class CodeTasks:
             description=text,
             context=filing.context,
             repo=repo.alias,
-            base=options.base or repo.base,
+            base=options.base or self._channel_base(tx, filing, repo) or repo.base,
             agent=agent,
             priority=priority.rank,
             source=filing.source,
@@ -424,3 +430,10 @@ def checked(text: str) -> Accepted | Refused:
             return Refused("refused.too_long", {"n": length})
         case accepted:
             return accepted
+
+
+def repo_of_channel(tx: Transaction, channel: ThreadRef, settings: Settings) -> Repo | None:
+    """The repository that a channel's code tasks are for: as its admin set it, else the only one there is."""
+    repos = settings.repositories
+    chosen = repos.get(tx.people.setting(channel, "repo") or "")
+    return chosen or (next(iter(repos.values())) if len(repos) == 1 else None)

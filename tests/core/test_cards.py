@@ -261,13 +261,20 @@ BUTTONS = {
     "running": ["Cancel", "Details"],
     "testing": ["Cancel", "Details"],
     "needs_you": ["Cancel", "Details"],
-    "review": ["Open pull request", "Cancel", "Details"],
-    "review_red": ["Open pull request", "Cancel", "Details"],
+    "review": ["Open pull request", "Ask for changes", "Cancel", "Details"],
+    "review_red": ["Open pull request", "Ask for changes", "Cancel", "Details"],
     "review_no_pull_request": ["Mark merged", "Cancel", "Details"],
     "merged": ["Open pull request", "Details"],
     "failed_timed_out": ["Retry", "Retry with a note", "Details"],
     "cancelled_queued": ["Queue again", "Details"],
 }
+
+
+def test_where_nothing_can_be_sent_to_an_agent_nobody_is_offered_it() -> None:
+    red = task(**(REVIEW | RED | {"pr_draft": True}))
+    shown = task_card(red, run=run(), texts=T, now=NOW, sends=False)
+    assert [button.label for button in shown.buttons] == ["Open pull request", "Cancel", "Details"]
+    assert [button.label for button in review_reply(red, T, sends=False).buttons] == ["Open pull request"]
 
 
 @pytest.mark.parametrize(("name", "labels"), BUTTONS.items())

@@ -5,7 +5,7 @@ import pytest
 from bot.core.commands import render
 from bot.core.forms import NOTE_MAX, Field, Form, UnfitForm, form_of, read_form
 from bot.core.texts import Texts, languages
-from bot.core.verbs import RetryTask, TaskId
+from bot.core.verbs import RetryTask, Send, TaskId
 
 EN, ZH = Texts.load(), Texts.load("zh")
 NOTE = "codetask:retry_note:CT-4"
@@ -38,11 +38,12 @@ def test_a_form_speaks_the_language_of_the_person() -> None:
 
 @pytest.mark.parametrize("language", languages())
 def test_a_form_fits_every_platform(language: str) -> None:
-    form = form_of("codetask:retry_note:CT-99999999", Texts.load(language))
-    assert form is not None
-    assert max(len(form.title), len(form.submit)) <= 24
-    assert len(form.key) <= 100
-    assert all(len(field.label) <= 45 and len(field.hint) <= 100 for field in form.fields)
+    for verb in ("retry_note", "ask_changes"):
+        form = form_of(f"codetask:{verb}:CT-99999999", Texts.load(language))
+        assert form is not None
+        assert max(len(form.title), len(form.submit)) <= 24
+        assert len(form.key) <= 100
+        assert all(len(field.label) <= 45 and len(field.hint) <= 100 for field in form.fields)
 
 
 OTHERS = """
@@ -74,6 +75,13 @@ SENT = [
 @pytest.mark.parametrize(("fields", "meant"), SENT, ids=range(len(SENT)))
 def test_what_a_sent_form_means(fields: dict[str, str], meant: object) -> None:
     assert read_form(NOTE, fields) == meant
+
+
+def test_asking_for_changes_sends_the_note() -> None:
+    form = form_of("codetask:ask_changes:CT-4", EN)
+    assert form is not None and (form.title, form.submit) == ("Changes to CT-4", "Send")
+    assert read_form("codetask:ask_changes:CT-4", {"note": " use tabs\u200b "}) == Send(TaskId("CT", 4), "use tabs")
+    assert read_form("codetask:ask_changes:CT-4", {"note": " "}) == UnfitForm("empty")
 
 
 def test_a_sent_form_is_the_command_that_a_person_can_type() -> None:

@@ -302,7 +302,7 @@ def test_there_are_enough_hostile_strings() -> None:
     assert len(set(HOSTILE)) >= 60
 
 
-@settings(max_examples=150, deadline=None, database=None)
+@settings(max_examples=60, deadline=None, database=None)
 @given(st.lists(st.sampled_from(HOSTILE) | st.text(max_size=5), max_size=5).map("".join))
 def test_mixtures_do_nothing_on_github(text: str) -> None:
     hostile = hostile_task(text[:8000])

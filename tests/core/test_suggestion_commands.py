@@ -48,6 +48,8 @@ MEANT = [
     ("设置 表情 memo", Setting("reaction", "memo")),
     ("settings repo acme/web", Setting("repo", "acme/web")),
     ("设置 仓库 web", Setting("repo", "web")),
+    ("settings base release/2.x", Setting("base", "release/2.x")),
+    ("设置 基准分支 develop", Setting("base", "develop")),
     ("settings agent codex", Setting("agent", "codex")),
     ("settings language 中文", Setting("language", "中文")),
 ]
@@ -66,6 +68,7 @@ edit button is missing on the invoice page
 settings intake form is broken in Safari
 settings language switch resets after login
 settings repo picker shows archived ones
+settings base colour is too dark
 编辑按钮在手机上不显示
 """
 

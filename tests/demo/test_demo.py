@@ -166,6 +166,7 @@ def test_what_cannot_be_played_is_refused_with_what_to_do(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.long
 def test_control_c_ends_it_quietly(folder: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "bot.demo", "--fast"],

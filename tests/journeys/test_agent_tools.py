@@ -43,6 +43,7 @@ def settings(model: ModelServer, opencode: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long  # `make test` does it on all platforms, in test_follow_ups.py
 async def test_opencode_sets_a_follow_up_in_its_thread(tmp_path: Path, opencode: str) -> None:
     scene = Scene(
         "says hello",

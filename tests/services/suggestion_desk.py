@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from bot.app import App, wire
 from bot.core.cards import CONTENT, Doc
+from bot.core.followups import FollowUp
 from bot.core.inbound import (
     ButtonPress,
     Command,
@@ -28,7 +29,7 @@ from bot.core.intake.guard import guard
 from bot.core.suggestions import OPEN, SKIPPED, WAITING, Suggestion, hash_of
 from bot.core.tasks import CodeTask
 from bot.ports import Gone, Posted
-from bot.store import AuditFilter, TaskFilter
+from bot.store import AuditFilter, FollowUpFilter, TaskFilter
 from platforms.registry import load_settings
 from storage.engine import Database
 from tests.clock import FakeClock
@@ -193,6 +194,13 @@ class Desk:
     async def posts(self) -> list[str]:
         """What was posted that belongs to no card."""
         return [doc.text for doc in await self._bodies("kind = 'post' AND card_key IS NULL")]
+
+    async def notes(self) -> list[Doc]:
+        """The same, with their buttons."""
+        return await self._bodies("kind = 'post' AND card_key IS NULL")
+
+    async def follow_ups(self) -> list[FollowUp]:
+        return list(await self.app.store.run(lambda tx: tx.followups.list(FollowUpFilter(limit=50)), read=True))
 
     async def last_whisper(self) -> Doc:
         return (await self._bodies("kind = 'whisper'"))[-1]

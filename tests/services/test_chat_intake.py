@@ -263,8 +263,28 @@ async def test_the_other_settings_of_a_channel(make_desk: Callable[..., Desk]) -
     assert (await desk.line()).text.startswith("看起来是功能需求：")
     shown = await desk.says("settings", CY)
     assert [line.split("：")[0].strip("- `") for line in shown.splitlines()] == [
-        "tz", "timezone", "intake", "reaction", "repo", "agent", "language",
+        "tz", "timezone", "intake", "reaction", "repo", "base", "agent", "language",
     ]  # fmt: skip
+
+
+async def test_the_base_branch_of_a_channel(make_desk: Callable[..., Desk]) -> None:
+    repos = {name: {"url": f"file:///nowhere/{name}.git", "forge": "none"} for name in ("web", "shop")}
+    desk = make_desk(repos=repos)
+    assert "Set this channel's repository first" in await desk.says("settings base dev", CY)
+    assert await desk.setting("base") is None
+    await desk.says("settings repo shop", CY)
+    assert await desk.says("settings base", CY) == "- `base`: main, the default"
+    assert "No branch can be called a..b. Nothing was changed." in await desk.says("settings base a..b", CY)
+    assert await desk.says("settings base release/2.x", CY) == "- `base`: release/2.x, for this channel"
+    assert "admin" in await desk.says("settings base main", ANA)
+    await desk.says("Export the invoices page as CSV", ANA)
+    await desk.says("--base main Sort the invoices page by date", ANA)
+    await desk.says("--repo web Print the invoices page", ANA)
+    assert sorted(task.base for task in await desk.tasks()) == ["main", "main", "release/2.x"]
+    shown = await desk.says("settings repo web", CY)
+    assert shown == "- `repo`: web, for this channel\n- `base`: main, the default", "a branch belongs to its repository"
+    await desk.says("settings base dev", CY)
+    assert await desk.says("settings base default", CY) == "- `base`: main, the default"
 
 
 async def test_nothing_is_switched_on_where_the_feature_is_off(make_desk: Callable[..., Desk]) -> None:

@@ -62,6 +62,19 @@ async def test_in_review_a_new_run_of_the_sender_begins(desk: Desk) -> None:
     assert (await task(desk)).stage is Stage.REVIEW
 
 
+async def test_asking_for_changes_is_a_send(desk: Desk) -> None:
+    await filed(desk, Stage.REVIEW, branch="code-worker/CT-1")
+    button = "codetask:ask_changes:CT-1"
+    assert (await desk.presses(button, BO)).text == "Reply here and mention me with: `send CT-1 …`"
+    said = await desk.sends(button, BO, note="use tabs")
+    assert said.text == "The agent goes on with CT-1 and answers here."
+    sent = await desk.one()
+    assert (sent.body, sent.requester_id, sent.is_send) == ("use tabs", BO.id, True)
+    for refused in (await desk.presses(button, GUEST), await desk.sends(button, GUEST, note="use spaces")):
+        assert "CT-1" not in refused.text
+    assert len(await desk.all()) == 1
+
+
 async def test_words_go_to_the_code_task_that_they_name(desk: Desk) -> None:
     await filed(desk, Stage.REVIEW, branch="code-worker/CT-1")
     await says(desk, "--priority low Another thing in the same thread", message_id="17.9")

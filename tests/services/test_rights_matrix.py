@@ -52,6 +52,8 @@ ACTS: Final = (
     Act("retry", "own", "retry CT-2", done=STAGE.format(2, "queued")),
     Act("press retry", "own", press="codetask:retry:CT-2", done=STAGE.format(2, "queued")),
     Act("send a note", "own", "note=look again", form="codetask:retry_note:CT-2", done=STAGE.format(2, "queued")),
+    Act("ask for changes", "filer", "note=use tabs", form="codetask:ask_changes:CT-1",
+        done="(SELECT coalesce(instruction, '') FROM code_task WHERE id = 1) LIKE '%use tabs%'"),
     Act("mark merged", "own", press="codetask:merged:CT-3", done=STAGE.format(3, "merged")),
     Act("edit", "own", "edit CT-1 Fix the footer of the start page", done=f"{STAGE.format(1, 'queued')} AND "
         "(SELECT description FROM code_task WHERE id = 1) LIKE '%footer%'"),

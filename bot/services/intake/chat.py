@@ -3,7 +3,7 @@
 Rights, state and the text's hash are checked at every act, however old the button is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -66,6 +66,7 @@ TRIES: Final = 5
 
 Named = CancelTask | RetryTask | LogsOf | Stop | Send | Undo
 """Commands that may name a suggestion by mistake."""
+PassOn = Callable[[Transaction, Said, Suggestion, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,8 @@ class ChatIntake:
         own = {member.message.message_id for member in members}
         return await said_earlier(platform, thread_of(found), own, item.attempts, found.last_at)
 
-    def press(self, tx: Transaction, said: Said, action: SuggestionAction) -> None:
-        """A button of a suggestion."""
+    def press(self, tx: Transaction, said: Said, action: SuggestionAction, pass_on: PassOn) -> None:
+        """A button of a suggestion. `pass_on` sends an edit to the agent, for the text that was shown."""
         found = tx.suggestions.locked(action.number) if self.on else None
         if found is None:
             missing = unknown_suggestion(f"RQ-{action.number}")
@@ -127,8 +128,7 @@ class ChatIntake:
             case "file" | "allow":
                 self._confirm(tx, said, found, action.argument)
             case "edit":
-                example = code_span(f"{verb_word('edit', said.wording.texts.language)} {found.ref} …")
-                self.answers.say(tx, said, "form.type_it", command=example)
+                self.answers.type_it(tx, said, EditText(TaskId("RQ", found.id or 0), "…"))
             case "same":
                 self._same(tx, said, found, int(action.argument))
             case "not_request":
@@ -141,6 +141,8 @@ class ChatIntake:
                 self._answer(tx, said, shown.mute(tx, found, person), "suggestion.muted")
             case "different":
                 self._answer_filing(tx, said, shown.different(tx, found, person, said.context, said.reply_token))
+            case "pass_on":
+                pass_on(tx, said, found, action.argument)
             case _:
                 assert_never(action.verb)
 

@@ -55,8 +55,13 @@ class Collecting:
         in_order = sorted(heard, key=lambda one: (one[1].sent_at, one[0].id))
 
         def unit(tx: Transaction) -> None:
-            fresh = [one for one in parts if tx.inbox.done(one[0].id) and self._is_wanted(tx, one[1])]
-            wanted = [(message, part) for _, message, part in fresh if part is not None]
+            fresh = tx.inbox.done_all([item.id for item, _, _ in parts])
+            modes = self._modes.of_each(tx, (message.thread for _, message, _ in parts))
+            wanted = [
+                (message, part)
+                for (item, message, part), mode in zip(parts, modes, strict=True)
+                if item.id in fresh and part is not None and mode is not Mode.OFF and not _steers(tx, message)
+            ]
             if wanted:
                 between = {at for at, (_, part) in enumerate(wanted) if part is Part.BETWEEN}
                 tx.suggestions.collect([message for message, _ in wanted], self._owner, between=between)
@@ -95,9 +100,10 @@ class Collecting:
             self._spoke.popitem(last=False)
         return Part.BETWEEN if short else Part.WORDS
 
-    def _is_wanted(self, tx: Transaction, message: Message) -> bool:
-        """Whether intake is on in the channel, and the message steers no code task and no follow-up."""
-        if self._modes.of(tx, message.thread) is Mode.OFF:
-            return False
-        thread = tx.threads.find(message.thread) if message.in_thread else None
-        return thread is None or (tx.tasks.in_thread(thread.id) is None and tx.followups.in_thread(thread.id) is None)
+
+def _steers(tx: Transaction, message: Message) -> bool:
+    """Whether it stands in the thread of a code task or of a follow-up."""
+    thread = tx.threads.find(message.thread) if message.in_thread else None
+    if thread is None:
+        return False
+    return tx.tasks.in_thread(thread.id) is not None or tx.followups.in_thread(thread.id) is not None

@@ -6,11 +6,13 @@ from typing import Final
 
 from bot.core.buttons import cancel
 from bot.core.cards import Doc
+from bot.core.followups import MESSAGE_MAX
 from bot.core.inbound import Person
 from bot.core.intake.extract import extract
 from bot.core.intake.guard import guard
 from bot.core.people import Action, may
 from bot.core.quoting import code_span
+from bot.core.suggestion_replies import pass_on
 from bot.core.suggestions import BY_HAND, FILED, MESSAGE_GONE, WIPED, Suggestion, hash_of
 from bot.core.task_cards import requester_of, say_doc
 from bot.core.tasks import DESCRIPTION_MIN, CodeTask, Stage, title_of
@@ -22,6 +24,8 @@ from bot.store import Delivery, Transaction
 
 COMMANDS: Final = frozenset({"slash", "mention", "bang"})
 """Doors whose message is a command: an edited command never runs again."""
+SENT_MAX: Final = MESSAGE_MAX - 200
+"""Characters of an edit that can be sent on, with the sentence before it."""
 OVER: Final = frozenset({Stage.MERGED, Stage.FAILED})
 
 
@@ -44,7 +48,7 @@ class FiledChanges:
 
     def _edited(self, tx: Transaction, item: Suggestion, task: CodeTask, text: str, author: Person) -> None:
         seen = hash_of(text)
-        tx.suggestions.update(item.id or 0, (FILED,), seen_hash=seen)
+        tx.suggestions.update(item.id or 0, (FILED,), seen_hash=seen, edited="")  # what was edited before is no more
         if task.stage in OVER:
             return
         words = extract(text)
@@ -59,10 +63,16 @@ class FiledChanges:
             tx.suggestions.update(item.id or 0, (FILED,), text=words.problem, text_hash=hash_of(words.problem))
             self._card(tx, revised, f"revised:{seen[:12]}")
             tx.people.audit(f"{author.platform}:{author.id}", "revise", task.ref, {"text": seen})
+        else:
+            task = tx.tasks.get(task.id or 0) or task  # it may have been claimed at this moment
         waits = task.stage is Stage.QUEUED
+        if self.announcer.sends and trusted and fits and not waits and len(words.problem) <= SENT_MAX:
+            item = tx.suggestions.update(item.id or 0, (FILED,), edited=words.problem) or item
         key = "intake.source_revised" if revised else "intake.source_kept" if waits else "intake.source_edited"
         command = code_span(f"{'edit' if waits else 'send'} {task.ref} …")
-        self._post(tx, task, f"source:{seen[:12]}", lambda texts: _note(texts, key, task, command))
+        self._post(
+            tx, task, f"source:{seen[:12]}:{tx.now.isoformat()}", lambda texts: _note(texts, key, task, command, item)
+        )
 
     def _deleted(self, tx: Transaction, item: Suggestion, task: CodeTask) -> None:
         """No word of it is shown any more; while it waits its requester is asked once."""
@@ -92,6 +102,7 @@ class FiledChanges:
         return self.announcer.languages.shared(tx, tx.threads.get(thread_id).ref)
 
 
-def _note(texts: Texts, key: str, task: CodeTask, command: str) -> Doc:
+def _note(texts: Texts, key: str, task: CodeTask, command: str, item: Suggestion) -> Doc:
     given = {} if key == "intake.source_revised" else {"command": command}
-    return say_doc(texts, key, ref=task.ref, **given)
+    note = say_doc(texts, key, ref=task.ref, **given)
+    return note.model_copy(update={"buttons": (pass_on(item, texts),)}) if item.edited else note

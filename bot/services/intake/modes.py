@@ -1,5 +1,6 @@
 """What intake does in a channel now, and which ordinary messages are worth an inbox row."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,11 +31,24 @@ class Modes:
         mode = next((mode for mode in Mode if mode.value == chosen), Mode.OFF)
         return mode if mode is Mode.OFF or self.rights.hears(tx, place) else Mode.OFF
 
-    def wants(self, tx: Transaction, event: Ordinary) -> bool:
-        """Whether something that was said, edited or deleted is to be handled. Where intake is off, only what stands in
-        a thread of ours is, and what becomes of a message that intake knows."""
-        if self.of(tx, event.thread) is not Mode.OFF:
-            return True
+    def of_each(self, tx: Transaction, places: Iterable[ThreadRef]) -> list[Mode]:
+        """The mode at each of the places; each channel is looked up once."""
+        known: dict[tuple[str, str, str], Mode] = {}
+        found: list[Mode] = []
+        for place in places:
+            channel = (place.platform, place.workspace_id, place.channel_id)
+            if channel not in known:
+                known[channel] = self.of(tx, place)
+            found.append(known[channel])
+        return found
+
+    def wanted(self, tx: Transaction, events: Sequence[Ordinary]) -> list[bool]:
+        """Which of the things that were said, edited or deleted are to be handled. Where intake is off, only what
+        stands in a thread of ours is, and what becomes of a message that intake knows."""
+        modes = self.of_each(tx, (event.thread for event in events))
+        return [mode is not Mode.OFF or self._is_ours(tx, event) for event, mode in zip(events, modes, strict=True)]
+
+    def _is_ours(self, tx: Transaction, event: Ordinary) -> bool:
         if isinstance(event, Message):
             return event.in_thread and tx.threads.find(event.thread) is not None
         return tx.suggestions.of_message(MessageRef(thread=event.thread, message_id=event.message_id)) is not None
