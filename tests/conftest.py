@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import pytest
 import structlog
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN])
 """Tracebacks as Python prints them: the coloured ones with all values cost a second each."""
+
+STORES = ("sqlite", "postgres")
+LONG_SECONDS = 1800
+"""The limit of a test of `make faults`, in place of its own."""
+IN_TURN = ("services", "web")
+"""Folders whose tests `make test` runs on one of the stores each, by the name of the test: what a database may do in
+another way is tested in tests/storage, on all of them."""
 
 POSTGRES_RAN = pytest.StashKey[int]()
 FAILED = pytest.StashKey[bool]()
@@ -86,7 +94,7 @@ def empty_postgres_url(postgres_url: str) -> Iterator[str]:
     execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=STORES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a fresh, migrated database, once per store."""
     if request.param == "memory":
@@ -135,11 +143,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is marked `long` runs with `make faults` only."""
+    """What is marked `long` runs with `make faults` only, and so does the second store of `IN_TURN`."""
     if os.environ.get("CODETASK_FAULT_ROUNDS") != "long":
-        left_out = [item for item in items if item.get_closest_marker("long") is not None]
+        left_out = [item for item in items if item.get_closest_marker("long") is not None or _is_for_the_other(item)]
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item.get_closest_marker("long") is None]
+        left = set(left_out)
+        items[:] = [item for item in items if item not in left]
+        return
+    for item in items:  # the long counts take longer than what is set for the short ones
+        item.add_marker(pytest.mark.timeout(LONG_SECONDS), append=False)
+
+
+def _is_for_the_other(item: pytest.Item) -> bool:
+    """Whether it runs on both stores, of which it is not the turn of this one."""
+    callspec = getattr(item, "callspec", None)
+    store = callspec.params.get("database_url") if callspec is not None else None
+    chosen = any(mark.args[0] == "database_url" for mark in item.iter_markers("parametrize"))
+    if store not in STORES or chosen or item.path.parent.name not in IN_TURN:
+        return False
+    name = item.nodeid.replace("sqlite", "").replace("postgres", "")
+    return STORES[crc32(name.encode()) % 2] != store
 
 
 @pytest.hookimpl(wrapper=True)

@@ -23,6 +23,8 @@ START_SECONDS: Final = 30.0
 SETTINGS: Final = {
     "listen_addresses": "",
     "fsync": "off",  # a killed server loses nothing without it; only a killed machine would
+    "full_page_writes": "off",  # the same
+    "autovacuum": "off",  # the databases are emptied after each test
     "shared_buffers": "32MB",
     "max_connections": "200",
     "timezone": "Asia/Kolkata",  # sessions must ask for UTC themselves

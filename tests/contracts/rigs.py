@@ -17,4 +17,5 @@ RIGS: dict[str, Callable[[Path], Rig]] = {
 }
 
 SECOND_TRANSPORTS = frozenset({"slack-http", "lark-webhook"})
-"""Rigs of a platform that has another rig: they differ in how events come in, not in what is sent."""
+"""Rigs of a platform that has another rig: they differ in how events come in, not in what is sent. What is not about
+that runs on them with `make faults`."""

@@ -18,7 +18,7 @@ LONG = os.environ.get("CODETASK_FAULT_ROUNDS") == "long"
 
 def _cases() -> Iterator[object]:
     for name, item in product(RIGS, exercise()):
-        if LONG or not (item.long or (item.outgoing and name in SECOND_TRANSPORTS)):
+        if LONG or not (item.long or (name in SECOND_TRANSPORTS and not item.incoming)):
             marks = [pytest.mark.fault, pytest.mark.timeout(900)] if item.long else []
             yield pytest.param(name, item, id=f"{name}-{item.name}", marks=marks)
 

@@ -59,7 +59,7 @@ class Site:
         return proc
 
     async def connected(self) -> None:
-        await self.slack.wait_for(lambda: self.slack.connections, 30)
+        await self.slack.wait_for(lambda: self.slack.connections, 60)
 
     async def passes(self, proc: Proc, text: str, timeout: float = 60) -> None:
         """Waits until the process has written that text to its log, as it does at an armed failpoint."""

@@ -66,6 +66,7 @@ async def test_sqlite(tmp_path: Path, nursery: Nursery, sqlite_urls, long_run: b
         await together(folder, nursery, sqlite_urls(len(failpoints)), failpoints)
 
 
+@pytest.mark.long
 async def test_postgres(tmp_path: Path, nursery: Nursery, postgres_urls, long_run: bool) -> None:
     chosen = [name for names in GROUPS.values() for name in names] if long_run else list(ON_POSTGRES)
     for number in range(20 if long_run else 1):

@@ -22,8 +22,18 @@ from tests.faults.site import REQUEST, site
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
-FAILPOINTS: Final = ("agent.mid", "gate.done", "push.before", "push.remote_accepted", "pr.before", "delivery.before")
-LATER: Final = ("claim.after_commit", "mirror.mid", "checkout.mid", "agent.exited", "test.exited", "cleanup.mid")
+FAILPOINTS: Final = ("agent.mid", "push.before", "push.remote_accepted")
+LATER: Final = (
+    "gate.done",
+    "pr.before",
+    "delivery.before",
+    "claim.after_commit",
+    "mirror.mid",
+    "checkout.mid",
+    "agent.exited",
+    "test.exited",
+    "cleanup.mid",
+)
 
 
 async def frozen(folder: Path, nursery: Nursery, database_url: str, failpoint: str) -> None:

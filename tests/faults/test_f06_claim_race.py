@@ -12,6 +12,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800)]
 EACH_LONG = 300
 
 
+@pytest.mark.long  # `make test` does it in tests/storage/conformance/queue.py
 @every_store
 def test_every_run_has_one_winner(store: Database, database_url: str, clock: FakeClock, long_run: bool) -> None:
     claim_race(Bench(store, clock, database_url), EACH_LONG if long_run else EACH)

@@ -110,6 +110,7 @@ async def small_disk(folder: Path, nursery: Nursery, url: str) -> AsyncIterator[
                 await child.wait()
 
 
+@pytest.mark.long
 async def test_a_short_disk_stops_claims_and_a_full_one_is_named(
     tmp_path: Path, nursery: Nursery, sqlite_urls: Urls
 ) -> None:

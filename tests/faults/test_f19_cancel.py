@@ -28,6 +28,10 @@ AT_FAILPOINT: Final = {
     "pull request created": "pr.created_unrecorded",
 }
 MOMENTS: Final = ("queued", "mirror", "agent", "stubborn agent", "test", "push hangs", "review", *AT_FAILPOINT)
+EACH: Final = 4
+"""So many are cancelled beside each other."""
+QUICK: Final = (0, 12)
+"""Where those start that `make test` cancels, too."""
 WITH_BRANCH: Final = ("push accepted", "pull request created", "review")
 WITH_PULL: Final = ("pull request created", "review")
 STUBBORN: Final = f"cat >/dev/null\ntrap '' INT TERM\nsetsid {LONG} &\n{LONG} &\nwait\nwait\n"
@@ -107,18 +111,19 @@ def named(place: Site, task: CodeTask, moment: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "start", [pytest.param(at, marks=pytest.mark.long if at in (4, 8) else ()) for at in range(0, len(MOMENTS), 4)]
+    "start", [pytest.param(at, marks=() if at in QUICK else pytest.mark.long) for at in range(0, len(MOMENTS), EACH)]
 )
 async def test_cancel_at_every_moment(
     tmp_path: Path, nursery: Nursery, sqlite_urls: Urls, long_run: bool, start: int
 ) -> None:
-    some = MOMENTS[start : start + 4]
+    some = MOMENTS[start : start + EACH]
     for number in range(20 if long_run else 1):
         async with asyncio.TaskGroup() as group:
             for url, moment in zip(sqlite_urls(len(some)), some, strict=True):
                 group.create_task(cancelled(tmp_path / f"{number}-{moment.replace(' ', '-')}", nursery, url, moment))
 
 
+@pytest.mark.long
 async def test_on_postgres(tmp_path: Path, nursery: Nursery, postgres_urls: Urls) -> None:
     some = ("agent", "push accepted")
     async with asyncio.TaskGroup() as group:

@@ -154,7 +154,7 @@ def _python(program: str) -> str:
     return ran.stdout
 
 
-@item(22, outgoing=True)
+@item(22)
 async def a_missing_extra_is_named(rig: Rig) -> None:
     blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in rig.sdk_modules)
     told = await asyncio.to_thread(
@@ -167,7 +167,7 @@ async def a_missing_extra_is_named(rig: Rig) -> None:
     assert f"pip install {rig.extra}" in told
 
 
-@item(22, outgoing=True)
+@item(22)
 async def only_configured_platforms_are_imported(rig: Rig) -> None:
     loaded = await asyncio.to_thread(_python, "import bot.app, platforms.registry, sys; print(' '.join(sys.modules))")
     assert not set(rig.sdk_modules) & set(loaded.split())

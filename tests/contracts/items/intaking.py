@@ -30,7 +30,7 @@ async def listening(rig: Rig) -> Replica:
     return app
 
 
-@item(6, outgoing=True)
+@item(6)
 async def an_ordinary_request_is_suggested_and_filed_in_its_thread(rig: Rig) -> None:
     app = await listening(rig)
     said = rig.say("bo", WISH)
@@ -55,7 +55,7 @@ async def an_ordinary_request_is_suggested_and_filed_in_its_thread(rig: Rig) -> 
     assert len(rig.posts) <= 3, "the notice of the channel, the line, the card"
 
 
-@item(8, outgoing=True)
+@item(8)
 async def the_line_follows_the_message_and_a_stale_press_does_nothing(rig: Rig) -> None:
     app = await listening(rig)
     kept = rig.say("bo", WISH)
@@ -76,7 +76,7 @@ async def the_line_follows_the_message_and_a_stale_press_does_nothing(rig: Rig) 
     assert await app.tasks() == []
 
 
-@item(30, outgoing=True)
+@item(30)
 async def the_text_of_a_suggestion_is_edited_in_a_form_that_holds_it(rig: Rig) -> None:
     app = await listening(rig)
     line = await suggested(rig, rig.say("bo", WISH))
@@ -97,7 +97,7 @@ async def the_text_of_a_suggestion_is_edited_in_a_form_that_holds_it(rig: Rig) -
     assert task.description == LOUDER
 
 
-@item(6, outgoing=True)
+@item(6)
 async def a_reaction_files_a_message_once_whoever_adds_it(rig: Rig) -> None:
     app = await rig.start(**ON)
     said = rig.say("bo", WISH, "dev")

@@ -122,7 +122,7 @@ async def a_strangers_reaction_is_never_a_members(rig: Rig) -> None:
     assert not who.roles & {"member", "admin", "owner"}
 
 
-@item(25, outgoing=True)
+@item(25)
 async def a_message_is_read_as_it_is_or_the_reason_is_told(rig: Rig) -> None:
     app = await rig.start()
     said = rig.mention("ana", WISH)
@@ -154,7 +154,7 @@ async def a_message_is_read_as_it_is_or_the_reason_is_told(rig: Rig) -> None:
     assert isinstance(await app.platform.read(where), AuthFailed)
 
 
-@item(20, outgoing=True)
+@item(20)
 async def a_line_with_five_buttons_is_changed_in_place(rig: Rig) -> None:
     app = await rig.start()
     said = rig.say("bo", WISH, "dev")

@@ -15,7 +15,7 @@ SLACK_OF_CLOCKS: Final = timedelta(milliseconds=50)
 """The bot paces by the instant an answer came, the platform notes when a request came: they may differ by that much."""
 
 
-@item(20, outgoing=True)
+@item(20)
 async def a_hundred_updates_in_ten_seconds(rig: Rig) -> None:
     app = await rig.start()
     rig.mention("ana", WISH)
@@ -39,7 +39,7 @@ async def a_hundred_updates_in_ten_seconds(rig: Rig) -> None:
     assert "step 99" in rig.posts[0].text
 
 
-@item(31, outgoing=True)
+@item(31)
 async def ten_minutes_of_silence_lose_nothing(rig: Rig) -> None:
     app = await rig.start()
     roots = [rig.say("bo", "Something is wrong", where) for where in ("general", "dev")]

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -13,6 +14,8 @@ from tests.contracts.rig import Rig, Sent
 WISH: Final = "Add a CSV export to the report"
 FLOOD, FLOOD_LONG = 256, 10_000
 """Deliveries of one event, from 16 connections (F4)."""
+ACKED: Final = 0.95
+"""This share is acked at least: what is on its way to a connection that is replaced at that moment comes again."""
 
 
 async def _commands(rig: Rig) -> list[Command]:
@@ -140,7 +143,7 @@ async def a_slow_store_stays_inside_the_window(rig: Rig) -> None:
     await rig.settle()
     began = time.monotonic()
     async with app.locked():
-        sent: list[Sent] = [rig.command("ana", f"{WISH} number {n}") for n in range(5)]
+        sent: list[Sent] = [rig.command("ana", f"{WISH} number {n}", ("general", "dev")[n % 2]) for n in range(5)]
         await _wait_until(began + 1.5)
     await rig.acked(*sent)
     assert all(max(one.latencies) < 3.0 for one in sent)
@@ -160,11 +163,18 @@ async def _flood(rig: Rig, times: int, processes: int) -> list[float]:
     said = rig.file("ana", WISH)
     heard = rig.deliveries(said)
     await rig.acked(*heard)
+
+    def unanswered() -> int:
+        return sum(one.attempts - len(one.latencies) for one in heard)
+
+    lost = 0
     for _ in range(times // (16 * len(heard))):
         rig.redeliver(said, 16)
-        await rig.until(lambda: all(len(one.latencies) == one.attempts for one in heard))
+        with suppress(TimeoutError):  # then the share decides
+            await rig.until(lambda known=lost: unanswered() <= known, 10)  # type: ignore[misc]
+        lost = unanswered()  # no later wave waits for these
     latencies = sorted(seconds for one in heard for seconds in one.latencies)
-    assert len(latencies) >= times * 0.95
+    assert len(latencies) >= times * ACKED
     await rig.settle(60)
     assert len(await rig.app.tasks()) == 1
     assert len(await _commands(rig)) == 1

@@ -40,7 +40,7 @@ async def every_reply_lands_in_its_thread_also_after_a_restart(rig: Rig) -> None
     assert {edit.id for edit in rig.edits} == {threaded.id, rootless.id}
 
 
-@item(7, outgoing=True)
+@item(7)
 async def threads_are_found_by_root_and_native_id(rig: Rig) -> None:
     app = await rig.start()
     rig.mention("ana", WISH)
@@ -62,7 +62,7 @@ async def threads_are_found_by_root_and_native_id(rig: Rig) -> None:
     assert await app.store.run(lambda tx: tx.threads.find(elsewhere), read=True) is None
 
 
-@item(23, outgoing=True)
+@item(23)
 async def an_expired_private_answer_goes_by_the_bot(rig: Rig) -> None:
     app = await rig.start()
     rig.mention("ana", WISH)
@@ -78,7 +78,7 @@ async def an_expired_private_answer_goes_by_the_bot(rig: Rig) -> None:
     assert all("CT-1" in one.text for one in rig.whispers)
 
 
-@item(23, outgoing=True)
+@item(23)
 async def an_answer_that_comes_too_late_still_comes(rig: Rig) -> None:
     app = await rig.start()
     rig.mention("ana", WISH)
@@ -96,7 +96,7 @@ async def an_answer_that_comes_too_late_still_comes(rig: Rig) -> None:
     assert await app.parked() == 0
 
 
-@item(23, outgoing=True)
+@item(23)
 async def an_answer_after_its_right_expired_is_the_bots_own(rig: Rig) -> None:
     """31 minutes pass between the question and its handling: every platform's right to answer privately is gone."""
     app = await rig.start()
@@ -120,7 +120,7 @@ async def an_answer_after_its_right_expired_is_the_bots_own(rig: Rig) -> None:
     assert await app.parked() == 0
 
 
-@item(24, outgoing=True)
+@item(24)
 async def a_bot_that_is_not_in_the_channel_asks_for_an_invitation(rig: Rig) -> None:
     app = await rig.start()
     if "slash" not in rig.doors:
@@ -142,7 +142,7 @@ async def a_bot_that_is_not_in_the_channel_asks_for_an_invitation(rig: Rig) -> N
     assert len(rig.whispers) == 1
 
 
-@item(25, outgoing=True)
+@item(25)
 async def a_lost_card_is_replaced_once(rig: Rig) -> None:
     app = await rig.start()
     rig.mention("ana", WISH)
@@ -160,7 +160,7 @@ async def a_lost_card_is_replaced_once(rig: Rig) -> None:
     assert rig.edits[-1].id == fresh.id
 
 
-@item(25, outgoing=True)
+@item(25)
 async def a_deleted_thread_is_told_to_the_requester(rig: Rig) -> None:
     app = await rig.start()
     root = rig.say("bo", "The export is broken")
@@ -181,7 +181,7 @@ async def a_deleted_thread_is_told_to_the_requester(rig: Rig) -> None:
     assert len(rig.calls("post")) <= before + 10
 
 
-@item(25, outgoing=True)
+@item(25)
 async def an_old_card_that_cannot_be_edited_is_replaced(rig: Rig) -> None:
     app = await rig.start()
     rig.limit_edits(timedelta(hours=1))
