@@ -14,6 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 
@@ -80,6 +81,8 @@ SWITCH_SECONDS = 0.001
 """How long a thread may keep the interpreter while another waits. With Python's own 5 ms a hop from the event loop to a
 thread and back took 7 ms at p95 beside a busy thread, with this 2 ms (benchmarks/README.md); an ack needs several."""
 
+DATABASE_PATIENCE = timedelta(seconds=30)
+"""How long a start waits for a PostgreSQL that starts beside it, or again (ours; a crashed one recovers in seconds)."""
 
 GARBAGE = (1_000, 10, 100)
 """New objects between two collections of the youngest, and how many of those come between two of the older ones: a full
@@ -128,14 +131,19 @@ def usable_agents(settings: Settings) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings, *, clock: Clock | None = None, with_platforms: bool = True
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    with_platforms: bool = True,
+    patience: timedelta = DATABASE_PATIENCE,
 ) -> AsyncIterator[App]:
-    """Opens the store and wires every service; closes all of it at the end. Nothing runs yet."""
+    """Opens the store and wires every service; closes all of it at the end. Nothing runs yet. A PostgreSQL that is away
+    is waited for for so long."""
     hide_own_memory()
     sys.setswitchinterval(SWITCH_SECONDS)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        store = await open_database(settings.store_url, clock)
+        store = await open_database(settings.store_url, clock, patience)
         stack.push_async_callback(store.close)
         names = configured_platforms(settings) if with_platforms else []
         platforms = {name: create_platform(name, settings.chat[name], store) for name in names}

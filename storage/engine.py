@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -42,6 +42,10 @@ UNDONE_AT_COMMIT = frozenset({"40001", "40P01"})
 """With these a COMMIT surely wrote nothing; after any other lost one nobody knows."""
 POSTGRES_AWAY = ("08", "25", "57")
 """SQLSTATE classes: connection, state of the transaction (read-only, ended for idling), operator."""
+POSTGRES_REFUSES = ("authentication failed", "does not exist", "pg_hba.conf")
+"""What a server says to a connection that it will not serve later either; no SQLSTATE comes with a failed one."""
+START_AGAIN_SECONDS = 0.5
+"""Between two looks whether the server answers by now (ours)."""
 FAILED_BEFORE = "25P02"
 """A statement after one that failed, whose error was swallowed: a fault of ours, not of the server."""
 
@@ -267,13 +271,14 @@ def _is_away(error: sa.exc.DBAPIError) -> bool:
     return state.startswith(POSTGRES_AWAY) and state != FAILED_BEFORE
 
 
-async def open_database(url: str, clock: Clock | None = None) -> Database:
+async def open_database(url: str, clock: Clock | None = None, patience: timedelta = timedelta(0)) -> Database:
     """The store at that URL with a current schema: SQLite is migrated, PostgreSQL only checked.
 
-    Raises `storage.schema.SchemaMismatch` when the schema is not this version's, and `StoreDown`."""
+    A PostgreSQL that does not answer is asked again for so long: it may be starting, too. Raises
+    `storage.schema.SchemaMismatch` when the schema is not this version's, and `StoreDown`."""
     database = Database(url, clock)
     try:
-        await asyncio.to_thread(prepare, database.engine, auto=database.is_sqlite)
+        await _prepare(database, time.monotonic() + patience.total_seconds())
     except sa.exc.OperationalError as error:
         await database.close()
         raise StoreDown(type(error.orig).__name__) from error
@@ -281,3 +286,17 @@ async def open_database(url: str, clock: Clock | None = None) -> Database:
         await database.close()
         raise
     return database
+
+
+async def _prepare(database: Database, until: float) -> None:
+    for attempt in itertools.count(1):
+        try:
+            await asyncio.to_thread(prepare, database.engine, auto=database.is_sqlite)
+            return
+        except sa.exc.OperationalError as error:
+            left = until - time.monotonic()
+            if database.is_sqlite or left <= 0 or any(words in str(error.orig) for words in POSTGRES_REFUSES):
+                raise
+            if attempt == 1:
+                log.warning("database_away", asked_again_for_s=round(left), error=type(error.orig).__name__)
+        await asyncio.sleep(min(START_AGAIN_SECONDS, left))

@@ -128,15 +128,21 @@ class PostgresListener:
     def _listen(self) -> None:
         import psycopg
 
+        lost = False  # said once, however long it lasts
         while not self._stop.is_set():
             try:
                 with psycopg.connect(self._conninfo, autocommit=True, connect_timeout=5) as connection:
                     connection.execute("LISTEN codetask")
                     self._wakeups.wake_all()
                     self.ready.set()
+                    if lost:
+                        log.info("listen_back")
+                    lost = False
                     self._receive(connection)
             except psycopg.Error as error:
-                log.warning("listen_lost", error=type(error).__name__)
+                if not lost:
+                    log.warning("listen_lost", error=type(error).__name__)
+                lost = True
                 self._stop.wait(RECONNECT_SECONDS)
 
     def _receive(self, connection: "psycopg.Connection") -> None:

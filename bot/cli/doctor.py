@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated, Any, Final
 
 import structlog
@@ -105,7 +106,7 @@ async def _services(settings: Settings, live: Sequence[str]) -> AsyncIterator[Fi
 
     try:
         with explained(settings):
-            async with open_app(settings) as app:
+            async with open_app(settings, patience=timedelta(0)) as app:
                 for name, check in (
                     ("database", check_store),
                     ("forge", check_forges),

@@ -53,7 +53,6 @@ async def _run(settings: Settings, *, serve: bool, work: bool) -> None:
     from bot.web.listener import open_listener
 
     stop = asyncio.Event()
-    stop_on_signals(stop)
     steps = Steps()
     async with AsyncExitStack() as stack:
         web: socket.socket | None = None
@@ -64,6 +63,7 @@ async def _run(settings: Settings, *, serve: bool, work: bool) -> None:
             return await stack.enter_async_context(open_app(settings, with_platforms=serve))
 
         app = await steps.step(f"Opening the database {database_name(settings)}", open_it)
+        stop_on_signals(stop)  # not before: who ends a start that waits for its database ends it at once
         configure_logs(settings.log_level, app.redactor)  # this one learns the tokens minted later
         if not serve:
             await _prove(app, settings)

@@ -3,11 +3,13 @@
 import asyncio
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from bot.store import StoreDown
 from storage.engine import Database, open_database
@@ -140,6 +142,37 @@ async def test_a_server_that_crashed_is_met_again(own_server: PostgresServer, cl
         assert await store.changed("run", seen, DEADLINE) > seen
     finally:
         await store.close()
+
+
+async def test_a_start_waits_for_a_server_that_comes_back(own_server: PostgresServer, clock: FakeClock) -> None:
+    execute(own_server.url, "CREATE DATABASE bot")
+    url = with_database(own_server.url, "bot")
+    fresh = Database(url, clock)
+    await asyncio.to_thread(migrate, fresh.engine)
+    await fresh.close()
+    own_server.go_down()
+    with capture_logs() as said:
+        opening = asyncio.create_task(open_database(url, clock, timedelta(seconds=DEADLINE)))
+        while not away(said):
+            done, _ = await asyncio.wait([opening], timeout=0.02)
+            assert not done
+        await asyncio.to_thread(own_server.come_back)
+        store = await opening
+    try:
+        assert len(away(said)) == 1
+        await store.run(file)
+    finally:
+        await store.close()
+
+
+async def test_a_start_does_not_wait_for_a_server_that_refuses(own_server: PostgresServer) -> None:
+    with capture_logs() as said, pytest.raises(StoreDown):
+        await open_database(with_database(own_server.url, "nowhere"), patience=timedelta(hours=1))
+    assert not away(said)
+
+
+def away(said: Sequence[Mapping[str, object]]) -> list[object]:
+    return [line for line in said if line["event"] == "database_away"]
 
 
 async def test_a_server_that_is_away_is_said_to_be(own_server: PostgresServer, clock: FakeClock) -> None:
