@@ -42,6 +42,10 @@ REMINDERS: Final = 350
 """How many of them may be reminders, so that nobody waits long for the writer: as each renders its post, these take
 70 ms."""
 
+EARLY_SECONDS: Final = 0.02
+"""How long before a follow-up falls due a long wait for it ends, for a short one: Linux ends a wait late by up to a
+thousandth of its length (5 ms after 3 s)."""
+
 
 @dataclass(slots=True)
 class Firing:
@@ -122,7 +126,10 @@ class Firing:
         due and waits for its thread does not count: the end of that thread's run wakes the loop."""
         poll = self.settings.poll_interval_ms / 1000
         due_at = tx.followups.next_due_at()
-        return poll if due_at is None else min((due_at - tx.now).total_seconds(), poll)
+        if due_at is None:
+            return poll
+        left = (due_at - tx.now).total_seconds()
+        return min(left if left <= 2 * EARLY_SECONDS else left - EARLY_SECONDS, poll)
 
 
 def _next(tx: Transaction) -> Sequence[Due]:
