@@ -14,7 +14,7 @@ from sqlmodel import col, select
 from sqlmodel.sql.sqltypes import UTCDateTime
 
 from bot.core.inbound import Message, MessageRef, Person, ThreadRef
-from bot.core.suggestions import JUDGING, MESSAGE_GONE, OTHERS_AFTER, WIPED, Suggestion, SuggestionState, may_move
+from bot.core.suggestions import JUDGING, OTHERS_AFTER, WIPED, Suggestion, SuggestionState, may_move
 from bot.store import Member, SuggestionFilter
 from storage.collecting import CHANNEL, MESSAGE, Collecting, bound_to, channel_of
 from storage.models import SuggestionMemberRow, SuggestionRow
@@ -112,9 +112,8 @@ class Suggestions:
         where = bound_to(channel_of(message))
         return _entity(self._tx.first(SuggestionRow, OF_MESSAGE, message_id=message.message_id, **where))
 
-    def message_gone(self, code_task_id: int) -> bool:
-        where = "code_task_id = :id AND state = 'filed' AND reason = :gone"
-        return self._tx.first(SuggestionRow, where, id=code_task_id, gone=MESSAGE_GONE) is not None
+    def behind(self, code_task_id: int) -> Suggestion | None:
+        return _entity(self._tx.first(SuggestionRow, "code_task_id = :id AND state = 'filed'", id=code_task_id))
 
     def members(self, suggestion_id: int) -> Sequence[Member]:
         root = self._tx.scalar("SELECT root FROM suggestion WHERE id = :id", id=suggestion_id)

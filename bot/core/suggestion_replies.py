@@ -21,7 +21,7 @@ from bot.core.quoting import Markdown, code_span, fence
 from bot.core.redact import mask_formats
 from bot.core.suggestions import HASH_SHOWN, Mode, SkipReason, Suggestion, SuggestionState, hash_of
 from bot.core.task_cards import Mask, person_name, plain, say_markdown, title_text
-from bot.core.tasks import CodeTask
+from bot.core.tasks import CodeTask, Stage
 from bot.core.texts import Texts, Word
 from bot.core.verbs import verb_word
 
@@ -197,8 +197,20 @@ def _filed(line: Line, texts: Texts, now: datetime, topic: str) -> Doc:
     if line.starts_at is not None:
         text = texts.say("suggestion.auto_filed", ref=task.ref, time=clock(line.starts_at, now, texts))
         return Doc(text=text, buttons=(_of_task("undo", task, texts), _of_task("start", task, texts)), topic=topic)
-    text = texts.say("suggestion.filed", ref=task.ref, stage=Word(f"stage.{task.stage.value}"))
-    return Doc(text=text, buttons=(buttons.cancel(task, texts), _button("not_request", suggestion, texts)), topic=topic)
+    text = texts.say("suggestion.filed", ref=task.ref, stage=_stage(task))
+    no_request = _button("not_request", suggestion, texts)
+    match task.stage:
+        case Stage.MERGED:
+            offered = ()
+        case Stage.FAILED:
+            offered = (no_request,)
+        case _:
+            offered = (buttons.cancel(task, texts), no_request)
+    return Doc(text=text, buttons=offered, topic=topic)
+
+
+def _stage(task: CodeTask) -> Word:
+    return Word("stage.cancelled" if task.is_cancelled else f"stage.{task.stage.value}")
 
 
 def _of_task(verb: buttons.ButtonVerb, task: CodeTask, texts: Texts) -> Button:
@@ -214,7 +226,7 @@ def _same(line: Line, texts: Texts, topic: str) -> Doc:
     ref = f"CT-{suggestion.code_task_id}"
     if task is None:
         return Doc(text=texts.say("reply.already_filed", ref=ref), topic=topic)
-    text = texts.say("suggestion.same", ref=ref, stage=Word(f"stage.{task.stage.value}"))
+    text = texts.say("suggestion.same", ref=ref, stage=_stage(task))
     return Doc(text=text, buttons=(_button("different", suggestion, texts),), topic=topic)
 
 

@@ -196,6 +196,11 @@ WIPED: Final[dict[str, str]] = dict.fromkeys(("title", "text", "text_hash", "evi
 """The values that take every word of a message out of a suggestion."""
 
 
+def line_key(suggestion: Suggestion) -> str:
+    """The key of the delivery that posts its line; edits of it have the card key `suggestion.ref`."""
+    return f"{suggestion.ref}:line"
+
+
 def may_move(before: SuggestionState, after: SuggestionState) -> bool:
     """Whether the move is in the table; anything else is refused with nothing written."""
     return (before, after) in TRANSITIONS

@@ -13,6 +13,8 @@ from bot.core.inbound import MessageRef, Person, ReplyToken
 from bot.core.quoting import escape
 from bot.core.redact import LiveRedactor
 from bot.core.runs import ParkedChange, Run
+from bot.core.suggestion_replies import Line, line_doc
+from bot.core.suggestions import MESSAGE_GONE, Suggestion, line_key
 from bot.core.task_cards import person_name, task_card, title_text
 from bot.core.task_replies import approval_reply, cancelled_reply, failed_reply, review_reply
 from bot.core.tasks import ACTIVE, CodeTask, FailureReason, Stage
@@ -24,6 +26,7 @@ from bot.store import Delivery, Transaction
 
 TYPED: Final = frozenset({"slash", "mention", "bang", "api", "cli"})
 """Sources of code tasks that quote no message of intake."""
+ENDS: Final = (Stage.MERGED, Stage.FAILED)
 PROGRESS_EVERY = timedelta(seconds=3)
 """Edits that are no stage change wait this long, so that a burst of them becomes one."""
 
@@ -70,6 +73,8 @@ class Announcer:
         reply = self._reply(task, run, actor)
         if reply is not None:
             tx.outbox.add(task.thread_id, Delivery("post", f"{key}:reply", self._titled(task, wording.make(reply))))
+        if task.stage in (Stage.QUEUED, *ENDS):
+            self._follow_line(tx, task, task.thread_id, f"{key}:line")
         if task.stage is Stage.MERGED:
             tx.outbox.add(task.thread_id, Delivery("react", f"{key}:done", target={"card": task.ref, "mark": "done"}))
 
@@ -140,7 +145,8 @@ class Announcer:
         position = tx.tasks.queue_position(task.id or 0) if queued else None
         no_worker = queued and not tx.figures.workers(ALIVE)
         others = len(tx.subscriptions.askers(task.id or 0)) if task.stage in ACTIVE else 0
-        gone = task.source not in TYPED and tx.suggestions.message_gone(task.id or 0)
+        behind = _behind(tx, task)
+        gone = behind is not None and behind.reason == MESSAGE_GONE
         quoted = task.model_copy(update={"description": task.title}) if gone else task
 
         def draw(texts: Texts) -> Card:
@@ -158,6 +164,14 @@ class Announcer:
             )
 
         return draw
+
+    def _follow_line(self, tx: Transaction, task: CodeTask, thread_id: int, key: str) -> None:
+        """The line of the suggestion that it was filed from offers only what can still be done."""
+        suggestion = _behind(tx, task)
+        if suggestion is not None and tx.outbox.known(line_key(suggestion)):
+            line = Line(suggestion, task)
+            doc = self._wording(tx, thread_id).make(lambda texts: line_doc(line, texts, tx.now, self.redactor.mask))
+            tx.outbox.add(thread_id, Delivery("edit", key, doc, card_key=suggestion.ref))
 
     def _wording(self, tx: Transaction, thread_id: int) -> Wording:
         return self.languages.shared(tx, tx.threads.get(thread_id).ref)
@@ -178,6 +192,11 @@ class Announcer:
             return None
         by = actor.name or actor.id
         return lambda texts: cancelled_reply(task, by, texts, mention=True)
+
+
+def _behind(tx: Transaction, task: CodeTask) -> Suggestion | None:
+    """The suggestion that it was filed from."""
+    return None if task.source in TYPED else tx.suggestions.behind(task.id or 0)
 
 
 def _deleted_card(task: CodeTask, who: str, texts: Texts) -> Card:

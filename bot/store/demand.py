@@ -71,8 +71,8 @@ class SuggestionQueries(Protocol):
         """The item a message belongs to."""
         ...
 
-    def message_gone(self, code_task_id: int) -> bool:
-        """Whether a code task was filed from a message that was deleted afterwards (reason `deleted`)."""
+    def behind(self, code_task_id: int) -> Suggestion | None:
+        """The item that a code task was filed from."""
         ...
 
     def members(self, suggestion_id: int) -> Sequence[Member]: ...

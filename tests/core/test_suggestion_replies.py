@@ -164,6 +164,12 @@ def test_filed_by_hand_and_by_itself() -> None:
         ButtonAction("undo", 12),
         ButtonAction("start", 12),
     ]
+    for stage in (Stage.MERGED, Stage.FAILED):
+        ended = said(Line(made(state=FILED, code_task_id=12), task(stage=stage)))
+        assert ended.text == f"Filed as CT-12 · {stage}."
+        assert [parse_button(button.value) for button in ended.buttons] == (
+            [SuggestionAction("not_request", 3)] if stage is Stage.FAILED else []
+        )
     gone = said(Line(made(state=FILED, code_task_id=12)))
     assert (gone.text, gone.buttons) == ("Filed as CT-12.", ())
 

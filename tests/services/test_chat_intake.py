@@ -104,6 +104,19 @@ async def test_every_door_of_a_message_finds_the_same_code_task(desk: Desk, firs
     assert await desk.cards() == 1
 
 
+async def test_the_line_of_a_filed_one_offers_what_can_still_be_done(desk: Desk) -> None:
+    await desk.hears()
+    await desk.clicks("File as code task")
+    assert labels(await desk.line()) == ["Cancel", "Not a request"]
+    await desk.says("cancel 1")
+    assert ((await desk.line()).text, labels(await desk.line())) == ("Filed as CT-1 · cancelled.", ["Not a request"])
+    await desk.says("retry 1")
+    assert ((await desk.line()).text, labels(await desk.line())) == (
+        "Filed as CT-1 · queued.",
+        ["Cancel", "Not a request"],
+    )
+
+
 async def test_a_message_that_was_not_flagged_is_filed_by_hand(desk: Desk) -> None:
     message = await desk.skips(OTHER)
     await desk.picks(message, ANA)
