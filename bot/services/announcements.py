@@ -26,7 +26,6 @@ from bot.store import Delivery, Transaction
 
 TYPED: Final = frozenset({"slash", "mention", "bang", "api", "cli"})
 """Sources of code tasks that quote no message of intake."""
-ENDS: Final = (Stage.MERGED, Stage.FAILED)
 PROGRESS_EVERY = timedelta(seconds=3)
 """Edits that are no stage change wait this long, so that a burst of them becomes one."""
 
@@ -73,8 +72,7 @@ class Announcer:
         reply = self._reply(task, run, actor)
         if reply is not None:
             tx.outbox.add(task.thread_id, Delivery("post", f"{key}:reply", self._titled(task, wording.make(reply))))
-        if task.stage in (Stage.QUEUED, *ENDS):
-            self._follow_line(tx, task, task.thread_id, f"{key}:line")
+        self._follow_line(tx, task, task.thread_id, f"{key}:line")
         if task.stage is Stage.MERGED:
             tx.outbox.add(task.thread_id, Delivery("react", f"{key}:done", target={"card": task.ref, "mark": "done"}))
 
@@ -166,7 +164,7 @@ class Announcer:
         return draw
 
     def _follow_line(self, tx: Transaction, task: CodeTask, thread_id: int, key: str) -> None:
-        """The line of the suggestion that it was filed from offers only what can still be done."""
+        """The line of the suggestion that it was filed from says its stage, and offers only what can still be done."""
         suggestion = _behind(tx, task)
         if suggestion is not None and tx.outbox.known(line_key(suggestion)):
             line = Line(suggestion, task)
