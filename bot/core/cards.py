@@ -62,11 +62,13 @@ class Card(_Value):
 class Doc(_Value):
     """A reply or whisper: markdown text, at most one mention (rendered first), buttons.
 
-    `topic` names the thread where a platform has to open one for it."""
+    `topic` names the thread where a platform has to open one for it; `asks` says that the mentioned person has to
+    answer."""
 
     kind: Literal["doc"] = "doc"
     text: str
     mention: Person | None = None
+    asks: bool = False
     buttons: tuple[Button, ...] = ()
     topic: str = ""
     language: str = "en"

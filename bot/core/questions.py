@@ -71,7 +71,7 @@ def question_doc(question: Question, subject: str, agent: str, requester: Person
         for number, choice in enumerate(question.offered, 1)
     )
     text = Markdown(f"{asked}\n\n{escape(clean(question.text))}\n\n{how}")
-    return Doc(text=text, mention=requester, buttons=buttons, topic=subject)
+    return Doc(text=text, mention=requester, asks=True, buttons=buttons, topic=subject)
 
 
 def answered_doc(question: Question, texts: Texts) -> Doc:

@@ -3,10 +3,11 @@
 from typing import Final
 
 from bot.core.targets import Context
-from bot.core.verbs import MODE_WORDS, SETTING_WORDS, Setting
+from bot.core.verbs import MODE_WORDS, PINGS_WORDS, SETTING_WORDS, Setting, SettingKey
 from bot.core.words import Word
 
 _ZONES: Final = frozenset({"tz", "timezone"})
+_VALUES: Final[dict[SettingKey, dict[str, str]]] = {"intake": MODE_WORDS, "pings": PINGS_WORDS}
 
 
 def build_setting(rest: list[Word], context: Context) -> Setting | None:
@@ -22,8 +23,7 @@ def build_setting(rest: list[Word], context: Context) -> Setting | None:
         return Setting(key, context.text[rest[1].start :].strip()) if _zone_fits(rest, context) else None
     if len(rest) != 2:
         return None
-    value = MODE_WORDS.get(rest[1].bare) if key == "intake" else None
-    return Setting(key, value or rest[1].raw.strip())
+    return Setting(key, _VALUES.get(key, {}).get(rest[1].bare) or rest[1].raw.strip())
 
 
 def _zone_fits(rest: list[Word], context: Context) -> bool:

@@ -137,7 +137,7 @@ def approval_reply(task: CodeTask, change: ParkedChange, texts: Texts, admin: Pe
     shown = texts.listed(code_span(cut(clean(texts.reword(reason, "finding")), 200)) for reason in change.reasons[:5])
     text = say_markdown(texts, "reply.approval", ref=task.ref, what=Markdown(shown), requester=who)
     both = (buttons.approve(task, texts, change.sha), buttons.refuse(task, texts, change.sha))
-    return Doc(text=text, mention=admin, buttons=both)
+    return Doc(text=text, mention=admin, asks=True, buttons=both)
 
 
 def cancelled_reply(task: CodeTask, by: str, texts: Texts, mention: bool = False) -> Doc:

@@ -226,10 +226,12 @@ SETTING_KEYS: Final = frozenset(
     ["repo", "base", "agent", "intake", "quiet", "reviews", "language", "timezone", "reaction", "tz", "pings"]
 )
 
-SettingKey = Literal["tz", "timezone", "intake", "reaction", "repo", "base", "agent", "language"]
+SettingKey = Literal["tz", "pings", "timezone", "intake", "reaction", "repo", "base", "agent", "language"]
 SETTING_WORDS: Final[dict[str, SettingKey]] = {
     "tz": "tz",
     "时区": "tz",
+    "pings": "pings",
+    "提及": "pings",
     "timezone": "timezone",
     "频道时区": "timezone",
     "intake": "intake",
@@ -245,7 +247,19 @@ SETTING_WORDS: Final[dict[str, SettingKey]] = {
     "language": "language",
     "语言": "language",
 }
-"""Settings that this version answers, by their words: a person's own zone, the others a channel's."""
+"""Settings that this version answers, by their words: a person's own zone and pings, the others a channel's."""
+
+PINGS_WORDS: Final = {
+    "results": "results",
+    "questions": "questions",
+    "none": "none",
+    "off": "none",
+    "结果": "results",
+    "问题": "questions",
+    "无": "none",
+    "关闭": "none",
+}
+"""Values of the setting `pings`."""
 
 MODE_WORDS: Final = {
     "off": "off",

@@ -1,10 +1,12 @@
-"""`settings` in chat: a person's own time zone, and a channel's."""
+"""`settings` in chat: a person's own time zone and pings, and a channel's settings."""
 
 from dataclasses import dataclass
 
 from bot.core.cards import Doc
 from bot.core.inbound import Person
 from bot.core.people import Action, may
+from bot.core.pings import SETTING as PINGS
+from bot.core.pings import Pings
 from bot.core.quoting import code_span
 from bot.core.suggestions import Mode
 from bot.core.task_cards import say_markdown
@@ -36,7 +38,7 @@ class ChatSettings:
     def act(self, tx: Transaction, said: Said, wish: Setting) -> None:
         """Shows a setting, or changes it."""
         role = self.rights.role(said.person)
-        change = Action.OWN_SETTINGS if wish.key == "tz" else Action.CONFIGURE
+        change = Action.OWN_SETTINGS if wish.key in (OWN, PINGS) else Action.CONFIGURE
         needed = Action.VIEW if wish.value is None else change
         if not may(role, needed, is_requester=True):
             refused = Refused("refused.may_not_configure", {}, "not_allowed")
@@ -49,6 +51,9 @@ class ChatSettings:
     def _change(self, tx: Transaction, said: Said, key: SettingKey, value: str) -> None:
         word = value.strip(" .。").casefold()
         unset = word in UNSET
+        if key == "pings":
+            self._set_pings(tx, said, word)
+            return
         if key != "tz" and key != "timezone":
             # `off` is a value of these two, not the way back to the default.
             keeps = key in ("intake", "reaction") and word in OFF
@@ -66,6 +71,15 @@ class ChatSettings:
             tx.people.audit(actor_of(said.person), "setting", place.canonical, {SHARED: zone_key(zone)})
         self._show(tx, said, key)
 
+    def _set_pings(self, tx: Transaction, said: Said, word: str) -> None:
+        """`none` is a value, not the way back to the default."""
+        value = Pings.RESULTS if word == "default" else word
+        if value not in list(Pings):
+            self.answers.refuse(tx, said, Refused("refused.unknown_pings", {"values": tuple(Pings)}))
+            return
+        self._prefer(tx, said.person, PINGS, None if value == Pings.RESULTS else value)
+        self._show(tx, said, PINGS)
+
     def _set_for_channel(self, tx: Transaction, said: Said, key: ChannelKey, value: str | None) -> None:
         kept = self.channel.read(key, value)
         if isinstance(kept, Refused):
@@ -82,13 +96,17 @@ class ChatSettings:
 
     def prefer(self, tx: Transaction, person: Person, name: str | None) -> None:
         """Remembers a person's own zone."""
-        tx.people.prefer(person, OWN, name)
-        tx.people.audit(actor_of(person), "setting", actor_of(person), {OWN: name or ""})
+        self._prefer(tx, person, OWN, name)
+
+    def _prefer(self, tx: Transaction, person: Person, key: str, value: str | None) -> None:
+        tx.people.prefer(person, key, value)
+        tx.people.audit(actor_of(person), "setting", actor_of(person), {key: value or ""})
 
     def _show(self, tx: Transaction, said: Said, key: SettingKey | None) -> None:
         own = self.zones.of(tx, said.person, said.event.thread)
         chosen = tx.people.preference(said.person, OWN) is not None
         shared = tx.people.setting(said.event.thread, SHARED)
+        pings = tx.people.preference(said.person, PINGS)
 
         def draw(texts: Texts) -> Doc:
             unset, lines = texts.say("settings.unset"), list[str]()
@@ -96,6 +114,9 @@ class ChatSettings:
                 named = unset if own is None else zone_name(own, texts.language)
                 name = "settings.tz" if chosen or own is None else "settings.tz_told"
                 lines.append(say_markdown(texts, name, key=code_span("tz"), zone=named))
+            if key in (None, PINGS):
+                name = "settings.channel_default" if pings is None else "settings.own"
+                lines.append(say_markdown(texts, name, key=code_span(PINGS), value=pings or Pings.RESULTS.value))
             if key in (None, "timezone"):
                 lines.append(say_markdown(texts, "settings.timezone", key=code_span(SHARED), zone=shared or unset))
             for name in KEYS:

@@ -21,6 +21,8 @@ import structlog
 
 from bot.core.cards import Card, Content, Doc
 from bot.core.inbound import MessageRef, Person, ReplyToken
+from bot.core.pings import SETTING as PINGS
+from bot.core.pings import as_wanted
 from bot.core.texts import Texts
 from bot.failpoints import failpoint
 from bot.ports import AuthFailed, Gone, NotAllowed, Platform, Retry, Trouble, Unsendable
@@ -219,9 +221,9 @@ class Relay:
             case "post":
                 return await self._post(platform, delivery, key)
             case "edit":
-                content = _content(delivery)
                 if delivery.card_message_id is None:
                     return await self._post(platform, delivery, key)
+                content = await self._as_wanted(delivery)
                 message = MessageRef(thread=delivery.to, message_id=delivery.card_message_id)
                 return await platform.edit(message, content, key)
             case "react":
@@ -236,7 +238,15 @@ class Relay:
             found = await self._find_own(platform, delivery, key)
             if found is not None:
                 return found
-        return await platform.post(delivery.to, _content(delivery), key)
+        return await platform.post(delivery.to, await self._as_wanted(delivery), key)
+
+    async def _as_wanted(self, delivery: Outgoing) -> Content:
+        """What is sent: nobody is mentioned who does not want to be, as they say now."""
+        content = _content(delivery)
+        if isinstance(content, Card) or (person := content.mention) is None:
+            return content
+        wanted = await self._store.run(lambda tx: tx.people.preference(person, PINGS), read=True)
+        return as_wanted(content, wanted)
 
     async def _find_own(self, platform: Platform, delivery: Outgoing, key: str) -> MessageRef | Trouble | None:
         """The message that an earlier, unconfirmed attempt left behind, found by its delivery key."""

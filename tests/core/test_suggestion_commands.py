@@ -52,6 +52,10 @@ MEANT = [
     ("设置 基准分支 develop", Setting("base", "develop")),
     ("settings agent codex", Setting("agent", "codex")),
     ("settings language 中文", Setting("language", "中文")),
+    ("settings pings", Setting("pings")),
+    ("settings pings questions", Setting("pings", "questions")),
+    ("settings pings off", Setting("pings", "none")),
+    ("设置 提及 无", Setting("pings", "none")),
 ]
 
 
@@ -69,6 +73,7 @@ settings intake form is broken in Safari
 settings language switch resets after login
 settings repo picker shows archived ones
 settings base colour is too dark
+settings pings should survive a restart
 编辑按钮在手机上不显示
 """
 
@@ -78,7 +83,7 @@ def test_requests_that_begin_like_a_command_are_filed(text: str) -> None:
     assert read(text) == FileTask(text)
 
 
-@pytest.mark.parametrize("text", ["settings quiet on", "settings reviews", "设置 pings none"])
+@pytest.mark.parametrize("text", ["settings quiet on", "settings reviews", "设置 quiet on"])
 def test_settings_of_later_versions_are_recognised(text: str) -> None:
     assert read(text) == NotYet("settings")
 

@@ -115,6 +115,8 @@ async def test_the_line_of_a_filed_one_offers_what_can_still_be_done(desk: Desk)
         "Filed as CT-1 · queued.",
         ["Cancel", "Not a request"],
     )
+    await desk.app.store.run(lambda tx: desk.app.attempts.claim(tx, "w", "host"))
+    assert (await desk.line()).text == "Filed as CT-1 · running."
 
 
 async def test_a_message_that_was_not_flagged_is_filed_by_hand(desk: Desk) -> None:
@@ -276,7 +278,7 @@ async def test_the_other_settings_of_a_channel(make_desk: Callable[..., Desk]) -
     assert (await desk.line()).text.startswith("看起来是功能需求：")
     shown = await desk.says("settings", CY)
     assert [line.split("：")[0].strip("- `") for line in shown.splitlines()] == [
-        "tz", "timezone", "intake", "reaction", "repo", "base", "agent", "language",
+        "tz", "pings", "timezone", "intake", "reaction", "repo", "base", "agent", "language",
     ]  # fmt: skip
 
 

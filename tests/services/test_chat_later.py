@@ -318,15 +318,28 @@ async def test_the_order_of_zones(make_desk: Callable[..., Desk]) -> None:
 
 async def test_settings_are_shown_and_checked(desk: Desk) -> None:
     said = await desk.says("settings", NOWHERE, command="codetask")
-    assert (
-        said.text == "- `tz`: not set, not chosen by you\n- `timezone`: not set, for this channel"
-        or "not set" in said.text
-    )
+    assert said.text.splitlines()[:3] == [
+        "- `tz`: not set, your own",
+        "- `pings`: results, the default",
+        "- `timezone`: not set, for this channel",
+    ]
     said = await desk.says("settings tz Atlantis", NOWHERE, command="codetask")
     assert said.text.startswith("There is no time zone Atlantis.")
     said = await desk.says("settings timezone UTC", BO, command="codetask")
     assert said.text.startswith("Only an admin can change the settings of a channel.")
     said = await desk.says("settings tz UTC", GUEST, command="codetask")
     assert said.text.startswith("You can't see code tasks or follow-ups here")
+    said = await desk.says("settings pings loud", NOWHERE, command="codetask")
+    assert said.text == "You are mentioned for one of: results, questions, none. Nothing was changed."
     assert (await desk.says("settings quiet on", CY, command="codetask")).text.startswith("`settings` is not available")
     assert await desk.rows("SELECT 1 FROM audit WHERE action = 'setting'") == []
+
+
+async def test_everyone_chooses_what_they_are_mentioned_for(desk: Desk) -> None:
+    for typed, shown in (
+        ("settings pings questions", "- `pings`: questions, your own"),
+        ("设置 提及 关闭", "- `pings`: none, your own"),
+        ("settings pings default", "- `pings`: results, the default"),
+    ):
+        assert (await desk.says(typed, BO, command="codetask")).text == shown
+    assert len(await desk.rows("SELECT 1 FROM audit WHERE action = 'setting'")) == 3

@@ -112,7 +112,7 @@ async def test_a_question_is_asked_in_the_thread_and_a_button_answers_it(world: 
     assert ask(world, hold)["status"] == "waiting" and state(world, hold) is RunState.WAITING_FOR_INPUT
     await world.settle()
     posted = question(world)
-    assert COLOR in posted.text and posted.mention is not None and posted.mention.id == "U1"
+    assert posted.asks and COLOR in posted.text and posted.mention is not None and posted.mention.id == "U1"
     assert [button.label for button in posted.buttons] == ["red", "blue"]
     assert "Needs you" in card(world).title and COLOR.rstrip("?") in card(world).body
     await press(world, 2)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.core.cards import Doc
-from bot.core.inbound import MessageRef, ThreadRef
+from bot.core.inbound import MessageRef, Person, ThreadRef
 from bot.ports import Retry
 from bot.services import outbox
 from bot.services.outbox import Relay
@@ -128,3 +128,36 @@ async def test_a_line_is_changed_in_place_and_its_mark_taken_away(store: Databas
     await asyncio.wait_for(Relay(store, {"slack": chat}).drain(), 10)
     assert chat.marks == set() and deliveries(store) == {}
     assert [[one.text for one in said.edits] for said in chat.said] == [["Filed as CT-1."]]
+
+
+MENTIONED = [
+    (None, False, True),
+    ("questions", False, False),
+    ("questions", True, True),
+    ("none", False, False),
+    ("none", True, False),
+]
+
+
+@pytest.mark.parametrize(("wanted", "asks", "mentioned"), MENTIONED)
+async def test_nobody_is_mentioned_who_does_not_want_to_be(
+    store: Database, chat: Odd, wanted: str | None, asks: bool, mentioned: bool
+) -> None:
+    """As they say when it is sent; in every language of the message, and in its edits."""
+    ana = Person(platform="slack", workspace_id="T1", id="U1", name="ana")
+
+    def doc(text: str) -> Doc:
+        told = Doc(text=text, mention=ana, asks=asks)
+        return told.model_copy(update={"translations": {"zh": told}})
+
+    def send(delivery: Delivery) -> None:
+        store.run_sync(lambda tx: tx.outbox.add(tx.threads.open(CHANNEL).id, delivery))
+
+    send(Delivery("post", "one", doc("done"), card_key="FU-1"))
+    store.run_sync(lambda tx: tx.people.prefer(ana, "pings", wanted))
+    await asyncio.wait_for(Relay(store, {"slack": chat}).drain(), 10)
+    send(Delivery("edit", "two", doc("late"), card_key="FU-1"))
+    await asyncio.wait_for(Relay(store, {"slack": chat}).drain(), 10)
+    (said,) = chat.said
+    for content in (said.content, *said.edits):
+        assert [one.mention for one in (content, content.translations["zh"])] == [ana if mentioned else None] * 2
