@@ -127,9 +127,11 @@ class Database:
 
     def _watch(self, path: str) -> DataVersionWatcher:
         def by_others() -> bool:
+            asked = self._writer.submit(URGENT, self._others_wrote)
             try:
-                return self._writer.submit(URGENT, self._others_wrote).result(BUSY_ENOUGH)
+                return asked.result(BUSY_ENOUGH)
             except TimeoutError:  # the writer waits for another process, most likely
+                asked.cancel()  # it would take note, unheard, of what is written until it has its turn
                 return True
 
         return DataVersionWatcher(path, self.wakeups, by_others)

@@ -429,11 +429,11 @@ class PersonRow(SQLModel, table=True):
 
 @stored
 class PersonSettingRow(SQLModel, table=True):
-    """What someone chose for themselves (`settings tz ...`); it goes before what the platform tells."""
+    """What someone chose for themselves (`settings tz ...`), in every workspace of a platform; it goes before what the
+    platform tells."""
 
     __tablename__ = "person_setting"
     platform: str = Field(primary_key=True)
-    workspace_id: str = Field(primary_key=True)
     person_id: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
     value: str

@@ -35,7 +35,7 @@ SELECT value FROM channel_setting WHERE platform = :platform AND workspace_id = 
 """
 PREFERENCE = """
 SELECT value FROM person_setting
-WHERE platform = :platform AND workspace_id = :workspace AND person_id = :person AND key = :key
+WHERE platform = :platform AND person_id = :person AND key = :key
 """
 
 LINKED = """
@@ -170,15 +170,10 @@ class People:
             self._tx.insert_new(ChannelSettingRow, {**where, "value": value})
 
     def preference(self, person: Person, key: str) -> str | None:
-        return self._tx.scalar(PREFERENCE, key=key, **_who(person))
+        return self._tx.scalar(PREFERENCE, platform=person.platform, person=person.id, key=key)
 
     def prefer(self, person: Person, key: str, value: str | None) -> None:
-        where = {
-            "platform": person.platform,
-            "workspace_id": person.workspace_id,
-            "person_id": person.id,
-            "key": key,
-        }
+        where = {"platform": person.platform, "person_id": person.id, "key": key}
         self._tx.session.execute(sa.delete(PersonSettingRow).filter_by(**where))
         if value is not None:
             self._tx.insert_new(PersonSettingRow, {**where, "value": value})

@@ -159,6 +159,8 @@ class Suggestion(SQLModel):
     """Whether the first of `similar` likely asks for the same."""
     edited: str = ""
     """What its messages say since an edit that the agent of its code task was not told; a press passes it on."""
+    told_hash: str = ""
+    """`hash_of` the edit that was passed on last; empty while the agent knows the description only."""
     hidden: int = 0
     """How many invisible characters were taken out of its text."""
     thread_id: int | None = None

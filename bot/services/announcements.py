@@ -166,7 +166,7 @@ class Announcer:
     def _follow_line(self, tx: Transaction, task: CodeTask, thread_id: int, key: str) -> None:
         """The line of the suggestion that it was filed from says its stage, and offers only what can still be done."""
         suggestion = _behind(tx, task)
-        if suggestion is not None and tx.outbox.known(line_key(suggestion)):
+        if suggestion is not None and is_told(tx, suggestion):
             line = Line(suggestion, task)
             doc = self._wording(tx, thread_id).make(lambda texts: line_doc(line, texts, tx.now, self.redactor.mask))
             tx.outbox.add(thread_id, Delivery("edit", key, doc, card_key=suggestion.ref))
@@ -190,6 +190,11 @@ class Announcer:
             return None
         by = actor.name or actor.id
         return lambda texts: cancelled_reply(task, by, texts, mention=True)
+
+
+def is_told(tx: Transaction, suggestion: Suggestion) -> bool:
+    """Whether there is a line of it."""
+    return tx.outbox.card_message(suggestion.ref) is not None or tx.outbox.known(line_key(suggestion))
 
 
 def _behind(tx: Transaction, task: CodeTask) -> Suggestion | None:

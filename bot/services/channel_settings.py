@@ -66,11 +66,11 @@ class ChannelSettings:
     def store(self, tx: Transaction, place: ThreadRef, key: ChannelKey, value: str | None) -> None:
         """Stores a value that `read` gave. Where it switches intake on, the channel is told; the base of a repository
         is forgotten with it."""
-        before = tx.people.setting(place, key) or Mode.OFF.value
+        before = tx.people.setting(place, key)
         tx.people.set_setting(place, key, value)
         if key == "repo" and value != before:
             tx.people.set_setting(place, "base", None)
-        if key != "intake" or value is None or value == before:
+        if key != "intake" or value is None or value == (before or Mode.OFF.value):
             return
         mode = Mode(value)
         if mode in (Mode.SUGGEST, Mode.AUTO):

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from bot.core.commands import render
 from bot.core.followups import FollowUp, FollowUpKind, FollowUpState
-from bot.core.inbound import MessageRef
+from bot.core.inbound import FormSent, MessageRef
 from bot.core.people import Action, may
 from bot.core.quoting import code_span
 from bot.core.suggestions import FILED, Suggestion, hash_of
@@ -46,7 +46,8 @@ class ChatSends:
         if isinstance(task, Refused):
             answers.refuse(tx, said, task)
             return
-        self._send(tx, said, task, command.text)
+        # A form of [Ask for changes] may have been open since before the agent asked something.
+        self._send(tx, said, task, command.text, answers_question=not isinstance(said.event, FormSent))
 
     def ask(self, tx: Transaction, said: Said, number: int) -> None:
         """[Ask for changes] where no form opened: the words to type instead."""
@@ -74,7 +75,7 @@ class ChatSends:
             return
         text = f"{said.wording.texts.say('intake.edit_for_agent')}\n\n{found.edited}"
         if self._send(tx, said, task, text, answers_question=False):
-            tx.suggestions.update(found.id or 0, (FILED,), edited="")
+            tx.suggestions.update(found.id or 0, (FILED,), edited="", told_hash=hash_of(found.edited))
 
     def _send(self, tx: Transaction, said: Said, task: CodeTask, text: str, *, answers_question: bool = True) -> bool:
         """Passes the words on and says what becomes of them; False when they were refused."""

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from bot.core.followups import (
+    ON_TIME,
     Fail,
     Fire,
     FollowUpKind,
@@ -38,9 +39,9 @@ from bot.store import Due, RunAgain, Store, StoreDown, Transaction
 log = structlog.get_logger(__name__)
 BATCH: Final = 1_000
 """Follow-ups that one transaction fires: few commits for many due at one instant (1,000 prompts take 35 ms)."""
-REMINDERS: Final = 350
-"""How many of them may be reminders, so that nobody waits long for the writer: as each renders its post, these take
-70 ms."""
+POSTS: Final = 350
+"""How many of them may be reminders or late, so that nobody waits long for the writer: as each of those renders a post
+or is written alone, these take 70 to 350 ms."""
 
 EARLY_SECONDS: Final = 0.02
 """How long before a follow-up falls due a long wait for it ends, for a short one: Linux ends a wait late by up to a
@@ -102,7 +103,7 @@ class Firing:
 
     async def _one_by_one(self) -> None:
         """One of a batch cannot be fired, for a fault of ours: the others are, and that one has failed."""
-        for number in await self.store.run(lambda tx: [one.id for one in tx.followups.due(BATCH)]):
+        for number in await self.store.run(lambda tx: [one.id for one in tx.followups.due(POSTS)]):
             try:
                 await self.store.run(partial(self._fire_only, number))
             except (StoreDown, RunAgain):
@@ -113,7 +114,7 @@ class Firing:
                 await self.store.run(partial(self._give_up, number, f"It met an unexpected fault (ref {ref})."))
 
     def _fire_only(self, number: int, tx: Transaction) -> None:
-        _Batch(self, tx, [one for one in tx.followups.due(BATCH) if one.id == number]).fire()
+        _Batch(self, tx, [one for one in tx.followups.due(POSTS) if one.id == number]).fire()
 
     def _give_up(self, number: int, error: str, tx: Transaction) -> None:
         pending, failed = {FollowUpState.PENDING}, FollowUpState.FAILED
@@ -135,8 +136,9 @@ class Firing:
 def _next(tx: Transaction) -> Sequence[Due]:
     """What one transaction fires, oldest due first."""
     due = tx.followups.due(BATCH)
-    reminders = [place for place, one in enumerate(due) if one.kind is FollowUpKind.MESSAGE]
-    return due[: reminders[REMINDERS]] if len(reminders) > REMINDERS else due
+    on_time = tx.now - ON_TIME
+    posts = [place for place, one in enumerate(due) if one.kind is FollowUpKind.MESSAGE or one.due_at < on_time]
+    return due[: posts[POSTS]] if len(posts) > POSTS else due
 
 
 @dataclass(slots=True)

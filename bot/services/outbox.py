@@ -164,6 +164,9 @@ class Relay:
         except TimeoutError:
             log.warning("delivery_unanswered", delivery=delivery.dedup_key)
             outcome = Retry(timedelta(0), maybe_done=_posts(delivery), why="no answer in time")
+        except StoreDown:
+            log.warning("delivery_not_tried", delivery=delivery.dedup_key)
+            outcome = Retry(timedelta(0), maybe_done=False, why="no database")
         except Exception:
             log.exception("delivery_failed", delivery=delivery.dedup_key)
             if delivery.attempt < PERMANENT_TRIES:

@@ -70,7 +70,11 @@ class Sends:
             return Refused("refused.send_too_long", {"n": len(kept)})
         match task.stage:
             case Stage.QUEUED:
-                return self._keep(tx, task, person, kept)
+                now = self._keep(tx, task, person, kept)
+                if now is not None:
+                    return now
+                # It was claimed at this moment.
+                return self.send(tx, task_id, person, text, message_id=message_id, answers_question=answers_question)
             case Stage.RUNNING | Stage.TESTING | Stage.REVIEW:
                 return self._pass_on(tx, task, person, kept, message_id, answers_question=answers_question)
             case Stage.FAILED:
@@ -79,11 +83,11 @@ class Sends:
             case Stage.MERGED:
                 return Refused("refused.send_merged", {"ref": task.ref}, "state")
 
-    def _keep(self, tx: Transaction, task: CodeTask, person: Person, text: str) -> Sent | Refused:
-        """Adds the words to what the agent is told at its start."""
+    def _keep(self, tx: Transaction, task: CodeTask, person: Person, text: str) -> Sent | Refused | None:
+        """Adds the words to what the agent is told at its start; None where it has started."""
         kept = keep_words(tx, task.id or 0, person.name or person.id, text)
         if kept is None:
-            return self.send(tx, task.id or 0, person, text)  # claimed at this moment
+            return None
         now, place = kept
         if not place:
             return Refused("refused.send_full", {"ref": task.ref}, "state")

@@ -433,7 +433,10 @@ def checked(text: str) -> Accepted | Refused:
 
 
 def repo_of_channel(tx: Transaction, channel: ThreadRef, settings: Settings) -> Repo | None:
-    """The repository that a channel's code tasks are for: as its admin set it, else the only one there is."""
+    """The repository that a channel's code tasks are for: as its admin set it, else the only one there is; None where
+    the one that was set is not configured any more."""
     repos = settings.repositories
-    chosen = repos.get(tx.people.setting(channel, "repo") or "")
-    return chosen or (next(iter(repos.values())) if len(repos) == 1 else None)
+    chosen = tx.people.setting(channel, "repo")
+    if chosen is None and len(repos) == 1:
+        return next(iter(repos.values()))
+    return repos.get(chosen or "")

@@ -1,8 +1,10 @@
 """Suggestions in chat: reactions and menus on messages, lists, forms, and the settings of a channel."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from bot.core.inbound import ThreadRef
 from bot.core.suggestions import DISMISSED, FILED, OPEN, PER_CHANNEL_AND_DAY, REMOVED
@@ -117,6 +119,21 @@ async def test_the_line_of_a_filed_one_offers_what_can_still_be_done(desk: Desk)
     )
     await desk.app.store.run(lambda tx: desk.app.attempts.claim(tx, "w", "host"))
     assert (await desk.line()).text == "Filed as CT-1 · running."
+
+
+async def test_the_line_is_followed_when_its_delivery_is_not_kept_any_more(desk: Desk) -> None:
+    await desk.hears()
+    await desk.clicks("File as code task")
+
+    def send_and_forget(tx: Any) -> None:
+        while found := tx.outbox.claim(["paper"], [], 10):
+            for delivery in found:
+                tx.outbox.sent(delivery, f"99.{delivery.id}", None)
+        tx.session.execute(sa.text("DELETE FROM outbox WHERE dedup_key = 'RQ-1:line'"))
+
+    await desk.app.store.run(send_and_forget)
+    await desk.says("cancel 1")
+    assert (await desk.line()).text == "Filed as CT-1 · cancelled."
 
 
 async def test_a_message_that_was_not_flagged_is_filed_by_hand(desk: Desk) -> None:
@@ -300,6 +317,18 @@ async def test_the_base_branch_of_a_channel(make_desk: Callable[..., Desk]) -> N
     assert shown == "- `repo`: web, for this channel\n- `base`: main, the default", "a branch belongs to its repository"
     await desk.says("settings base dev", CY)
     assert await desk.says("settings base default", CY) == "- `base`: main, the default"
+
+
+async def test_the_base_of_a_repository_that_is_gone_is_no_other_ones(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk(repos={"web": {"url": "file:///nowhere/web.git", "forge": "none"}})
+    await desk.says("settings base dev", CY)
+    await desk.says("settings repo default", CY)
+    assert await desk.setting("base") == "dev", "nothing changed"
+    old = CHANNEL.model_copy(update={"root": None})
+    await desk.app.store.run(lambda tx: tx.people.set_setting(old, "repo", "shop"))
+    await desk.says("Export the invoices page as CSV", ANA)
+    assert [task.base for task in await desk.tasks()] == ["main"]
+    assert "Set this channel's repository first" in await desk.says("settings base dev", CY)
 
 
 async def test_nothing_is_switched_on_where_the_feature_is_off(make_desk: Callable[..., Desk]) -> None:

@@ -343,3 +343,6 @@ async def test_everyone_chooses_what_they_are_mentioned_for(desk: Desk) -> None:
     ):
         assert (await desk.says(typed, BO, command="codetask")).text == shown
     assert len(await desk.rows("SELECT 1 FROM audit WHERE action = 'setting'")) == 3
+    await desk.says("settings pings none", BO, command="codetask")
+    elsewhere = BO.model_copy(update={"workspace_id": "T2"})
+    assert await desk.app.store.run(lambda tx: tx.people.preference(elsewhere, "pings")) == "none"

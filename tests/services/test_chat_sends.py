@@ -75,6 +75,18 @@ async def test_asking_for_changes_is_a_send(desk: Desk) -> None:
     assert len(await desk.all()) == 1
 
 
+async def test_asking_for_changes_is_no_answer_to_a_question(desk: Desk) -> None:
+    """Its form may have been open since before the agent asked."""
+    await filed(desk, Stage.RUNNING)
+    claimed = await desk.app.store.run(lambda tx: tx.runs.of_task(1))
+    thread = (await task(desk)).thread_id or 0
+    await desk.app.store.run(lambda tx: tx.questions.ask(claimed[-1].id or 0, thread, "Which table?", ()))
+    await desk.sends("codetask:ask_changes:CT-1", BO, note="use tabs")
+    assert (await desk.one()).body == "use tabs"
+    asked = await desk.app.store.run(lambda tx: tx.questions.last_of(claimed[-1].id or 0), read=True)
+    assert asked is not None and asked.answered_at is None
+
+
 async def test_words_go_to_the_code_task_that_they_name(desk: Desk) -> None:
     await filed(desk, Stage.REVIEW, branch="code-worker/CT-1")
     await says(desk, "--priority low Another thing in the same thread", message_id="17.9")

@@ -178,6 +178,38 @@ async def test_an_edit_is_told_again_when_it_is_made_again(desk: Desk) -> None:
     assert len(await desk.follow_ups()) == 1
 
 
+async def test_an_edit_that_is_taken_back_is_not_told(desk: Desk) -> None:
+    old = (await edited_while_it_runs(desk)).buttons[0]
+    told = len(await desk.notes())
+    for back in (TEXT, f"{TEXT} "):
+        await desk.edits(desk.board.said["10.2"], back)
+    assert len(await desk.notes()) == told, "the agent has this text"
+    assert (await desk.presses(old.value, ANA)).startswith("Nothing was sent")
+
+
+async def test_an_edit_that_is_taken_back_after_it_was_sent_is_told(desk: Desk) -> None:
+    sent = (await edited_while_it_runs(desk)).buttons[0]
+    await desk.presses(sent.value, ANA)
+    told = len(await desk.notes())
+    await desk.edits(desk.board.said["10.2"], TEXT.replace("CSV", "Excel"))
+    assert len(await desk.notes()) == told, "the agent has this text"
+    await desk.edits(desk.board.said["10.2"], TEXT)
+    assert await desk.presses((await desk.notes())[-1].buttons[0].value, ANA) != ""
+    assert [one.body.endswith(f"\n\n{TEXT}") for one in await desk.follow_ups()] == [False, True]
+
+
+async def test_the_card_shows_an_earlier_text_that_came_back(desk: Desk) -> None:
+    await desk.says("settings intake suggest", CY)
+    message = desk.writes(TEXT, ANA)
+    await hear(desk, message)
+    await desk.clicks("File as code task", ANA)
+    for words in ("XML", "PDF", "XML"):
+        await desk.edits(message, TEXT.replace("CSV", words))
+    assert "XML" in (await desk.task()).description
+    shown = str((await desk._rows("card_key = 'CT-1'"))[-1])
+    assert "XML" in shown and "PDF" not in shown
+
+
 async def test_an_edit_is_no_answer_to_a_question(desk: Desk) -> None:
     note = await edited_while_it_runs(desk)
     thread = (await desk.task()).thread_id or 0

@@ -13,7 +13,7 @@ from bot.core.cards import Doc
 from bot.core.followups import FollowUp, FollowUpKind, FollowUpState
 from bot.core.runs import RunLease
 from bot.services import followup_news
-from bot.services.firing import BATCH, EARLY_SECONDS
+from bot.services.firing import BATCH, EARLY_SECONDS, POSTS
 from bot.services.fresh_roles import FreshRoles
 from bot.services.loops import FAULT_SECONDS
 from storage.engine import Database
@@ -106,6 +106,19 @@ def test_reminders_of_a_thread_are_posted_in_the_order_of_their_times(world: Wor
     assert look(world)[0] == 3
     keys = world.rows("SELECT dedup_key FROM outbox ORDER BY seq")
     assert keys == [("FU-2:1:due",), ("FU-3:1:due",), ("FU-1:1:due",)]
+
+
+@pytest.mark.parametrize("if_missed", ["skip", "run"])
+def test_late_ones_are_fired_in_smaller_steps(world: World, if_missed: str) -> None:
+    """Each of them says something or is written alone."""
+
+    def fill(tx: Tx) -> None:
+        for number in range(POSTS + 1):
+            put(tx, root=f"{number}.0", due_at=tx.now, if_missed=if_missed)
+
+    world.store.run_sync(fill)
+    world.clock.advance(3600)
+    assert [look(world) for _ in range(3)] == [(POSTS, None), (1, None), (0, poll(world))]
 
 
 async def test_more_than_a_batch_is_fired_without_a_pause(world: World) -> None:

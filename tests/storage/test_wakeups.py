@@ -126,6 +126,20 @@ async def test_two_threads_that_write_do_not_wake_it_for_ever(store: Database) -
         assert not await asyncio.to_thread(watcher._by_others)
 
 
+@only_sqlite
+async def test_what_others_wrote_while_the_writer_was_busy_is_not_missed(store: Database, second: Database) -> None:
+    watcher, go = store._watcher, threading.Event()
+    assert isinstance(watcher, DataVersionWatcher)
+    await asyncio.to_thread(watcher._by_others)
+    busy = store._writer.submit(0, lambda: go.wait(DEADLINE))
+    assert await asyncio.to_thread(watcher._by_others), "it cannot know, so it says so"
+    await second.run(file)
+    go.set()
+    assert busy.result(DEADLINE)
+    await store.run(lambda tx: None, read=False)
+    assert await asyncio.to_thread(watcher._by_others)
+
+
 async def test_a_commit_wakes_another_process(store: Database, database_url: str) -> None:
     seen = store.version("run")
     command = [sys.executable, "-c", ELSEWHERE, database_url]

@@ -52,6 +52,8 @@ class FiledChanges:
         if task.stage in OVER:
             return
         words = extract(text)
+        if hash_of(words.problem) == (item.told_hash or hash_of(task.description)):
+            return  # an edit that was taken back, or that changes no word of the wish
         mine = item.reason != BY_HAND and hash_of(task.description) == item.text_hash
         trusted = author.kind == "human" and may(self.rights.role(author), Action.FILE, is_requester=False)
         fits = len(words.problem) >= DESCRIPTION_MIN and not guard(words.problem)
@@ -60,8 +62,10 @@ class FiledChanges:
             values = {"description": words.problem, "title": words.title or title_of(words.problem)}
             revised = tx.tasks.update(task.id or 0, {Stage.QUEUED}, **values)
         if revised is not None:
-            tx.suggestions.update(item.id or 0, (FILED,), text=words.problem, text_hash=hash_of(words.problem))
-            self._card(tx, revised, f"revised:{seen[:12]}")
+            tx.suggestions.update(
+                item.id or 0, (FILED,), text=words.problem, text_hash=hash_of(words.problem), told_hash=""
+            )
+            self._card(tx, revised, f"revised:{seen[:12]}:{tx.now.isoformat()}")
             tx.people.audit(f"{author.platform}:{author.id}", "revise", task.ref, {"text": seen})
         else:
             task = tx.tasks.get(task.id or 0) or task  # it may have been claimed at this moment

@@ -12,7 +12,7 @@ from bot.core.inbound import MessageRef, Person, ReplyToken, ThreadRef
 from bot.core.suggestion_replies import Line, intake_on_doc, line_doc, muted_doc, paused_doc
 from bot.core.suggestions import HASH_SHOWN, Mode, Suggestion, line_key
 from bot.core.texts import Texts
-from bot.services.announcements import Announcer
+from bot.services.announcements import Announcer, is_told
 from bot.store import Delivery, Transaction
 
 
@@ -22,17 +22,13 @@ class SuggestionNews:
 
     announcer: Announcer
 
-    def is_told(self, tx: Transaction, suggestion: Suggestion) -> bool:
-        """Whether there is a line of it."""
-        return tx.outbox.card_message(suggestion.ref) is not None or tx.outbox.known(line_key(suggestion))
-
     def line(self, tx: Transaction, thread_id: int, line: Line, why: str = "", key: str = "") -> None:
         """Posts the line in its thread, or shows on it what is true now. `why` tells two edits of one instant apart;
         an edit of the same `key` is made once."""
         suggestion, mask = line.suggestion, self.announcer.redactor.mask
         place = tx.threads.get(thread_id).ref
         doc = self.announcer.languages.shared(tx, place).make(lambda texts: line_doc(line, texts, tx.now, mask))
-        if not self.is_told(tx, suggestion):
+        if not is_told(tx, suggestion):
             tx.outbox.add(thread_id, Delivery("post", line_key(suggestion), doc, card_key=suggestion.ref))
             return
         parts = (suggestion.state.value, suggestion.text_hash[:HASH_SHOWN], int(tx.now.timestamp() * 1000), why)

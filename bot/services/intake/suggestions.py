@@ -35,6 +35,7 @@ from bot.core.suggestions import (
     hash_of,
 )
 from bot.core.tasks import TITLE_MAX, CodeTask, Stage, title_of
+from bot.services.announcements import is_told
 from bot.services.intake.modes import SETTING
 from bot.services.intake.news import SuggestionNews, channel_of, thread_of
 from bot.services.ledger import Ledger
@@ -73,7 +74,7 @@ class Suggestions:
 
     def changed(self, tx: Transaction, suggestion: Suggestion, why: str = "") -> None:
         """Shows on the line what is true now; nothing where there is no line."""
-        if suggestion.thread_id is not None and self.news.is_told(tx, suggestion):
+        if suggestion.thread_id is not None and is_told(tx, suggestion):
             self.news.line(tx, suggestion.thread_id, self.line(tx, suggestion), why)
 
     def take_down(self, tx: Transaction, suggestion: Suggestion) -> None:
@@ -160,7 +161,7 @@ class Suggestions:
         if isinstance(filed, Refused):
             return filed
         actor = AUTO if by_itself else actor_of(person)
-        told_now = {"code_task_id": filed.task.id, "decided_by": _decider(filed, actor), "edited": "", **words}
+        told_now = {"code_task_id": filed.task.id, "decided_by": _decider(filed, actor), "edited": "", "told_hash": "", **words}
         if found.state is FILED:  # its code task was deleted
             moved = tx.suggestions.update(found.id or 0, (FILED,), decided_at=tx.now, **told_now)
         else:
@@ -343,7 +344,7 @@ class Suggestions:
                 self._without_undo(tx, suggestion, key)
 
     def _without_undo(self, tx: Transaction, suggestion: Suggestion, key: str) -> None:
-        if suggestion.thread_id is not None and self.news.is_told(tx, suggestion):
+        if suggestion.thread_id is not None and is_told(tx, suggestion):
             self.news.line(tx, suggestion.thread_id, self.line(tx, suggestion), key=key)
 
     def offer(self, tx: Transaction, suggestion: Suggestion, text: str, person: Person) -> Suggestion | Refused:

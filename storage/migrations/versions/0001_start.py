@@ -123,11 +123,10 @@ def upgrade() -> None:
     op.create_table(
         "person_setting",
         sa.Column("platform", sa.String(), nullable=False),
-        sa.Column("workspace_id", sa.String(), nullable=False),
         sa.Column("person_id", sa.String(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("value", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("platform", "workspace_id", "person_id", "key", name=op.f("pk_person_setting")),
+        sa.PrimaryKeyConstraint("platform", "person_id", "key", name=op.f("pk_person_setting")),
     )
     op.create_table(
         "rate_gate",
@@ -464,6 +463,7 @@ def upgrade() -> None:
         sa.Column("similar", sa.String(), nullable=False),
         sa.Column("likely_same", sa.Boolean(), nullable=False),
         sa.Column("edited", sa.String(), nullable=False),
+        sa.Column("told_hash", sa.String(), nullable=False),
         sa.Column("hidden", sa.Integer(), nullable=False),
         sa.Column("thread_id", sa.Integer(), nullable=True),
         sa.Column("code_task_id", sa.Integer(), nullable=True),
