@@ -14,13 +14,14 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
 PAIRS: Final = 5
 LONG: Final = 100
+UNBOUND: Final = {"person_daily_tasks": 1_000, "channel_daily_tasks": 1_000}
 
 
 async def test_each_of_two_people_gets_a_code_task(
     tmp_path: Path, nursery: Nursery, site_url: str, long_run: bool
 ) -> None:
     pairs = LONG if long_run else PAIRS
-    async with site(tmp_path, nursery, site_url, filers="*") as place:
+    async with site(tmp_path, nursery, site_url, filers="*", **UNBOUND) as place:
         place.start("serve")
         await place.connected()
         for number in range(pairs):
