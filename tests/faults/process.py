@@ -39,8 +39,11 @@ class Proc:
 
     async def died(self, timeout: float = 30) -> int:
         """Waits for its end; the exit code."""
-        async with asyncio.timeout(timeout):
-            return await asyncio.shield(asyncio.wrap_future(self.exited))
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.shield(asyncio.wrap_future(self.exited))
+        except TimeoutError:
+            raise AssertionError(f"it lives on:\n{self.said[-3000:]}") from None
 
     async def stop(self, timeout: float = 60) -> int:
         """SIGTERM, and its end."""
