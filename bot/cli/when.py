@@ -32,7 +32,11 @@ def when(
     """Show which instant a time is read as. Exit 2 when it has to be asked or is refused."""
     if file:
         for line in _lines(file):
-            out_json(_answer(line["text"], line.get("tz") or tz, line.get("now") or now, language), line=True)
+            try:
+                told = _answer(line["text"], line.get("tz") or tz, line.get("now") or now, language)
+            except Failure as failure:  # of this line alone
+                told = {"kind": "refuse", "at": None, "choices": [], "say": failure.message}
+            out_json(told, line=True)
         return
     told = _answer(text, tz, now, language)
     if wants_json(output, as_json):

@@ -42,14 +42,16 @@ def test_every_line_of_a_file(terminal: Terminal) -> None:
     rows = [
         {"text": "in 2h", "tz": "Asia/Shanghai", "now": "2026-03-06T15:30:00+08:00"},
         {"text": "soon"},
+        {"text": "in 1d", "tz": "Nowhere/Land"},
         {"text": "明天下午3点", "tz": "Asia/Shanghai", "note": "ignored"},
     ]
     written = "\n".join(json.dumps(row) for row in rows) + "\n\n"
     done = terminal.run("when", "--file", "-", *BERLIN, stdin=written)
     assert done.returncode == 0
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [one["kind"] for one in told] == ["instant", "refuse", "instant"]
-    assert [one["at"] for one in told] == ["2026-03-06T17:30:00+08:00", None, "2026-03-07T15:00:00+08:00"]
+    assert [one["kind"] for one in told] == ["instant", "refuse", "refuse", "instant"]
+    assert [one["at"] for one in told] == ["2026-03-06T17:30:00+08:00", None, None, "2026-03-07T15:00:00+08:00"]
+    assert told[2]["say"] == "There is no time zone Nowhere/Land."
 
 
 @pytest.mark.parametrize(

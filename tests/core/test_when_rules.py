@@ -147,7 +147,16 @@ def test_the_process_s_own_zone_plays_no_part() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1 " * 5000, "a week from " * 3000, "三" * 20000, "9:" * 9000, "½" * 9000, "(" * 9000]
+    "text",
+    [
+        "1 " * 5000,
+        "a week from " * 3000,
+        "三" * 20000,
+        "9:" * 9000,
+        "½" * 9000,
+        "(" * 9000,
+        "tomorrow" + " " * 9000 + "x",
+    ],
 )
 def test_long_texts_are_refused_and_not_pondered(text: str) -> None:
     read = read_when(text, now=datetime(2026, 3, 6, tzinfo=UTC), zone="UTC")

@@ -12,7 +12,7 @@ from bot.core.when.items import Item, Stop
 from bot.core.when.machine import read_epoch, split_epoch
 from bot.core.when.plan import Plan, plan
 from bot.core.when.resolve import Frame, resolve
-from bot.core.when.scan import Piece, more_time, scan
+from bot.core.when.scan import Piece, goes_on, more_time, scan, several_weekdays
 from bot.core.when.spelling import plain
 from bot.core.when.values import GRACE, HORIZON, Ask, Choice, Reading, Refused, When
 from bot.core.when.zones import zone_named
@@ -45,7 +45,8 @@ def read_when(text: str, *, now: datetime, zone: tzinfo | str) -> Reading:
     rest = body[pieces[-1].end :].strip(_AROUND + ")") if pieces else body
     items = _items(pieces)
     if rest and not _stopped(items):
-        return Refused("when.unclear", home, shown, {"text": shown})
+        several = bool(pieces) and goes_on(body, pieces[-1].end)
+        return Refused("when.one_time" if several else "when.unclear", home, shown, {"text": shown})
     return _resolved(items, shown, now, home) or Refused("when.unclear", home, shown, {"text": shown})
 
 
@@ -71,6 +72,8 @@ def split_later(text: str, *, now: datetime, zone: tzinfo | str) -> tuple[Readin
 def _longest(text: str, body: str, lead: int, pieces: list[Piece], now: datetime, home: tzinfo) -> tuple[Reading, str]:
     shown = _shortened(text)
     unclear = Refused("when.unclear", home, shown, {"text": shown})
+    if several_weekdays(pieces):
+        return Refused("when.one_time", home, shown, {"text": shown}), text
     for count in range(len(pieces), 0, -1):
         end = pieces[count - 1].end
         read = _resolved(_items(pieces[:count]), text[lead : lead + end].strip(), now, home, whole=False)

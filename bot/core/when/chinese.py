@@ -2,11 +2,13 @@
 
 import re
 from fractions import Fraction
+from itertools import pairwise
 from typing import Final
 
 from bot.core.when.items import (
     MANY,
     PAST,
+    UNCLEAR,
     Date,
     DayPart,
     Exact,
@@ -19,7 +21,6 @@ from bot.core.when.items import (
     Relative,
     SameTime,
     Shift,
-    Stop,
     Week,
     Weekday,
     Weekend,
@@ -35,16 +36,21 @@ _DAY_OF: Final = {
 _WEEK: Final = r"(?:周|星期|礼拜)"
 _UNITS: Final = {
     "秒": "seconds", "秒钟": "seconds", "分": "minutes", "分钟": "minutes", "小时": "hours", "钟头": "hours",
-    "天": "days", "日": "days", "周": "weeks", "星期": "weeks", "礼拜": "weeks", "月": "months", "年": "years",
-    "工作日": "workdays",
+    "钟": "hours", "天": "days", "日": "days", "周": "weeks", "星期": "weeks", "礼拜": "weeks", "月": "months",
+    "年": "years", "工作日": "workdays",
 }  # fmt: skip
 _UNIT: Final = "|".join(sorted(_UNITS, key=len, reverse=True))
+_POINT: Final = (
+    r"[零一二两三四五六七八九十]{1,3}点[零一二三四五六七八九]"
+    r"(?=\s*(?:个\s*月|个?\s*(?:小时|钟头)|分钟|天|周|星期|礼拜|年))"
+)
 _PIECE: Final = re.compile(
-    rf"(?P<n>\d{{1,18}}(?:\.\d{{1,6}})?|{_N}|半)\s*(?P<measure>个)?(?P<half>半)?\s*(?:(?P<quarter>刻钟?)|(?P<unit>{_UNIT}))(?P<more>半)?"
+    rf"(?P<n>{_POINT}|\d{{1,18}}(?:\.\d{{1,6}})?|{_N}|半)\s*(?P<measure>个)?(?P<half>半)?\s*(?:(?P<quarter>刻钟?)|(?P<unit>{_UNIT}))(?P<more>半)?"
 )
 _BEFORE: Final = re.compile(r"(?:再?过|再等|等)\s*")
 _AFTER: Final = re.compile(r"\s*(?:(?P<on>之后|以后|过后|后)|(?P<back>之前|以前|前))(?!天|日)")
 _WITHIN: Final = re.compile(r"\s*[之以]?内")
+_OFTEN: Final = re.compile(rf"\s*{_N}\s*次")
 _RANGE: Final = re.compile(
     rf"(?:[一两二三四五六七八九]{{2}}|{_N}\s*(?:到|至|-|~)\s*{_N})\s*个?(?:刻钟|{_UNIT})(?:\s*(?:之后|以后|过后|后))?"
 )
@@ -67,10 +73,13 @@ def read_length(text: str, at: int) -> tuple[tuple[Item, ...], int] | None:
             return (MANY,), piece.end()
         last = size
         shift, position = longer, piece.end()
+        clear = clear and piece["unit"] != "钟"
         clear = clear and (piece["unit"] not in ("分", "日", "月", "年") or bool(piece["measure"]))
     if position == start or _WITHIN.match(text, position):
         return None
-    after = _AFTER.match(text, position)
+    after, often = _AFTER.match(text, position), _OFTEN.match(text, position)
+    if often:
+        return (MANY,), often.end()
     if after:
         return ((PAST,) if after["back"] else (shift,)), after.end()
     return ((shift,), position) if before or clear else None
@@ -87,6 +96,12 @@ def _piece(shift: Shift, piece: re.Match[str]) -> Shift | None:
         value = Fraction(1, 2)
     elif "." in said:
         value = Fraction(said)
+    elif "点" in said:
+        whole, _, tenths = said.partition("点")
+        number = chinese_number(whole)
+        if number is None:
+            return None
+        value = Fraction(number) + Fraction(chinese_number(tenths) or 0, 10)
     else:
         number = int(said) if said.isdecimal() else chinese_number(said)
         if number is None:
@@ -94,7 +109,9 @@ def _piece(shift: Shift, piece: re.Match[str]) -> Shift | None:
         value = Fraction(number)
     if piece["quarter"]:
         return added(shift, "minutes", value * 15)
-    if piece["unit"] == "月" and not piece["measure"]:
+    if piece["unit"] in ("月", "钟") and not piece["measure"]:
+        return None
+    if piece["unit"] == "工作日" and (value % 1 or piece["half"]):
         return None
     return added(shift, _UNITS[piece["unit"]], value + (Fraction(1, 2) if piece["half"] or piece["more"] else 0))
 
@@ -110,6 +127,12 @@ def _weekday(found: re.Match[str]) -> Made:
             return (Weekday(day, Mode.NEXT),)
         case _:
             return (PAST,) if lead == "上" else (Week(len(lead)), Weekday(day))
+
+
+def _weekdays(found: re.Match[str]) -> Made:
+    """`周一三五`; not the `日天` of `周日天气`."""
+    named = [_DAY_OF[day] for day in found["days"]]
+    return (MANY,) if all(one < other for one, other in pairwise(named)) else None
 
 
 def _date(found: re.Match[str]) -> Made:
@@ -144,8 +167,9 @@ def _clock(found: re.Match[str]) -> Made:
     minute = 30 if found["half"] else 0
     if found["quarter"]:
         minute = {"一": 15, "1": 15, "两": 30, "三": 45, "3": 45}[found["quarter"]]
-    if found["minute"]:
-        read = chinese_number(found["minute"].removeprefix("零") or "零")
+    said = found["minute"] or found["bare"]
+    if said:
+        read = chinese_number(said.removeprefix("零") or "零")
         if read is None:
             return None
         minute = read
@@ -178,6 +202,14 @@ def _near_part(found: re.Match[str]) -> Made:
     return (Relative(_TODAYS[found["when"]]), DayPart(Part.MORNING if found["part"] in "早晨" else Part.NIGHT))
 
 
+_COUNTED: Final = (
+    r"\s*(?:[个件次条项位份遍人名台张篇页本场轮批组种封款家只道天周岁倍票步号楼级行块元%点时月日年:]|小时|分钟|秒|刻钟)"
+)
+_MINUTES: Final = (
+    r"(?:零[一二三四五六七八九]|[二三四五]?十[一二三四五六七八九]?|[0-5]\d)"
+    rf"(?![\d零一二三四五六七八九十百]|{_COUNTED})"
+)
+"""What is surely minutes without a word for them: `三点五十`, not the three of `五点三个任务`."""
 _END_DAY: Final = r"(?!\s*[点时:个年月天])"
 _LEAD: Final = r"(?P<lead>下下个?|下个?|这个?|本|当|上个?)?"
 RULES: Final[tuple[Rule, ...]] = (
@@ -189,6 +221,8 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(r"(?P<when>[今明后])(?P<part>早上?|晨|晚上?|夜)(?!点)", _near_part),
     rule(r"大?前天|昨[天日晚夜]|去年|刚才|上个?(?:周末|周|星期|礼拜|月)", PAST),
     rule(rf"{_LEAD.replace('|当', '')}{_WEEK}(?P<day>[一二三四五六日天]|[1-7](?![\d.])){_END_DAY}", _weekday),
+    rule(r"(?:(?<=[\d日号]\()|(?<=[\d日号] \())(?P<day>[一二三四五六日天])(?=\s*\))",
+         lambda found: (Weekday(_DAY_OF[found["day"]]),)),
     rule(rf"下个?{_WEEK}", Week(1)),
     rule(rf"下下个?{_WEEK}", Week(2)),
     rule(rf"(?:这个?|本){_WEEK}", Week(0)),
@@ -202,12 +236,17 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(rf"{_LEAD.replace('|上个?', '')}月[底末]", _month_end),
     rule(rf"{_LEAD.replace('|上个?', '')}月初", _month_start),
     rule(r"今?年[底末]", Date(12, 31)),
-    rule(rf"(?P<hour>{_N})\s*(?:点钟?|时(?!间|候|区))(?:整|(?P<half>半)|(?P<quarter>[一两三13])刻|过?(?P<minute>零?{_N})分?)?(?![\d刻])",
+    rule(rf"(?P<hour>{_N})\s*(?:点钟?|时(?!间|候|区))(?:整|正(?![常好在式确如])|(?P<half>半)|过?(?P<quarter>[一两三13])刻|过?(?P<minute>零?{_N})分(?!钟)|过?(?P<bare>{_MINUTES}))?(?![刻分])(?!\d{{1,6}}(?!\d|{_COUNTED}))",
          _clock),
     rule(rf"差(?:(?P<quarter>一刻)|(?P<minute>{_N})分钟?)(?:到|不到)?\s*(?P<hour>{_N})\s*点", _short_of),
     rule(rf"(?P<hour>{_N})\s*点\s*差(?:(?P<quarter>一刻)|(?P<minute>{_N})分)", _short_of),
-    rule(rf"(?:半夜|深夜)(?!\s*{_N}\s*[点时])", Stop("when.unclear")),
+    rule(rf"(?:半夜|深夜)(?!\s*{_N}\s*[点时])", UNCLEAR),
+    rule(rf"(?:明早|[早晚])一点儿?(?![半钟整零过差左准十\d]|{_N}|\s*[前后之以])", UNCLEAR),
+    rule(r"[早晚]一?些|晚上(?:晚|早)?些|稍[早晚微后]", UNCLEAR),
     rule(rf"(?P<part>{_PART})(?!点|些|一些)", lambda found: (DayPart(_PARTS[found["part"]]),)),
     rule(r"(?:这个|同一个?|同样的?|这)(?:时间|时候|时刻)", SameTime()),
-    rule(r"每隔?|天天|工作日", MANY),
+    rule(r"每隔?|天天", MANY),
+    rule(r"工作日", UNCLEAR),
+    rule(rf"{_WEEK}(?P<days>[一二三四五六日天]{{2,7}})(?!\s*[点时:个年月天次起早件十百]|[一二三四五六日])", _weekdays),
+    rule(rf"{_N}\s*(?:-|~|到|至)\s*{_N}\s*点", MANY),
 )  # fmt: skip

@@ -54,7 +54,7 @@ def days(item: Day, today: date) -> Days:
             return Days(_dates(item, today))
         case Slashed():
             readings = (Date(item.second, item.first, item.year), Date(item.first, item.second, item.year))
-            lines = tuple(line for reading in readings for line in _dates(reading, today))
+            lines = tuple(line for reading in readings for line in _either_year(reading, today))
             return Days(lines, "when.which_date", {"text": item.text})
         case MonthDay():
             return _month_day(item, today)
@@ -107,6 +107,15 @@ def _dates(item: Date, today: date) -> tuple[Line, ...]:
     years = (_date(today.year + ahead, item.month, item.day) for ahead in range(9))
     coming = [day for day in years if day and day >= today]
     return (Line((coming[0],), said=coming[0] == today),) if coming else ()
+
+
+def _either_year(item: Date, today: date) -> tuple[Line, ...]:
+    """The date, also next year's when none was said: it may be today, and over."""
+    lines = _dates(item, today)
+    following = _date(today.year + 1, item.month, item.day)
+    if item.year is not None or following is None or not any(line.said for line in lines):
+        return lines
+    return (Line((*lines[0].dates, following)),)
 
 
 def _month_day(item: MonthDay, today: date) -> Days:

@@ -1,12 +1,15 @@
 """Days, times of day and parts of the day in English."""
 
 import re
+from calendar import monthrange
+from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
 from bot.core.when.items import (
     MANY,
     PAST,
+    UNCLEAR,
     Clock,
     Date,
     DayPart,
@@ -20,11 +23,11 @@ from bot.core.when.items import (
     Relative,
     SameTime,
     Shift,
-    Stop,
     Week,
     Weekday,
     Weekend,
 )
+from bot.core.when.lengths import added
 from bot.core.when.numbers import NUMBER_WORD, ORDINALS, SMALL_WORD, english_number
 from bot.core.when.rules import Made, Rule, clock, rule
 
@@ -89,7 +92,7 @@ def _end_of(found: re.Match[str]) -> Made:
     close = Clock(17, half=Half.FULL)
     match found["unit"]:
         case "week":
-            return (Week(1), Weekday(4), close) if found["next"] else (Weekday(4), close)
+            return (Week(1), Weekday(4), close) if found["next"] else (Weekday(4, Mode.CALENDAR), close)
         case "month":
             return (MonthDay(-1, 1 if found["next"] else 0), close)
         case "year":
@@ -100,9 +103,11 @@ def _end_of(found: re.Match[str]) -> Made:
 
 def _close(found: re.Match[str]) -> Made:
     close = Clock(17, half=Half.FULL)
-    return {"eow": (Weekday(4), close), "eom": (MonthDay(-1, 0), close), "eoy": (Date(12, 31), close)}.get(
-        found[0], (close,)
-    )
+    return {
+        "eow": (Weekday(4, Mode.CALENDAR), close),
+        "eom": (MonthDay(-1, 0), close),
+        "eoy": (Date(12, 31), close),
+    }.get(found[0], (close,))
 
 
 _PARTS: Final = {
@@ -122,13 +127,14 @@ def _part(found: re.Match[str]) -> Made:
 
 
 def _numeric(found: re.Match[str]) -> Made:
-    half = _half(found["half"])
-    if found["dot"] == "." and half is Half.UNSAID and not found["at"]:
-        return None
-    hour = found["hour"]
+    half, hour = _half(found["half"]), found["hour"]
+    dotted = found["dot"] == "." and half is Half.UNSAID and not found["at"]
     if half is Half.UNSAID and len(hour) == 2:
         half = Half.FULL
-    return (clock(int(hour), int(found["minute"]), int(found["second"] or 0), half),)
+    read = clock(int(hour), int(found["minute"]), int(found["second"] or 0), half)
+    if not dotted or (found["unit"] and len(hour) == 2):
+        return (read,)
+    return (replace(read, dotted=True),) if isinstance(read, Clock) and not found["unit"] else None
 
 
 def _bare(found: re.Match[str]) -> Made:
@@ -170,7 +176,10 @@ def _past_or_to(found: re.Match[str]) -> Made:
         minutes = int(said) if said[0].isdigit() else english_number(said)
     value = int(hour) if hour[0].isdigit() else english_number(hour)
     half = _half(found["half"])
-    if said[0].isdigit() and minutes % 5 and "min" not in found[0]:
+    bare = said[0].isdigit() and "min" not in found[0]
+    if bare and minutes <= 12 and hour[0].isdigit() and found["way"] in ("to", "til", "till"):
+        return (MANY,)
+    if bare and minutes % 5:
         return None
     if not 1 <= value <= 12 or minutes > 59 or (said == "half" and found["way"] not in ("past", "after")):
         return None
@@ -182,14 +191,35 @@ def _past_or_to(found: re.Match[str]) -> Made:
 
 
 def _after_day(found: re.Match[str]) -> Made:
-    """`a week from monday`, `2 weeks from tomorrow`, `a week on tuesday`."""
+    """`a week from monday`, `2 weeks from tomorrow`, `a week on tuesday`, `a fortnight today`."""
     said = found["many"]
     if not said and not found["link"]:
         return None
-    many = 1 if said in ("a", "an", "") else int(said) if said[0].isdigit() else english_number(said)
-    if found["word"]:
-        return (Relative(1 + 7 * many),)
-    return (Weekday(_DAYS[found["day"]], weeks=many),)
+    weeks = _many(said) * (2 if found["unit"] == "fortnight" else 1)
+    match found["word"]:
+        case None:
+            return (Weekday(_DAYS[found["day"]], weeks=weeks),)
+        case "today":
+            return None if found["link"] else (Shift(days=Fraction(7 * weeks)),)
+        case _:
+            return (Relative(1 + 7 * weeks),)
+
+
+def _many(said: str) -> int:
+    return 1 if said in ("a", "an", "") else int(said) if said[0].isdigit() else english_number(said)
+
+
+def _month_end(found: re.Match[str]) -> Made:
+    """`end of august`, `last day of march`. Which day ends february depends on the year."""
+    month = _MONTHS[found["month"]]
+    if month == 2:
+        return None
+    last = Date(month, monthrange(2026, month)[1])
+    return (last,) if found["day"] else (last, Clock(17, half=Half.FULL))
+
+
+def _short_year(found: re.Match[str]) -> Made:
+    return (Date(_MONTHS[found["month"]], int(found["number"]), 2000 + int(found["year"])),)
 
 
 _HOUR: Final = r"(?P<hour>\d{1,2})"
@@ -206,9 +236,21 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(rf"(?:last|past|previous)\s+(?:night|evening|week|weekend|month|year|hour){END}", PAST),
     rule(rf"(?P<mode>(?:this\s+coming|this|the\s+coming|coming|next|last|past)\s+)?{_DAY}{END}(?P<week>\s+week{END})?",
          _weekday),
-    rule(rf"(?P<many>an?|\d{{1,2}}|{NUMBER_WORD}|)\s*weeks?\s+(?P<link>from|on|after)?\s*"
-         rf"(?:(?P<word>tomorrow)|{_DAY}){END}", lambda found: _after_day(found)),
-    rule(rf"next\s+week{END}", Week(1)),
+    rule(rf"(?P<many>an?|\d{{1,2}}|{NUMBER_WORD}|)\s*(?P<unit>week|fortnight)s?\s+(?P<link>from|on|after)?\s*"
+         rf"(?:(?P<word>today|tomorrow)|{_DAY}){END}", lambda found: _after_day(found)),
+    rule(rf"(?P<many>an?|\d{{1,3}}|{NUMBER_WORD})\s+days?\s+(?:from|after)\s+tomorrow{END}",
+         lambda found: (Relative(1 + _many(found["many"])),)),
+    rule(rf"(?:tomorrow|tmrw|tmr|tmw)\s+week{END}", Relative(8)),
+    rule(rf"today\s+week{END}", Shift(days=Fraction(7))),
+    rule(rf"(?:(?:the\s+)?(?:start|beginning)\s+of\s+)?next\s+(?:week|wk){END}", Week(1)),
+    rule(rf"(?:the\s+)?(?:start|beginning)\s+of\s+next\s+month{END}", MonthDay(1, 1)),
+    rule(rf"(?:the\s+)?(?:(?P<day>last\s+day)|end)\s+of\s+{_MONTH}{END}", _month_end),
+    rule(rf"month[\s-]+end{END}", (MonthDay(-1, 0), Clock(17, half=Half.FULL))),
+    rule(rf"(?P<number>\d{{1,2}})-{_MONTH}-(?P<year>\d\d)(?!-){END}", _short_year),
+    rule(rf"(?P<number>\d{{1,2}})\s+{_MONTH},?\s+'?(?P<year>2[5-9])"
+         r"(?=\s*$|\s*,|\s+at\s|\s+\d{1,2}(?::\d|\s?[ap]m))", _short_year),
+    rule(rf"(?P<unit>hour|day|week|month|year)\s+from\s+now{END}",
+         lambda found: (added(Shift(), f"{found['unit']}s", Fraction(1)),)),
     rule(rf"this\s+week{END}", Week(0)),
     rule(rf"(?:the\s+)?week\s+after\s+next{END}", Week(2)),
     rule(rf"(?:(?:this|the|on\s+the|at\s+the)\s+)?weekend{END}", Weekend(0)),
@@ -218,7 +260,8 @@ RULES: Final[tuple[Rule, ...]] = (
          rf"(?:(?:\s*,[\s-]*|[\s-]+)(?P<year>20\d\d){END}(?!:\d))?", _month_first),
     rule(rf"(?:the\s+)?(?:(?P<number>\d{{1,2}})(?:st|nd|rd|th|\.)?|(?P<word>{'|'.join(ORDINALS)}))[\s-]*(?:of\s+)?{_MONTH}(?![a-z])"
          rf"(?:(?:\s*,)?[\s-]*(?P<year>20\d\d){END}(?!:\d))?{END}", _month_first),
-    rule(rf"(?:the\s+)?(?:first|second|third|fourth|fifth|[1-5](?:st|nd|rd|th))\s+{_DAY}{END}", Stop("when.unclear")),
+    rule(rf"(?:the\s+)?(?:first|second|third|fourth|fifth|[1-5](?:st|nd|rd|th))\s+{_DAY}{END}", UNCLEAR),
+    rule(rf"(?:the\s+)?last\s+{_DAY}\s+(?:of|in)\s+(?:{_MONTH}|(?:the|this|next)\s+(?:month|year)){END}", UNCLEAR),
     rule(rf"the\s+{_ORDINAL}{END}{_THAT_MONTH}", _the_day),
     rule(rf"{_ORDINAL}\s+(?:of|in)\s+(?P<which>the|this|next)\s+month{END}", _the_day),
     rule(rf"(?P<number>\d{{1,2}})(?:st|nd|rd|th){END}", lambda found: (MonthDay(int(found["number"]), loose=True),)),
@@ -235,7 +278,8 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(rf"(?P<lead>(?:in\s+the|at|this|@|around|by\s+the)\s+)?(?:12\s+(?=noon|mid))?(?P<part>{_PART}){END}",
          _part),
     rule(rf"{_AT}?{_HOUR}(?P<dot>[:.])(?P<minute>\d{{2}})(?::(?P<second>\d{{2}})(?:\.\d+)?)?(?:\s*{_HALF})?"
-         rf"(?:\s*(?:h|hrs|hours|o'?clock){END})?(?:{END}|(?=z(?![a-z0-9_])))(?!:\d)", _numeric),
+         rf"(?P<unit>\s*(?:h|hrs?|hours|o'?clock){END})?(?:{END}|(?=z(?![a-z0-9_])))(?!:\d)"
+         r"(?!\s*(?:[%€$£]|percent|million|usd|eur))", _numeric),
     rule(rf"{_AT}?{_HOUR}\s*{_HALF}{END}", lambda found: (clock(int(found["hour"]), half=_half(found["half"])),)),
     rule(rf"{_AT}?{_HOUR}(?P<half>[ap]){END}", lambda found: (clock(int(found["hour"]), half=_half(found["half"])),)),
     rule(rf"{_AT}?{_HOUR}\s*o'?\s?clock(?:\s*{_HALF})?{END}",
@@ -245,6 +289,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rule(rf"{_AT}?{_HOUR}(?P<oclock>\s*sharp)?{END}(?![-/:.,]\d)", _bare),
     rule(rf"{_AT}?(?P<digits>\d{{4}})(?P<unit>\s?(?:h|hrs|hours){END})?{END}(?![-/:.]\d)", _military),
     rule(rf"{_AT}?{_HOUR}\s?h\s?(?P<minute>\d{{2}})?{END}", _hour_letter),
+    rule(rf"{_AT}?(?P<hour>0\d|1\d|2[0-3])\s?hrs(?P<minute>){END}(?!\s+of)", _hour_letter),
     rule(rf"{_AT}?(?P<hour>{SMALL_WORD})(?P<oclock>\s+o'?\s?clock)?(?:\s+(?P<minute>oh\s+{SMALL_WORD}|{NUMBER_WORD}))?(?:\s+{_HALF})?{END}",
          _in_words),
     rule(rf"{_AT}?(?P<minutes>half|a\s+quarter|quarter|\d{{1,2}}|{NUMBER_WORD})(?:\s+min(?:ute)?s?)?\s+(?P<way>past|after|to|before|til|till)\s+"

@@ -137,6 +137,8 @@ class Clock:
     second: int = 0
     half: Half = Half.UNSAID
     loose: bool = False
+    dotted: bool = False
+    """`9.30`: a time of day only beside a day or a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ Day = Relative | Weekday | Week | Weekend | Date | Slashed | MonthDay | Month
 Item = Exact | Shift | Day | Clock | HourLetter | DayPart | SameTime | Stop | Zone
 
 PAST = Stop("when.past_only")
+UNCLEAR = Stop("when.unclear")
 MANY = Stop("when.one_time")
 NO_SUCH_TIME = Stop("when.no_such_time")
 NO_SUCH_DATE = Stop("when.no_such_date")

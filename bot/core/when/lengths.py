@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
-from bot.core.when.items import MANY, PAST, Item, Shift
+from bot.core.when.items import MANY, PAST, UNCLEAR, Item, Shift
 from bot.core.when.numbers import NUMBER_WORD, english_number
 
-MOST: Final = 10**6
-"""More than this of any unit is beyond every horizon; it keeps the sums small."""
+MOST: Final = 10**9
+"""More seconds than this are beyond every horizon; it keeps the sums small."""
+MOST_DAYS: Final = 10**6
 
 _UNITS: Final = {
     "seconds": ("s", "sec", "secs", "second", "seconds"),
@@ -22,6 +23,7 @@ _UNITS: Final = {
     "years": ("y", "yr", "yrs", "year", "years"),
     "workdays": ("working day", "working days", "business day", "business days", "workday", "workdays"),
 }
+_WORKING: Final = ("work", "business")
 _UNIT_OF: Final = {word: unit for unit, words in _UNITS.items() for word in words}
 _UNIT: Final = "|".join(sorted((word.replace(" ", r"\s+") for word in _UNIT_OF), key=len, reverse=True))
 SIZES: Final = {
@@ -46,7 +48,9 @@ _PIECE: Final = re.compile(
     rf"{_AMOUNT}(?P<gap>\s*-?\s*)(?P<unit>{_UNIT})(?![a-z_])(?!'(?!s\s+time)[a-z])(?P<half_more>\s+and\s+a\s+half(?![a-z]))?",
     re.VERBOSE,
 )
-_HOUR_AND_MINUTES: Final = re.compile(r"(\d{1,2})\s?h\s?([0-5]\d)(?![\w:])")
+_HOUR_AND_MINUTES: Final = re.compile(
+    rf"(\d{{1,2}})\s?(?P<word>hours?|hrs?|h)(?P<gap>\s?)([0-5]\d)(?![\w:])(?!\s*(?:{_UNIT})(?![a-z_])|[.,]\d|\s*½)"
+)
 _JOIN: Final = re.compile(r"(?:\s*,)?\s*(?:and\s+|&\s*)?")
 _BEFORE: Final = re.compile(
     r"(?P<in>in|after|\+)\s*(?:about\s+|around\s+|approx\.?\s+|~\s*|exactly\s+)?(?P<minus>-)?|(?P<less>-)"
@@ -55,6 +59,7 @@ _AFTER: Final = re.compile(
     r"(?:'s?)?\s*(?:(?P<on>(?:from\s+now|from\s+today|hence|later|time)\b|(?:之后|以后|过后|后))|(?P<back>(?:ago|back|earlier)\b|前|之前|以前))"
 )
 _RANGE: Final = re.compile(rf"(?:in\s+)?{_NUMBER}\s*(?:-|to|or|~|到|至)\s*{_NUMBER}\s*(?:{_UNIT})(?![a-z'_])")
+_DOTTED: Final = re.compile(r"(?P<hour>\d{1,2})\.(?P<minute>[0-5]\d)\s?(?:h|hrs?|hours?)(?![a-z_])")
 _MILITARY: Final = re.compile(r"[0-2]\d[0-5]\d\s?(?:h|hrs|hours)\b")
 _WITHIN: Final = re.compile(r"\s*[之以]?内")
 
@@ -67,12 +72,18 @@ class _Length:
     """Said with an article only (`an hour`), which without `in` is too common a phrase to be a time."""
     several: bool = False
     """More than one length: `2h and 3h`, or one that comes again: `2 hours a day`."""
+    loose: bool = False
+    """`1 hour 20`, where the last number can be the start of the text."""
 
 
 def read_length(text: str, at: int) -> tuple[tuple[Item, ...], int] | None:
     """The length of time at a position of the plain text, as a shift from now; a range or the past is a refusal."""
     several, before = _RANGE.match(text, at), _BEFORE.match(text, at)
-    length = _length(text, before.end() if before else at)
+    start = before.end() if before else at
+    dotted = _dotted(text, start, alone=before is None)
+    if dotted is not None:
+        return dotted or None
+    length = _length(text, start)
     if several and (length is None or length.end < several.end()):
         return (MANY,), several.end()
     if length is None or _WITHIN.match(text, length.end):
@@ -86,7 +97,19 @@ def read_length(text: str, at: int) -> tuple[tuple[Item, ...], int] | None:
     bare = before is None and after is None
     if bare and _MILITARY.match(text, at):
         return None
-    return (replace(length.shift, loose=bare and length.article),), end
+    return (replace(length.shift, loose=length.loose or (bare and length.article)),), end
+
+
+def _dotted(text: str, at: int, *, alone: bool) -> tuple[tuple[Item, ...], int] | tuple[()] | None:
+    """`16.30 hrs` is a time of day (empty: not read here), `5.30 hrs` may be one, `2.25 hours` is a length (None)."""
+    found = _DOTTED.match(text, at)
+    if found is None or int(found["hour"]) > 24:
+        return None
+    quarter, long = found["minute"] in ("00", "25", "50"), len(found["hour"]) == 2
+    if not alone or not long:
+        half_hour = found["minute"] in ("15", "30", "45")
+        return None if quarter or (not alone and not half_hour) else ((UNCLEAR,), found.end())
+    return ((UNCLEAR,), found.end()) if found["minute"] in ("25", "50") and found["hour"][0] != "0" else ()
 
 
 def _length(text: str, at: int) -> _Length | None:
@@ -96,11 +119,12 @@ def _length(text: str, at: int) -> _Length | None:
         position = start.end() if start else end
         clock_like = _HOUR_AND_MINUTES.match(text, position)
         if clock_like:
-            minutes = int(clock_like[1]) * 60 + int(clock_like[2])
-            return _Length(added(total, "minutes", Fraction(minutes)), clock_like.end(), False)
+            minutes = int(clock_like[1]) * 60 + int(clock_like[4])
+            open_end = bool(clock_like["gap"]) and clock_like["word"] != "h"
+            return _Length(added(total, "minutes", Fraction(minutes)), clock_like.end(), False, loose=open_end)
         piece = _PIECE.match(text, position)
         amount = _amount(piece) if piece else None
-        if piece is None or amount is None:
+        if piece is None or amount is None or (piece["unit"].startswith(_WORKING) and amount % 1):
             return _Length(total, end, article) if pieces else None
         unit = _UNIT_OF[re.sub(r"\s+", " ", piece["unit"])]
         if SIZES[unit] >= last:
@@ -112,7 +136,7 @@ def _length(text: str, at: int) -> _Length | None:
 
 def _amount(piece: re.Match[str]) -> Fraction | None:
     extra = Fraction(1, 2) if piece["half_more"] or piece["more"] else Fraction(0)
-    if piece["one"] and len(piece["unit"]) < 3:
+    if piece["one"] and len(piece["unit"]) < 3 and piece["unit"] not in ("hr", "wk", "yr"):
         return None  # `in a mo` is a moment
     worded = piece["quarters"] or piece["couple"] or piece["one"] or (piece["half"] or "")[-1:].isalpha()
     if worded and not piece["gap"]:
@@ -145,7 +169,7 @@ def added(shift: Shift, unit: str, amount: Fraction) -> Shift:
             return replace(shift, seconds=shift.seconds + amount * factor)
         case "days" | "weeks" | "fortnights":
             factor = {"days": 1, "weeks": 7, "fortnights": 14}[unit]
-            return replace(shift, days=min(shift.days + amount * factor, Fraction(MOST)))
+            return replace(shift, days=min(shift.days + amount * factor, Fraction(MOST_DAYS)))
         case "workdays":
             return replace(shift, workdays=min(shift.workdays + int(amount), 1000))
         case _:

@@ -7,8 +7,11 @@ from typing import Final
 from bot.core.when.items import MANY, NO_SUCH_DATE, NO_SUCH_TIME, Clock, Date, Exact, Half, Slashed, Stop
 from bot.core.when.rules import Made, Rule, clock, rule
 
-_ZONE: Final = r"(?:\s?(?P<zone>z|(?P<sign>[+-])(?P<zh>\d{2}):?(?P<zm>\d{2})?)(?![a-z0-9_:]))?"
+_ZONE: Final = (
+    r"(?:\s?(?P<zone>z|(?P<sign>[+-])(?P<zh>\d{2}):?(?P<zm>\d{2})?)(?![a-z0-9_:])(?:\[[a-z0-9_+/-]{1,40}\])?)?"
+)
 _SECONDS: Final = r"(?::?(?P<second>\d{2})(?:[.,]\d{1,9})?)?"
+_COUNTED: Final = re.compile(r"(?:s|secs?|seconds?|ms|m|mins?|minutes?)\b|[个秒分毫]", re.IGNORECASE)
 _EPOCH: Final = re.compile(r"\s*(?:<[tT]:)?(?P<whole>\d{9,19})(?:\.(?P<part>\d{1,9}))?(?:(?::[tdfrTDFR])?>)?\s*")
 
 
@@ -29,10 +32,15 @@ def read_epoch(text: str) -> Exact | Stop | None:
 def split_epoch(text: str) -> tuple[Exact | Stop, int] | None:
     """The same at the start of a text with words behind it, and where it ends."""
     found = _EPOCH.match(text)
-    if found is None or found.end() == len(text) or not found[0][-1].isspace():
+    if found is None or found.end() == len(text) or not found[0][-1].isspace() or _COUNTED.match(text, found.end()):
         return None
     epoch = read_epoch(found[0])
     return None if epoch is None else (epoch, found.end())
+
+
+def is_end(start: tuple[int, int], end: tuple[int, int]) -> bool:
+    """Whether `-10:00` behind `09:00` is where it ends, not an offset of the world."""
+    return end > start or not (2, 30) <= end <= (10, 0)
 
 
 def _iso(found: re.Match[str]) -> Made:
@@ -42,6 +50,10 @@ def _iso(found: re.Match[str]) -> Made:
         return (NO_SUCH_TIME,)
     if not found["zone"]:
         return (date, time)
+    if found["zh"] and found["zm"] and found["sign"] == "-" and found["gap"].isspace() and not found["second"]:
+        assert isinstance(time, Clock)
+        if is_end((time.hour, time.minute), (int(found["zh"]), int(found["zm"]))):
+            return (MANY,)
     return (_instant(date, time, found),)
 
 
@@ -80,11 +92,14 @@ def _slashed(found: re.Match[str]) -> Made:
 _DATE: Final = r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
 RULES: Final[tuple[Rule, ...]] = (
     rule(r"24/7(?![\w/])", MANY),
-    rule(rf"{_DATE}(?:t|\s+)(?P<hour>\d{{1,2}}):(?P<minute>\d{{2}}){_SECONDS}(?![\d:])(?!\s*[ap]\.?m\b){_ZONE}", _iso),
-    rule(rf"{_DATE}t(?P<hour>\d{{2}})(?P<minute>\d{{2}})?{_SECONDS}(?![\d:]){_ZONE}", _iso),
+    rule(
+        rf"{_DATE}(?P<gap>t|\s+)(?P<hour>\d{{1,2}}):(?P<minute>\d{{2}}){_SECONDS}(?![\d:])(?!\s*[ap]\.?m\b){_ZONE}",
+        _iso,
+    ),
+    rule(rf"{_DATE}(?P<gap>t)(?P<hour>\d{{2}})(?P<minute>\d{{2}})?{_SECONDS}(?![\d:]){_ZONE}", _iso),
     rule(rf"{_DATE}\s+(?P<hour>\d{{2}})(?P<minute>)(?P<second>)(?P<zone>)(?P<sign>)(?P<zh>)(?P<zm>)$", _iso),
     rule(
-        rf"(?P<year>\d{{4}})(?P<month>\d{{2}})(?P<day>\d{{2}})t(?P<hour>\d{{2}})(?P<minute>\d{{2}}){_SECONDS}(?![\d:]){_ZONE}",
+        rf"(?P<year>\d{{4}})(?P<month>\d{{2}})(?P<day>\d{{2}})(?P<gap>t)(?P<hour>\d{{2}})(?P<minute>\d{{2}}){_SECONDS}(?![\d:]){_ZONE}",
         _iso,
     ),
     rule(r"(?P<year>\d{4})([-/.])(?P<month>\d{1,2})\2(?P<day>\d{1,2})(?![a-z0-9_/-])(?!\.\d)", _year_first),
@@ -100,6 +115,8 @@ RULES: Final[tuple[Rule, ...]] = (
 def _dotted(found: re.Match[str]) -> Made:
     """`10.3.` without a year."""
     first, second = int(found["first"]), int(found["second"])
-    if first == second or first > 12 or second > 12:
-        return (Date(second, first) if first > 12 or first == second else Date(first, second),)
+    if second > 12:
+        return None
+    if first == second or first > 12:
+        return (Date(second, first),)
     return (Slashed(first, second, None, found[0].strip()),)

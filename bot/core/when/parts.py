@@ -55,7 +55,7 @@ def _in_part(clock: Clock, part: Part, on_a_day: bool) -> Hours | None:
         return Hours((_moment(clock, 24 if on_a_day else 0),)) if clock.hour % 12 == 0 and not clock.minute else None
     if part is Part.NIGHT and clock.hour <= 4 and clock.half is not Half.PM:
         return _small_hours(clock, on_a_day)
-    if part is Part.MORNING and clock.hour == 12 and clock.half is Half.UNSAID:
+    if part is Part.MORNING and clock.hour == 12 and clock.half is not Half.PM:
         return Hours((_moment(clock, 0), _moment(clock, 12)))
     early = clock.hour <= 12 and clock.half in (Half.UNSAID, Half.FULL)
     hour = _shifted(clock.hour, part) if early else clock.hour

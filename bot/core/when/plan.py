@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import assert_never
 
 from bot.core.when.items import (
+    UNCLEAR,
     Clock,
     Date,
     Day,
@@ -26,6 +27,7 @@ from bot.core.when.items import (
     Weekday,
     Weekend,
 )
+from bot.core.when.parts import hours
 from bot.core.when.zones import Zone
 
 
@@ -55,7 +57,7 @@ def plan(items: Sequence[Item], *, whole: bool) -> Plan | None:
             return None
     if made.stop is not None:
         return made
-    return made if _fits(made, whole) else None
+    return made if _fits(made, whole, whole or items[-1] is not made.clock) else None
 
 
 def _add(made: Plan, item: Item) -> bool:
@@ -95,7 +97,8 @@ def _add_part(made: Plan, item: DayPart) -> bool:
     return len(parts) == 1
 
 
-def _fits(made: Plan, whole: bool) -> bool:
+def _fits(made: Plan, whole: bool, closed: bool) -> bool:
+    """`closed`: no bare number stands at the end, where it can be the start of the text."""
     if made.letter is not None and not _fit_letter(made, whole):
         return False
     _fit_same_time(made)
@@ -107,17 +110,29 @@ def _fits(made: Plan, whole: bool) -> bool:
             (whole or not made.shift.loose)
             and not made.days
             and not (timed and made.shift.seconds)
-            and not (made.clock and made.clock.loose and not (whole and made.part))
+            and not (made.clock and made.clock.loose and not (closed and made.part))
         )
     if made.same_time and (made.clock or made.part or not made.days):
         return False
     if not made.days:
         return _clock_alone(made, whole)
-    if not _fit_days(made):
+    if not _fit_days(made, whole):
         return False
     if made.clock is not None and made.clock.loose:
-        return whole and (made.part is not None or not isinstance(made.days[0], Date | Slashed | MonthDay))
+        return _fit_loose(made, made.clock, whole, closed)
     return len(made.days) > 1 or made.days[0] != Week(0)
+
+
+def _fit_loose(made: Plan, clock: Clock, whole: bool, closed: bool) -> bool:
+    """A bare number behind a day. In `tomorrow evening 7 check` it can be an hour or belong to the text."""
+    part = part_of(made)
+    if part is None:
+        return whole and not isinstance(made.days[0], Date | Slashed | MonthDay)
+    if not closed and hours(clock, part, on_a_day=True) is None:
+        return False
+    if not closed:
+        made.stop = UNCLEAR
+    return True
 
 
 def _fit_same_time(made: Plan) -> None:
@@ -150,16 +165,16 @@ def _clock_alone(made: Plan, whole: bool) -> bool:
         return True
     if made.clock is None:
         return made.part is not None and (whole or not made.part.loose)
-    return not (made.clock.loose and made.part is None)
+    return made.part is not None or not (made.clock.loose or made.clock.dotted)
 
 
-def _fit_days(made: Plan) -> bool:
+def _fit_days(made: Plan, whole: bool) -> bool:
     """One day is left in front: `next week` + `monday`, `next month` + `the 3rd` become one; a weekday may stand
     behind a date, which is then checked."""
     made.days.sort(key=_order)
     match made.days:
         case [MonthDay(loose=True)]:
-            return False
+            return whole and made.clock is not None and not made.clock.loose
         case [Week(weeks), Weekday(day, weeks=0)]:
             made.days = [Week(weeks), Weekday(day)]
             return True

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from bot.core.when.days import Days, Line, days, shifted
 from bot.core.when.items import MonthDay, Part, Relative, Shift, Week, Weekday
-from bot.core.when.local import instants
+from bot.core.when.local import Local, instants
 from bot.core.when.parts import DEFAULT, USUAL, Hours, Moment, hours
 from bot.core.when.plan import Plan, is_midnight, part_of
 from bot.core.when.values import GRACE, HORIZON, Ask, Choice, Reading, Refused, When
@@ -70,7 +70,7 @@ def _shifted(made: Plan, shift: Shift, frame: Frame) -> Reading:
     read = instants(wall, frame.zone)
     if shift.seconds or len({choice.at.replace(second=0) for choice in read.choices}) == 1:
         return _settled(Found([Choice(_after(read.choices[0].at, shift))]), frame)
-    return _settled(Found(list(read.choices), read.key, {"at": wall} if read.key else {}), frame)
+    return _settled(Found(list(read.choices), read.key, _told(read, frame) if read.key else {}), frame)
 
 
 def _both(first: Reading, second: Reading, frame: Frame, key: str = "when.which_hour") -> Reading:
@@ -209,9 +209,15 @@ def _taken(found: Found, line: Line, moment: Moment, frame: Frame) -> bool:
             continue
         found.choices.extend(ahead)
         if read.key and (read.key == "when.gap" or len(ahead) > 1):
-            found.key, found.values = read.key, {"at": wall, "names": tuple(one.name for one in read.choices)}
+            found.key, found.values = read.key, _told(read, frame)
         return True
     return False
+
+
+def _told(read: Local, frame: Frame) -> dict[str, object]:
+    """What the sentence about an hour that comes twice or never is filled with."""
+    names = tuple(choice.name for choice in read.choices)
+    return {"at": read.wall, "names": names, **({"zone": frame.zone} if frame.zone != frame.home else {})}
 
 
 def _offered(line: Line, moment: Moment, frame: Frame) -> tuple[Choice, ...]:
@@ -236,6 +242,8 @@ def _settled(found: Found, frame: Frame, assumed: str = "") -> Reading:
         at = found.passed[0] if found.passed else found.choices[0].at if found.choices else None
         offered = found.passed[1] if found.passed else ()
         return frame.refused("when.past" if offered else "when.past_only", offered, **({"at": at} if at else {}))
-    if len(near) == 1 and not (found.key and len(found.choices) > 1):
+    several = len({choice.at for choice in found.choices}) > 1
+    if len(near) == 1 and not (found.key and several) and found.key != "when.which_date":
         return When(max(near[0].at, frame.now), frame.home, frame.used, (assumed,) if assumed else ())
-    return Ask(found.key or "when.which_hour", near[:4], frame.home, frame.used, {"text": frame.used, **found.values})
+    key = "when.which_hour" if found.key == "when.twice" and len(near) > 2 else found.key
+    return Ask(key or "when.which_hour", near[:4], frame.home, frame.used, {"text": frame.used, **found.values})

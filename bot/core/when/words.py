@@ -1,11 +1,12 @@
 """What a reading is called: the sentence for a person, and the label of each choice."""
 
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import cast
 
 from bot.core.moments import local, moment, nearby, on_day
 from bot.core.texts import Texts, Word
 from bot.core.when.values import Ask, Choice, Reading, Refused, When
+from bot.core.when.zones import zone_name
 
 
 def sentence(reading: Reading, now: datetime, texts: Texts) -> Word:
@@ -20,11 +21,11 @@ def sentence(reading: Reading, now: datetime, texts: Texts) -> Word:
         case "when.one_time" | "when.too_far" as key:
             return Word(key)
         case "when.twice" if len(cast("tuple[str, ...]", reading.values.get("names", ()))) == 2:
-            return _twice(reading)
+            return _twice(reading, texts)
         case "when.gap":
             return _gap(reading, now, texts)
         case "when.which_date":
-            return Word("when.which_date", {"text": reading.values["text"], "choices": _dates(reading, texts)})
+            return _which_date(reading, texts)
         case "when.past":
             at = cast("datetime", reading.values["at"])
             return Word(
@@ -50,10 +51,17 @@ def _either(parts: list[str], texts: Texts) -> str:
     return texts.say("when.or", first=texts.listed(first), second=last) if first else last
 
 
-def _twice(reading: Ask | Refused) -> Word:
+def _twice(reading: Ask | Refused, texts: Texts) -> Word:
     first, second = cast("tuple[str, str]", reading.values["names"])
+    return Word("when.twice", {"clock": _clock(reading, texts), "first": first, "second": second})
+
+
+def _clock(reading: Ask | Refused, texts: Texts) -> str:
+    """The time on the wall, with whose wall it is when that is not the person's own."""
     wall = cast("datetime", reading.values["at"])
-    return Word("when.twice", {"clock": f"{wall:%H:%M}", "first": first, "second": second})
+    zone = cast("tzinfo | None", reading.values.get("zone"))
+    shown = f"{wall:%H:%M}"
+    return texts.say("when.there", clock=shown, zone=zone_name(zone, texts.language)) if zone else shown
 
 
 def _gap(reading: Ask | Refused, now: datetime, texts: Texts) -> Word:
@@ -62,11 +70,17 @@ def _gap(reading: Ask | Refused, now: datetime, texts: Texts) -> Word:
     same_day = all(one.date() == wall.date() for one in here)
     shown = [f"{one:%H:%M}" if same_day else local(one, now, reading.zone, texts) for one in here]
     day = on_day(wall.date(), "", now.astimezone(reading.zone).year, texts)
-    return Word("when.gap", {"clock": f"{wall:%H:%M}", "day": day, "choices": _either(shown, texts)})
+    return Word("when.gap", {"clock": _clock(reading, texts), "day": day, "choices": _either(shown, texts)})
 
 
-def _dates(reading: Ask | Refused, texts: Texts) -> str:
-    """The dates of the choices, without the time of day."""
+def _which_date(reading: Ask | Refused, texts: Texts) -> Word:
+    """The dates of the choices, without the time of day; with the year where they differ in it. One that is left
+    because the other has passed or is too far is spelled in full."""
+    dates = list(dict.fromkeys(choice.at.astimezone(reading.zone).date() for choice in reading.choices))
     months = texts.say("date.months").split()
-    dates = dict.fromkeys(choice.at.astimezone(reading.zone).date() for choice in reading.choices)
-    return _either([texts.say("date.plain", day=one.day, month=months[one.month - 1]) for one in dates], texts)
+    if len(dates) > 1 and len({one.year for one in dates}) == 1:
+        shown = [texts.say("date.plain", day=one.day, month=months[one.month - 1]) for one in dates]
+    else:
+        shown = [on_day(one, "", 0, texts) for one in dates]
+    key = "when.which_date" if len(dates) > 1 else "when.date_meant"
+    return Word(key, {"text": reading.values["text"], "choices": _either(shown, texts)})

@@ -15,6 +15,8 @@ class Zone:
     zone: tzinfo
 
 
+LARGEST_BEHIND, LARGEST_AHEAD = timedelta(hours=12), timedelta(hours=14)
+"""How far the clocks of the world are from UTC."""
 _BY_REGION: Final = {
     "UTC": "utc gmt z zulu",
     "America/New_York": "est edt et eastern 美东 美国东部 纽约",
@@ -39,7 +41,7 @@ _BY_REGION: Final = {
     "Asia/Dubai": "gst 迪拜",
     "Asia/Shanghai": "北京 中国 上海",
     "Asia/Hong_Kong": "hkt 香港",
-    "Asia/Taipei": "台北",
+    "Asia/Taipei": "台北 台湾",
     "Asia/Singapore": "sgt 新加坡",
     "Asia/Tokyo": "jst 东京 日本",
     "Asia/Seoul": "kst 首尔",
@@ -79,7 +81,14 @@ _OFFSET: Final = re.compile(
     r"\(?(?:(?:utc|gmt)\s?([+-])\s?(\d{1,2})(?::?(\d{2}))?|([+-])(\d{2}):?(\d{2}))(?![a-z0-9_])\)?"
 )
 _IANA: Final = re.compile(r"\(?([a-z_]+(?:/[a-z0-9_+-]+){1,2})\)?(?![a-z0-9_/])")
+_IN_BRACKETS: Final = re.compile(r"(?<=\()([a-z]+(?: [a-z]+){0,2})\)")
 _CITY: Final = re.compile(r"\(?([a-z]+(?: [a-z]+){0,2}?)\s+time(?![a-z0-9_])\)?")
+
+
+def in_brackets(text: str, at: int) -> bool:
+    """`(Berlin)`, which behind a time of day is a zone."""
+    found = _IN_BRACKETS.match(text, at)
+    return found is not None and found[1].replace(" ", "_") in _cities()
 
 
 def zone_named(name: str) -> tzinfo | None:
@@ -115,9 +124,9 @@ def _by_offset(text: str, at: int = 0) -> tuple[Zone, int] | None:
     if found is None:
         return None
     sign, hours, minutes = found[1] or found[4], int(found[2] or found[5]), int(found[3] or found[6] or 0)
-    if hours > 14 or minutes > 59:
-        return None
     ahead = timedelta(hours=hours, minutes=minutes)
+    if minutes > 59 or ahead > (LARGEST_BEHIND if sign == "-" else LARGEST_AHEAD):
+        return None
     return Zone(timezone(-ahead if sign == "-" else ahead)), found.end()
 
 
@@ -128,7 +137,7 @@ def _by_iana(text: str, at: int) -> tuple[Zone, int] | None:
 
 
 def _by_city(text: str, at: int) -> tuple[Zone, int] | None:
-    found = _CITY.match(text, at)
+    found = _CITY.match(text, at) or _IN_BRACKETS.match(text, at)
     zone = _load(_cities().get(found[1].replace(" ", "_"), "")) if found else None
     return (Zone(zone), found.end()) if found and zone else None
 

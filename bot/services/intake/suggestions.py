@@ -161,7 +161,8 @@ class Suggestions:
         if isinstance(filed, Refused):
             return filed
         actor = AUTO if by_itself else actor_of(person)
-        told_now = {"code_task_id": filed.task.id, "decided_by": _decider(filed, actor), "edited": "", "told_hash": "", **words}
+        told_now = {"code_task_id": filed.task.id, "decided_by": _decider(filed, actor), **words}
+        told_now |= {"edited": "", "told_hash": ""}
         if found.state is FILED:  # its code task was deleted
             moved = tx.suggestions.update(found.id or 0, (FILED,), decided_at=tx.now, **told_now)
         else:
