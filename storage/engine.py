@@ -48,6 +48,8 @@ START_AGAIN_SECONDS = 0.5
 """Between two looks whether the server answers by now (ours)."""
 FAILED_BEFORE = "25P02"
 """A statement after one that failed, whose error was swallowed: a fault of ours, not of the server."""
+REASON_SHOWN = 200
+"""Characters of what the database says about an outage, in the log."""
 
 _SEEN = "codetask_data_version"
 BUSY_ENOUGH = 0.1
@@ -188,7 +190,7 @@ class Database:
                 if not self._is_down(error):
                     raise
                 if attempt == TRIES or not self._may_retry(error):
-                    log.warning("store_down", error=type(error.orig).__name__)
+                    log.warning("store_down", error=type(error.orig).__name__, why=_reason(error))
                     raise StoreDown(type(error.orig).__name__) from error
             time.sleep(random.uniform(*BACKOFF_SECONDS))
         raise AssertionError
@@ -266,6 +268,11 @@ class _CommitLostError(Exception):
 
 def _sqlstate(error: sa.exc.DBAPIError) -> str:
     return getattr(error.orig, "sqlstate", None) or ""
+
+
+def _reason(error: sa.exc.DBAPIError) -> str:
+    """The database's own first line about it, such as `sorry, too many clients already`."""
+    return next(iter(str(error.orig).strip().splitlines()), "")[:REASON_SHOWN]
 
 
 def _is_away(error: sa.exc.DBAPIError) -> bool:

@@ -53,7 +53,7 @@ class Threads:
         self._tx = tx
 
     def find(self, ref: ThreadRef) -> Thread | None:
-        if ref.root is None and ref.native is None:
+        if not ref.root and not ref.native:
             return None
         matches = [ThreadRow.thread_key == ref.root] if ref.root else []
         if ref.native:

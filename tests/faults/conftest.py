@@ -73,17 +73,21 @@ def sqlite_urls(tmp_path: Path, sqlite_template: Path) -> Urls:
 
 @pytest.fixture
 def postgres_urls(postgres_databases: Databases) -> Iterator[Urls]:
-    """Makes migrated PostgreSQL databases; they are gone after the test."""
+    """Makes migrated PostgreSQL databases; they are gone when the next ones are made, and after the test."""
     taken: list[str] = []
 
+    def give_back() -> None:
+        for url in taken:
+            postgres_databases.give_back(url, reuse=False)
+        taken.clear()
+
     def make(count: int) -> list[str]:
-        fresh = [postgres_databases.take() for _ in range(count)]
-        taken.extend(fresh)
-        return fresh
+        give_back()
+        taken.extend(postgres_databases.take() for _ in range(count))
+        return list(taken)
 
     yield make
-    for url in taken:
-        postgres_databases.give_back(url, reuse=False)
+    give_back()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -180,8 +180,9 @@ async def test_a_server_that_is_away_is_said_to_be(own_server: PostgresServer, c
     store = Database(with_database(own_server.url, "bot"), clock)
     try:
         execute(own_server.url, "ALTER DATABASE bot ALLOW_CONNECTIONS false")
-        with pytest.raises(StoreDown):
+        with capture_logs() as said, pytest.raises(StoreDown):
             await store.run(lambda tx: tx.session.execute(sa.text("SELECT 1")).scalar())
+        assert "not currently accepting connections" in said[-1]["why"]
         execute(own_server.url, "ALTER DATABASE bot ALLOW_CONNECTIONS true")
         assert await store.run(lambda tx: tx.session.execute(sa.text("SELECT 1")).scalar()) == 1
     finally:

@@ -138,6 +138,12 @@ def a_thread_is_opened_once(bench: Bench) -> None:
     assert bench.do(lambda tx: tx.threads.find(where("7.0", channel="C2"))) is None
 
 
+def a_place_without_a_root_is_no_thread(bench: Bench) -> None:
+    bench.do(lambda tx: tx.threads.open(where("7.0")))
+    assert bench.do(lambda tx: tx.threads.find(where(None))) is None
+    assert bench.do(lambda tx: tx.threads.find(where(""))) is None
+
+
 def a_thread_without_a_root_gets_one_once(bench: Bench) -> None:
     fresh = bench.do(lambda tx: tx.threads.open(where(None)))
     other = bench.do(lambda tx: tx.threads.open(where(None)))
@@ -202,6 +208,7 @@ CHECKS: tuple[Check, ...] = (
     the_last_event_before_an_instant_is_known,
     what_was_only_heard_counts_too,
     a_thread_is_opened_once,
+    a_place_without_a_root_is_no_thread,
     a_thread_without_a_root_gets_one_once,
     a_root_that_was_heard_of_first_joins_its_thread,
     a_channel_has_one_lane_without_a_root,
