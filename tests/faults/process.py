@@ -43,7 +43,7 @@ class Proc:
             async with asyncio.timeout(timeout):
                 return await asyncio.shield(asyncio.wrap_future(self.exited))
         except TimeoutError:
-            raise AssertionError(f"it lives on:\n{self.said[-3000:]}") from None
+            raise TimeoutError(f"it lives on:\n{self.said[-3000:]}") from None
 
     async def stop(self, timeout: float = 60) -> int:
         """SIGTERM, and its end."""
