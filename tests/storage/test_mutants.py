@@ -150,7 +150,7 @@ def test_without_locks_two_bots_fire_the_same_one(
     store: Database, clock: FakeClock, database_url: str, monkeypatch: Patch
 ) -> None:
     """On SQLite there is one writer at a time. Nobody fires before a second one has read what is due."""
-    read, both = storage.followups.FollowUps.due, threading.Barrier(2, timeout=10)
+    read, both = storage.followups.FollowUps.due, threading.Barrier(2, timeout=60)
 
     def due(self: storage.followups.FollowUps, limit: int) -> Sequence[Due]:
         found = read(self, limit)
