@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.core.when import Ask, Choice, Reading, Refused, When, read_when
+from bot.core.when import Ask, Choice, Refused, When, read_when
+from tests.core.when_tables import shown
 
 HERE = Path(__file__).parent
 SHARED = HERE.parents[2] / "shared" / "data" / "when_cases.jsonl"
@@ -24,36 +25,21 @@ def table(language: str) -> Iterator[tuple[str, str, str]]:
             yield language, text, expected
 
 
-def shown(reading: Reading, zone: ZoneInfo) -> str:
-    """As the tables write it: this year and full minutes are left out, choices in the order of the wall clock."""
-
-    def local(at: datetime) -> str:
-        said = at.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S")
-        return said.removeprefix("2026-").removesuffix(":00") if said.count(":") == 2 else said
-
-    match reading:
-        case When(at=at):
-            return local(at)
-        case Ask(choices=choices):
-            return "? " + ", ".join(sorted(local(choice.at) for choice in choices))
-        case Refused(key=key):
-            return "! " + key.removeprefix("when.")
-
-
 def in_order(expected: str) -> str:
+    """With the choices in the order of the wall clock."""
     return "? " + ", ".join(sorted(expected[2:].split(", "))) if expected.startswith("? ") else expected
 
 
 @pytest.mark.parametrize(("language", "text", "expected"), [*table("en"), *table("zh")])
 def test_times_that_people_write(language: str, text: str, expected: str) -> None:
     read = read_when(text, now=NOW[language], zone=ZONE[language])
-    assert shown(read, ZONE[language]) == in_order(expected)
+    assert in_order(shown(read, ZONE[language])) == in_order(expected)
 
 
 @pytest.mark.parametrize(("language", "text", "expected"), [*table("en"), *table("zh")])
 def test_capitals_and_spaces_change_nothing(language: str, text: str, expected: str) -> None:
     read = read_when(f"  {text.upper()}\u00a0", now=NOW[language], zone=ZONE[language])
-    assert shown(read, ZONE[language]) == in_order(expected)
+    assert in_order(shown(read, ZONE[language])) == in_order(expected)
 
 
 def shared() -> list[dict[str, str]]:

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.core.texts import Texts
-from bot.core.when import Ask, Reading, Refused, When, read_when, split_later
+from bot.core.when import Reading, Refused, When, read_when, split_later
 from bot.core.when.words import label, sentence
+from tests.core.when_tables import shown
 
 TABLE = Path(__file__).parent / "fixtures" / "when_faults.txt"
 PLACES = {
@@ -28,20 +29,6 @@ def table() -> Iterator[tuple[str, str, str, str]]:
         elif line and not line.startswith("#"):
             text, _, expected = line.partition(" => ")
             yield place, kind, text, expected
-
-
-def shown(reading: Reading, zone: ZoneInfo) -> str:
-    def local(at: datetime) -> str:
-        said = at.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S")
-        return said.removeprefix("2026-").removesuffix(":00") if said.count(":") == 2 else said
-
-    match reading:
-        case When(at=at):
-            return local(at)
-        case Ask(choices=choices):
-            return "? " + ", ".join(local(choice.at) for choice in choices)
-        case Refused(key=key):
-            return "! " + key.removeprefix("when.")
 
 
 @pytest.mark.parametrize(("place", "kind", "text", "expected"), list(table()))

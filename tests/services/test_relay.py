@@ -6,17 +6,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 
 from bot.core.cards import Doc
 from bot.core.inbound import MessageRef, Person, ThreadRef
 from bot.ports import Retry
 from bot.services import outbox
 from bot.services.outbox import Relay
-from bot.store import Delivery, StoreDown
+from bot.store import Delivery
 from storage.engine import Database
 from tests.clock import FakeClock
 from tests.storage.world import Chat
+from tests.stores import only_postgres
 
 CHANNEL = ThreadRef(platform="slack", workspace_id="T1", channel_id="C1")
 
@@ -163,27 +166,23 @@ async def test_nobody_is_mentioned_who_does_not_want_to_be(
         assert [one.mention for one in (content, content.translations["zh"])] == [ana if mentioned else None] * 2
 
 
+@only_postgres
 async def test_an_outage_of_the_database_before_a_post_ends_nothing(
-    store: Database, chat: Odd, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    store: Database, chat: Odd, clock: FakeClock, database_url: str
 ) -> None:
-    """However often: nothing was sent, so it is sent later, buttons and all."""
+    """Whatever its attempt: nothing was sent, so it is sent later, buttons and all."""
     ana = Person(platform="slack", workspace_id="T1", id="U1", name="ana")
     doc = Doc(text="Which one?", mention=ana)
     store.run_sync(lambda tx: tx.outbox.add(tx.threads.open(CHANNEL).id, Delivery("post", "one", doc)))
-    down = [True]
-
-    async def run(unit: Any, **more: Any) -> Any:
-        if more.get("read") and down[0] and unit.__qualname__.startswith("Relay._as_wanted"):
-            raise StoreDown("away")
-        return await Database.run(store, unit, **more)
-
+    tried = sa.text(f"UPDATE outbox SET attempt = {outbox.PERMANENT_TRIES}")
+    store.run_sync(lambda tx: tx.session.execute(tried))
+    sa.event.listen(store.engine, "checkout", lambda raw, *_: raw.execute("SET lock_timeout = '20ms'"))
     relay = Relay(store, {"slack": chat})
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "run", run)
-        for _ in range(outbox.PERMANENT_TRIES + 1):
-            await asyncio.wait_for(relay.drain(), 10)
-            clock.advance(timedelta(minutes=10))
-        assert chat.said == [] and deliveries(store) == {"pending": 1}
-        down[0] = False
+    with psycopg.connect(database_url) as other:
+        other.execute("LOCK TABLE person_setting")
         await asyncio.wait_for(relay.drain(), 10)
+        assert chat.said == [] and deliveries(store) == {"pending": 1}
+        other.rollback()
+    clock.advance(timedelta(minutes=10))
+    await asyncio.wait_for(relay.drain(), 10)
     assert [one.content.text for one in chat.said] == ["Which one?"] and deliveries(store) == {}

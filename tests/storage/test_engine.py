@@ -126,12 +126,18 @@ def test_a_server_that_only_reads_is_said_to_be_down(store: Database) -> None:
         store.run_sync(unit)
 
 
-async def test_a_server_that_crashed_is_met_again(own_server: PostgresServer, clock: FakeClock) -> None:
-    execute(own_server.url, "CREATE DATABASE bot")
-    url = with_database(own_server.url, "bot")
-    fresh = Database(url, clock)
+async def migrated(server: PostgresServer) -> str:
+    """The URL of a database with our tables."""
+    execute(server.url, "CREATE DATABASE bot")
+    url = with_database(server.url, "bot")
+    fresh = Database(url)
     await asyncio.to_thread(migrate, fresh.engine)
     await fresh.close()
+    return url
+
+
+async def test_a_server_that_crashed_is_met_again(own_server: PostgresServer, clock: FakeClock) -> None:
+    url = await migrated(own_server)
     store = await open_database(url, clock)
     try:
         await store.run(file)
@@ -145,11 +151,7 @@ async def test_a_server_that_crashed_is_met_again(own_server: PostgresServer, cl
 
 
 async def test_a_start_waits_for_a_server_that_comes_back(own_server: PostgresServer, clock: FakeClock) -> None:
-    execute(own_server.url, "CREATE DATABASE bot")
-    url = with_database(own_server.url, "bot")
-    fresh = Database(url, clock)
-    await asyncio.to_thread(migrate, fresh.engine)
-    await fresh.close()
+    url = await migrated(own_server)
     own_server.go_down()
     with capture_logs() as said:
         opening = asyncio.create_task(open_database(url, clock, timedelta(seconds=DEADLINE)))

@@ -190,7 +190,7 @@ async def one_event_hundreds_of_times(rig: Rig) -> None:
 @item(28, long=True)
 async def one_event_ten_thousand_times(rig: Rig) -> None:
     latencies = await _flood(rig, FLOOD_LONG, 16)
-    assert latencies[int(len(latencies) * 0.99)] < 3.0, "what a platform waits"
+    assert latencies[int(len(latencies) * 0.99)] < 1.0
 
 
 class Never:
